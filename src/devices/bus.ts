@@ -63,11 +63,17 @@ export interface GuestMemory {
 export interface Bus {
   readonly clock: Clock
   readonly memory: GuestMemory
-  /** Attaches `handler` to `count` ports from `first`. Throws if one is taken. */
-  ports(first: number, count: number, handler: PortHandler): void
-  /** Attaches `handler` to `length` bytes of guest-physical space from `address`. Throws if they overlap another's. */
-  mmio(address: number, length: number, handler: MmioHandler): MmioRegion
-  /** The wire of the ISA IRQ or GSI `number`, as wired to PIC and I/O APIC. */
+  /** Attaches `handler` to `count` ports from `first`, or to none yet with undefined. Throws if one is taken. */
+  ports(first: number | undefined, count: number, handler: PortHandler): PortRegion
+  /**
+   * Attaches `handler` to `length` bytes of guest-physical space from `address`, or nowhere yet with undefined. Throws
+   * if they overlap another's.
+   */
+  mmio(address: number | undefined, length: number, handler: MmioHandler): MmioRegion
+  /**
+   * A new source on the wire of the ISA IRQ or GSI `number`, as wired to PIC and I/O APIC. The wire is asserted while
+   * any of its sources is.
+   */
   interrupt(number: number): InterruptLine
   /** Writes one line to the machine's log, once for each distinct `key`: unimplemented registers and the like. */
   logOnce(key: string, message: string): void
@@ -75,8 +81,14 @@ export interface Bus {
 
 /** A mapped MMIO region; PCI BARs move it. */
 export interface MmioRegion {
-  /** Moves the region, or unmaps it with undefined. */
+  /** Moves the region, or unmaps it with undefined. The guest chooses where: never throws; an earlier region wins. */
   move(address: number | undefined): void
+}
+
+/** An attached range of ports; PCI BARs move it. */
+export interface PortRegion {
+  /** Moves the range, or detaches it with undefined. The guest chooses where: never throws; an earlier range wins. */
+  move(first: number | undefined): void
 }
 
 /** A device: something with a name and a state that a snapshot holds. */
