@@ -1,0 +1,439 @@
+import { ByteWriter } from '../wasm/bytes.ts'
+import type { FunctionType, ValueType } from '../wasm/types.ts'
+import { F32, F64, I32, I64, V128 } from '../wasm/types.ts'
+import * as N from './node.ts'
+import { Label, localBit, Node } from './node.ts'
+
+/** Finds the index of a function by the name that a call uses, and of a type. */
+export interface Linker {
+  functionIndex(name: string): number
+  typeIndex(type: FunctionType): number
+}
+
+const NONE: readonly Node[] = []
+
+/**
+ * A WebAssembly function under construction: values are nodes, effects keep their order, and {@link emit} turns it into
+ * bytes. A value used once is computed where it is used, as on a stack machine, unless something it reads changes in
+ * between; a value used more often lives in a local.
+ */
+export class FunctionBuilder {
+  readonly type: FunctionType
+  /** All nodes in the order of their creation. */
+  readonly nodes: Node[] = []
+  private readonly locals: ValueType[] = []
+
+  constructor(type: FunctionType) {
+    this.type = type
+  }
+
+  /** Appends a value that only depends on its arguments. */
+  pure(op: number, type: ValueType, args: readonly Node[], imm = 0, imm2 = 0, extra: unknown = undefined): Node {
+    let mask = 0
+    for (const arg of args) if (!arg.isEffect) mask |= arg.mask
+    const node = new Node(op, type, args, imm, imm2, extra, mask)
+    this.nodes.push(node)
+    return node
+  }
+
+  /** Appends a read of something that can change: it is computed before the next write that `mask` meets. */
+  read(op: number, type: ValueType, args: readonly Node[], imm: number, imm2: number, reads: number): Node {
+    let mask = reads
+    for (const arg of args) if (!arg.isEffect) mask |= arg.mask
+    const node = new Node(op, type, args, imm, imm2, undefined, mask)
+    this.nodes.push(node)
+    return node
+  }
+
+  /** Appends an effect that writes what `mask` says. */
+  effect(
+    op: number,
+    type: ValueType | 0,
+    args: readonly Node[],
+    imm: number,
+    imm2: number,
+    extra: unknown,
+    mask: number,
+  ): Node {
+    const node = new Node(op, type, args, imm, imm2, extra, mask)
+    this.nodes.push(node)
+    return node
+  }
+
+  /** A 32-bit constant. */
+  const32(value: number): Node {
+    return this.pure(N.OP_CONST, I32, NONE, value | 0)
+  }
+
+  /** A 64-bit constant from its halves. */
+  const64(low: number, high: number): Node {
+    return this.pure(N.OP_CONST, I64, NONE, low | 0, high | 0)
+  }
+
+  /** A new local that starts as zero. @returns its index. */
+  local(type: ValueType): number {
+    return this.type.params.length + this.locals.push(type) - 1
+  }
+
+  /** The value of a local or parameter now. */
+  getLocal(index: number, type: ValueType): Node {
+    return this.read(N.OP_LOCAL_GET, type, NONE, index, 0, localBit(index))
+  }
+
+  /** Assigns a local. */
+  setLocal(index: number, value: Node): void {
+    this.effect(N.OP_LOCAL_SET, 0, [value], index, 0, undefined, localBit(index))
+  }
+
+  /** A load by `opcode` from memory 0 (CPU state) or 1 (guest RAM). */
+  load(opcode: number, type: ValueType, memory: 0 | 1, address: Node, offset: number): Node {
+    return this.read(N.OP_LOAD, type, [address], opcode, offset * 2 + memory, memory ? N.READS_RAM : N.READS_STATE)
+  }
+
+  /** A store by `opcode`. */
+  store(opcode: number, memory: 0 | 1, address: Node, value: Node, offset: number): void {
+    const mask = memory ? N.READS_RAM : N.READS_STATE
+    this.effect(N.OP_STORE, 0, [address, value], opcode, offset * 2 + memory, undefined, mask)
+  }
+
+  /** Calls a function by name; it may change every memory. @returns its one result, or a node without a value. */
+  call(name: string, type: FunctionType, args: readonly Node[]): Node {
+    return this.effect(N.OP_CALL, type.results[0] ?? 0, args, 0, 0, name, N.READS_STATE | N.READS_RAM)
+  }
+
+  /** Calls through the table; the index is the last argument. */
+  callIndirect(type: FunctionType, args: readonly Node[]): Node {
+    return this.effect(N.OP_CALL_INDIRECT, type.results[0] ?? 0, args, 0, 0, type, N.READS_STATE | N.READS_RAM)
+  }
+
+  /** Returns from the function. */
+  return(...values: Node[]): void {
+    this.effect(N.OP_RETURN, 0, values, 0, 0, undefined, 0)
+  }
+
+  /** A block; `body` may branch to its end. */
+  block(body: (end: Label) => void): void {
+    const label = new Label()
+    this.effect(N.OP_BLOCK, 0, NONE, 0, 0, label, N.READS_ALL)
+    body(label)
+    this.end()
+  }
+
+  /** A loop; `body` may branch to its start. It ends when the body falls out of it. */
+  loop(body: (start: Label) => void): void {
+    const label = new Label()
+    this.effect(N.OP_LOOP, 0, NONE, 0, 0, label, N.READS_ALL)
+    body(label)
+    this.end()
+  }
+
+  /** Opens a block or loop without a closure; {@link end} closes it. */
+  open(op: typeof N.OP_BLOCK | typeof N.OP_LOOP): Label {
+    const label = new Label()
+    this.effect(op, 0, NONE, 0, 0, label, N.READS_ALL)
+    return label
+  }
+
+  /** Closes the innermost block, loop or if. */
+  end(): void {
+    this.effect(N.OP_END, 0, NONE, 0, 0, undefined, N.READS_ALL)
+  }
+
+  /** Two ways by an i32 condition. */
+  if(condition: Node, then: () => void, otherwise?: () => void): void {
+    this.effect(N.OP_IF, 0, [condition], 0, 0, new Label(), N.READS_ALL)
+    then()
+    if (otherwise) {
+      this.effect(N.OP_ELSE, 0, NONE, 0, 0, undefined, N.READS_ALL)
+      otherwise()
+    }
+    this.end()
+  }
+
+  /** Branches to a label of an enclosing construct. */
+  branch(label: Label): void {
+    this.effect(N.OP_BRANCH, 0, NONE, 0, 0, label, N.READS_ALL)
+  }
+
+  /** Branches if the i32 condition is not zero. */
+  branchIf(condition: Node, label: Label): void {
+    this.effect(N.OP_BRANCH_IF, 0, [condition], 0, 0, label, N.READS_ALL)
+  }
+
+  /** Branches to the label with the number `index`, or to the last. */
+  branchTable(index: Node, labels: readonly Label[]): void {
+    this.effect(N.OP_BRANCH_TABLE, 0, [index], 0, 0, labels, N.READS_ALL)
+  }
+
+  /** The function's body: local declarations and code. Nodes without use and effect are left out. */
+  emit(linker: Linker): Uint8Array {
+    return new Emitter(this.type, this.locals, this.nodes, linker).emit()
+  }
+}
+
+class Emitter {
+  private readonly out = new ByteWriter(2048)
+  private readonly type: FunctionType
+  private readonly locals: ValueType[]
+  private readonly nodes: readonly Node[]
+  private readonly linker: Linker
+  private readonly labels: (Label | undefined)[] = []
+  private readonly free = new Map<ValueType, number[]>()
+  private pending: Node[] = []
+  private loopDepth = 0
+  private currentMark = 0
+
+  constructor(type: FunctionType, locals: readonly ValueType[], nodes: readonly Node[], linker: Linker) {
+    this.type = type
+    this.locals = [...locals]
+    this.nodes = nodes
+    this.linker = linker
+  }
+
+  emit(): Uint8Array {
+    for (let i = this.nodes.length - 1; i >= 0; i--) {
+      const node = this.nodes[i]
+      if (node.uses === 0 && !node.isEffect) for (const arg of node.args) arg.uses--
+    }
+    for (const node of this.nodes) this.visit(node)
+    this.out.byte(0x0b)
+    return this.withLocals()
+  }
+
+  private withLocals(): Uint8Array {
+    const head = new ByteWriter(64)
+    const groups: [count: number, type: ValueType][] = []
+    for (const type of this.locals) {
+      const last = groups.at(-1)
+      if (last?.[1] === type) last[0]++
+      else groups.push([1, type])
+    }
+    head.unsigned(groups.length)
+    for (const [count, type] of groups) {
+      head.unsigned(count)
+      head.byte(type)
+    }
+    head.raw(this.out.bytes.subarray(0, this.out.length))
+    return head.finish()
+  }
+
+  private visit(node: Node): void {
+    if (!node.isEffect) {
+      if (node.uses === 0 || node.op === N.OP_CONST) return
+      node.loopDepth = this.loopDepth
+      if (node.uses > 1) this.toTemp(node)
+      else if (node.mask !== 0) this.pending.push(node)
+      return
+    }
+    this.flush(node)
+    this.statement(node)
+  }
+
+  /** Computes what is pending and would change by `effect`, except what belongs to the effect itself. */
+  private flush(effect: Node): void {
+    if (this.pending.length === 0) return
+    const mark = ++this.currentMark
+    markTree(effect, mark)
+    const keep: Node[] = []
+    for (const node of this.pending) {
+      if (node.emitted) continue
+      if ((node.mask & effect.mask) === 0 || node.mark === mark) keep.push(node)
+      else this.toTemp(node)
+    }
+    this.pending = keep
+  }
+
+  private toTemp(node: Node): void {
+    this.compute(node)
+    node.temp = this.allocate(node.type as ValueType)
+    this.out.byte(0x21)
+    this.out.unsigned(node.temp)
+  }
+
+  private allocate(type: ValueType): number {
+    const free = this.free.get(type)
+    if (free?.length) return free.pop()!
+    return this.type.params.length + this.locals.push(type) - 1
+  }
+
+  /** Puts the value on the stack. */
+  private value(node: Node): void {
+    if (node.op === N.OP_CONST) {
+      this.constant(node)
+      return
+    }
+    if (node.temp >= 0) {
+      this.out.byte(0x20)
+      this.out.unsigned(node.temp)
+      if (--node.uses === 0 && node.loopDepth === this.loopDepth) this.release(node)
+      return
+    }
+    this.compute(node)
+  }
+
+  private release(node: Node): void {
+    const type = node.type as ValueType
+    const free = this.free.get(type)
+    if (free) free.push(node.temp)
+    else this.free.set(type, [node.temp])
+  }
+
+  private constant(node: Node): void {
+    const { out } = this
+    switch (node.type) {
+      case I32:
+        out.byte(0x41)
+        out.signed32(node.imm)
+        break
+      case I64:
+        out.byte(0x42)
+        out.signed64(node.imm, node.imm2)
+        break
+      case F32:
+        out.byte(0x43)
+        out.raw(node.extra as Uint8Array)
+        break
+      case F64:
+        out.byte(0x44)
+        out.raw(node.extra as Uint8Array)
+        break
+      case V128:
+        out.byte(0xfd)
+        out.unsigned(12)
+        out.raw(node.extra as Uint8Array)
+        break
+    }
+  }
+
+  private compute(node: Node): void {
+    const { out } = this
+    node.emitted = true
+    for (const arg of node.args) this.value(arg)
+    switch (node.op) {
+      case N.OP_LOCAL_GET:
+        out.byte(0x20)
+        out.unsigned(node.imm)
+        break
+      case N.OP_LOAD:
+        this.memoryAccess(node)
+        break
+      default:
+        this.opcode(node)
+    }
+  }
+
+  private opcode(node: Node): void {
+    const { out } = this
+    if (node.op >= 0xfd00) {
+      out.byte(0xfd)
+      out.unsigned(node.op - 0xfd00)
+      if (node.extra) out.raw(node.extra as Uint8Array)
+    } else if (node.op >= 0xfc00) {
+      out.byte(0xfc)
+      out.unsigned(node.op - 0xfc00)
+    } else out.byte(node.op)
+  }
+
+  private memoryAccess(node: Node): void {
+    const { out } = this
+    if (node.imm >= 0xfd00) {
+      out.byte(0xfd)
+      out.unsigned(node.imm - 0xfd00)
+    } else out.byte(node.imm)
+    if (node.imm2 & 1) {
+      out.byte(0x40)
+      out.byte(1)
+    } else out.byte(0)
+    out.unsigned(node.imm2 >>> 1)
+  }
+
+  private statement(node: Node): void {
+    const { out } = this
+    for (const arg of node.args) this.value(arg)
+    switch (node.op) {
+      case N.OP_LOCAL_SET:
+        out.byte(0x21)
+        out.unsigned(node.imm)
+        break
+      case N.OP_STORE:
+        this.memoryAccess(node)
+        break
+      case N.OP_CALL:
+      case N.OP_RETURN_CALL:
+        out.byte(node.op === N.OP_CALL ? 0x10 : 0x12)
+        out.unsigned(this.linker.functionIndex(node.extra as string))
+        this.result(node)
+        break
+      case N.OP_CALL_INDIRECT:
+      case N.OP_RETURN_CALL_INDIRECT:
+        out.byte(node.op === N.OP_CALL_INDIRECT ? 0x11 : 0x13)
+        out.unsigned(this.linker.typeIndex(node.extra as FunctionType))
+        out.byte(0)
+        this.result(node)
+        break
+      case N.OP_IF:
+      case N.OP_BLOCK:
+      case N.OP_LOOP:
+        out.byte(node.op === N.OP_IF ? 0x04 : node.op === N.OP_BLOCK ? 0x02 : 0x03)
+        out.byte(0x40)
+        this.labels.push(node.extra as Label)
+        ;(node.extra as Label).depth = this.labels.length
+        // Whatever is computed once outside and used in a loop must stay: no local is reused across loop levels.
+        if (node.op === N.OP_LOOP) this.loopDepth++
+        this.opened.push(node.op)
+        break
+      case N.OP_ELSE:
+        out.byte(0x05)
+        break
+      case N.OP_END:
+        out.byte(0x0b)
+        this.labels.pop()
+        if (this.opened.pop() === N.OP_LOOP) this.loopDepth--
+        break
+      case N.OP_BRANCH:
+        out.byte(0x0c)
+        out.unsigned(this.labels.length - (node.extra as Label).depth)
+        break
+      case N.OP_BRANCH_IF:
+        out.byte(0x0d)
+        out.unsigned(this.labels.length - (node.extra as Label).depth)
+        break
+      case N.OP_BRANCH_TABLE: {
+        const labels = node.extra as Label[]
+        out.byte(0x0e)
+        out.unsigned(labels.length - 1)
+        for (const label of labels) out.unsigned(this.labels.length - label.depth)
+        break
+      }
+      case N.OP_RETURN:
+        out.byte(0x0f)
+        break
+      case N.OP_UNREACHABLE:
+        out.byte(0x00)
+        break
+    }
+  }
+
+  private readonly opened: number[] = []
+
+  /** A call's result goes to a local, or away. */
+  private result(node: Node): void {
+    if (node.type === 0 || node.op === N.OP_RETURN_CALL || node.op === N.OP_RETURN_CALL_INDIRECT) return
+    if (node.uses === 0) {
+      this.out.byte(0x1a)
+      return
+    }
+    node.loopDepth = this.loopDepth
+    node.temp = this.allocate(node.type)
+    this.out.byte(0x21)
+    this.out.unsigned(node.temp)
+  }
+}
+
+function markTree(node: Node, mark: number): void {
+  for (const arg of node.args) {
+    if (arg.temp >= 0 || arg.mark === mark) continue
+    arg.mark = mark
+    markTree(arg, mark)
+  }
+}
