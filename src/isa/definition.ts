@@ -79,5 +79,5 @@ export function instruction<Operands extends unknown[] = Operand[]>(
   mnemonic: string,
   description: Omit<InstructionDescription, 'execute'> & { execute(m: Semantics, ...operands: Operands): void },
 ): Instruction {
-  return { mnemonic, ...description }
+  return { mnemonic, ...description } as unknown as Instruction
 }
