@@ -1,0 +1,27 @@
+/**
+ * What lies where in memory 0, the memory of CPU state and everything derived from the guest: the guest's RAM is a
+ * memory of its own (memory 1), so that no wrong offset in generated code can reach what is here.
+ */
+import { STATE_SIZE } from '../cpu/state.ts'
+
+/** Bytes of a WebAssembly page. */
+export const WASM_PAGE = 65536
+
+/** The vCPU's state. Below it nothing is ever valid, so that a null address shows. */
+export const STATE_BASE = 0x10000
+/** The TLBs, one after another (src/memory/tlb.ts). */
+export const TLB_BASE = 0x20000
+/** Where decoded blocks are found by address (src/engines/interpreter). 512 KiB. */
+export const BLOCK_TABLE_BASE = 0x80000
+/** Constant tables of routines. 512 KiB. */
+export const TABLES_BASE = 0x100000
+/** The frame table, four bytes a guest-physical frame; 8 MiB reach 8 GiB. */
+export const FRAME_TABLE_BASE = 0x200000
+/** The largest number of guest-physical frames. */
+export const MAX_FRAMES = 0x200000
+/** Decoded instructions (src/engines/interpreter). */
+export const RECORDS_BASE = FRAME_TABLE_BASE + MAX_FRAMES * 4
+/** End of memory 0. Untouched pages cost the host nothing. */
+export const CPU_MEMORY_SIZE = 0x8000000
+
+if (STATE_BASE + STATE_SIZE > TLB_BASE) throw new Error('the state of a vCPU does not fit below its TLB')

@@ -1,0 +1,150 @@
+import type { GuestMemory } from '../devices/bus.ts'
+import { CPU_MEMORY_SIZE, FRAME_TABLE_BASE, MAX_FRAMES, WASM_PAGE } from './layout.ts'
+
+/** Bytes of a frame. */
+export const FRAME_SIZE = 4096
+
+/** Bits of a frame-table entry; the rest (bits 12–31) is the frame's address in memory 1. */
+export const FRAME_PRESENT = 1
+/** Writes may go to the frame as it is; without it they first get a frame of their own (copy-on-write). */
+export const FRAME_WRITABLE = 2
+/** Code was decoded from the frame: writes must be seen by the engines. */
+export const FRAME_CODE = 4
+/** Written since the dirty log was cleared. */
+export const FRAME_DIRTY = 8
+
+/** RAM below 4 GiB ends here when there is more of it: above is the hole for devices. */
+export const LOW_RAM_LIMIT = 0xc0000000
+const HIGH_RAM_START = 0x100000000
+
+/** A range of guest-physical RAM. */
+export interface RamRegion {
+  start: number
+  length: number
+}
+
+/** What is to be told of changes that devices or other parts make under an engine's feet. */
+export interface MemoryObserver {
+  /** Bytes `first` to `last` of a frame with FRAME_CODE were or are about to be written. */
+  codeWritten(frame: number, first: number, last: number): void
+  /** The frame moved in memory 1 or lost rights: what TLBs hold of it is wrong. */
+  frameChanged(frame: number): void
+}
+
+/**
+ * The guest's physical memory: frames of an arena (memory 1), found through the frame table in memory 0. Everything
+ * that happens to guest RAM (copy-on-write, sharing, dirty logging, code tracking) is a bit or an address there.
+ */
+export class PhysicalMemory implements GuestMemory {
+  /** Memory 0: CPU state, TLB, frame table, decoded code. */
+  readonly cpuMemory: WebAssembly.Memory
+  /** Memory 1: the arena of frames. */
+  readonly ramMemory: WebAssembly.Memory
+  /** The frame table by guest-physical frame number. */
+  readonly frames: Uint32Array
+  readonly ram: Uint8Array
+  /** Bytes of RAM. */
+  readonly size: number
+  /** One past the highest guest-physical frame. */
+  readonly frameCount: number
+  observer: MemoryObserver | undefined
+
+  /** @param size bytes of RAM, a multiple of 4096. @throws RangeError when the host cannot give it. */
+  constructor(size: number) {
+    this.size = size
+    this.cpuMemory = sharedMemory(CPU_MEMORY_SIZE, CPU_MEMORY_SIZE)
+    this.ramMemory = sharedMemory(size, size)
+    this.ram = new Uint8Array(this.ramMemory.buffer)
+    this.frames = new Uint32Array(this.cpuMemory.buffer, FRAME_TABLE_BASE, MAX_FRAMES)
+    let arena = 0
+    this.frameCount = 0
+    for (const { start, length } of this.regions()) {
+      const first = start / FRAME_SIZE
+      const count = length / FRAME_SIZE
+      if (first + count > MAX_FRAMES) throw new RangeError(`${size} bytes of RAM do not fit the frame table`)
+      for (let i = 0; i < count; i++, arena += FRAME_SIZE) {
+        this.frames[first + i] = arena | FRAME_PRESENT | FRAME_WRITABLE
+      }
+      this.frameCount = first + count
+    }
+  }
+
+  /** Where RAM is: below the device hole, and from 4 GiB on what did not fit there. */
+  regions(): RamRegion[] {
+    if (this.size <= LOW_RAM_LIMIT) return [{ start: 0, length: this.size }]
+    return [
+      { start: 0, length: LOW_RAM_LIMIT },
+      { start: HIGH_RAM_START, length: this.size - LOW_RAM_LIMIT },
+    ]
+  }
+
+  /** The address in memory 1 of a guest-physical byte, or -1 where there is no RAM. */
+  locate(address: number): number {
+    const frame = Math.floor(address / FRAME_SIZE)
+    const entry = frame < MAX_FRAMES ? this.frames[frame] : 0
+    return entry & FRAME_PRESENT ? ((entry & ~0xfff) + (address & 0xfff)) >>> 0 : -1
+  }
+
+  /** As {@link locate}, for a write of `length` bytes within the frame: marks it dirty and tells the observer. */
+  locateForWrite(address: number, length: number): number {
+    const frame = Math.floor(address / FRAME_SIZE)
+    const entry = frame < MAX_FRAMES ? this.frames[frame] : 0
+    if (!(entry & FRAME_PRESENT)) return -1
+    const offset = address & 0xfff
+    if (entry & FRAME_CODE) this.observer?.codeWritten(frame, offset, offset + length - 1)
+    this.frames[frame] |= FRAME_DIRTY
+    return ((entry & ~0xfff) + offset) >>> 0
+  }
+
+  read(address: number, length: number): Uint8Array {
+    const bytes = new Uint8Array(length)
+    for (let done = 0; done < length; ) {
+      const part = Math.min(length - done, FRAME_SIZE - ((address + done) & 0xfff))
+      const at = this.locate(address + done)
+      if (at < 0) bytes.fill(0xff, done, done + part)
+      else bytes.set(this.ram.subarray(at, at + part), done)
+      done += part
+    }
+    return bytes
+  }
+
+  write(address: number, bytes: Uint8Array): void {
+    for (let done = 0; done < bytes.length; ) {
+      const part = Math.min(bytes.length - done, FRAME_SIZE - ((address + done) & 0xfff))
+      const at = this.locateForWrite(address + done, part)
+      if (at >= 0) this.ram.set(bytes.subarray(done, done + part), at)
+      done += part
+    }
+  }
+
+  /** A little-endian number of 1, 2 or 4 bytes; all ones where there is no RAM. */
+  readNumber(address: number, size: 1 | 2 | 4): number {
+    if ((address & 0xfff) + size <= FRAME_SIZE) {
+      const at = this.locate(address)
+      const { ram } = this
+      if (at < 0) return size === 1 ? 0xff : size === 2 ? 0xffff : 0xffffffff
+      if (size === 1) return ram[at]
+      if (size === 2) return ram[at] | (ram[at + 1] << 8)
+      return (ram[at] | (ram[at + 1] << 8) | (ram[at + 2] << 16) | (ram[at + 3] << 24)) >>> 0
+    }
+    let value = 0
+    for (let i = size - 1; i >= 0; i--) value = value * 256 + this.readNumber(address + i, 1)
+    return value
+  }
+
+  /** Writes a little-endian number of 1, 2 or 4 bytes. */
+  writeNumber(address: number, size: 1 | 2 | 4, value: number): void {
+    if ((address & 0xfff) + size <= FRAME_SIZE) {
+      const at = this.locateForWrite(address, size)
+      if (at < 0) return
+      for (let i = 0; i < size; i++, value >>>= 8) this.ram[at + i] = value
+      return
+    }
+    for (let i = 0; i < size; i++, value >>>= 8) this.writeNumber(address + i, 1, value & 0xff)
+  }
+}
+
+function sharedMemory(minimum: number, maximum: number): WebAssembly.Memory {
+  const pages = (bytes: number) => Math.ceil(bytes / WASM_PAGE)
+  return new WebAssembly.Memory({ initial: pages(minimum), maximum: pages(maximum), shared: true })
+}
