@@ -1,0 +1,53 @@
+import type { Bus, Device } from './bus.ts'
+import { byteRegisters } from './registers.ts'
+
+/** Ports that virtual machines and bus analysers agreed on. */
+const POST = 0x80
+const DEBUG_CONSOLE = 0xe9
+const DEBUG_EXIT = 0xf4
+/** What a guest reads at {@link DEBUG_CONSOLE} to learn that it is there. */
+const DEBUG_CONSOLE_PRESENT = 0xe9
+
+/** What is done with what a guest says there. */
+export interface DebugPortsOptions {
+  /** A byte written to port e9h. */
+  onDebugByte?(byte: number): void
+  /** A value of up to 32 bits written to port f4h: the guest wants the machine to end with `(value << 1) | 1`. */
+  onDebugExit?(value: number): void
+}
+
+/** Port f4h ends the run, e9h is a console, 80h takes the codes of a power-on self test. */
+export class DebugPorts implements Device {
+  readonly name = 'debug-ports'
+  readonly version = 1
+  /** The last power-on self test code. */
+  state = { post: 0 }
+
+  /** @throws if one of the ports is taken. */
+  constructor(bus: Bus, options: DebugPortsOptions) {
+    bus.ports(
+      POST,
+      1,
+      byteRegisters({
+        readByte: () => this.state.post,
+        writeByte: (_port, value) => {
+          this.state.post = value
+        },
+      }),
+    )
+    bus.ports(DEBUG_CONSOLE, 1, {
+      readPort: () => DEBUG_CONSOLE_PRESENT,
+      writePort: (_port, _size, value) => options.onDebugByte?.(value & 0xff),
+    })
+    bus.ports(DEBUG_EXIT, 4, {
+      readPort: () => 0,
+      writePort: (port, _size, value) => {
+        if (port === DEBUG_EXIT) options.onDebugExit?.(value)
+      },
+    })
+  }
+
+  reset(): void {
+    this.state = { post: 0 }
+  }
+}
