@@ -1,0 +1,110 @@
+/** Where direct boot puts things in guest memory, and the memory map that the guest is told. */
+import { BootError, type BootMemory } from './state.ts'
+
+/** struct boot_params ("zero page"), or the start info of PVH or multiboot. */
+export const PARAMETERS_ADDRESS = 0x7000
+/** PML4, PDPT and four page directories that map the first 4 GiB onto themselves. */
+export const PAGE_TABLES_ADDRESS = 0x9000
+/** The kernel's command line, zero-terminated, up to {@link COMMAND_LINE_ROOM} bytes. */
+export const COMMAND_LINE_ADDRESS = 0x20000
+/** Bytes that a command line may take with its final zero. */
+export const COMMAND_LINE_ROOM = 0x10000
+/** Top of a small stack for entry points that use one. */
+export const STACK_ADDRESS = 0x7000
+/** End of conventional memory: what is above belongs to the extended BIOS data area. */
+export const CONVENTIONAL_END = 0x9fc00
+/** Start of the area in which ACPI tables are placed, and which is no RAM to the guest. */
+export const FIRMWARE_START = 0xe0000
+/** Extended memory begins. */
+export const EXTENDED_START = 0x100000
+
+/** An entry of the memory map (ACPI 6.5, 15: system address map). Type 1 is RAM, 2 is reserved. */
+export interface MapEntry {
+  address: number
+  length: number
+  type: 1 | 2
+}
+
+/** The memory map of a PC with the given RAM. */
+export function memoryMap(regions: BootMemory['regions']): MapEntry[] {
+  const map: MapEntry[] = [
+    { address: 0, length: CONVENTIONAL_END, type: 1 },
+    { address: CONVENTIONAL_END, length: 0xa0000 - CONVENTIONAL_END, type: 2 },
+    { address: FIRMWARE_START, length: EXTENDED_START - FIRMWARE_START, type: 2 },
+  ]
+  for (const { address, length } of regions) {
+    const start = Math.max(address, EXTENDED_START)
+    if (address + length > start) map.push({ address: start, length: address + length - start, type: 1 })
+  }
+  // I/O APIC, HPET and local APIC, and the room of the reset vector.
+  map.push({ address: 0xfec00000, length: 0x400000, type: 2 })
+  return map.sort((a, b) => a.address - b.address)
+}
+
+/** Bytes from 1 MiB to the end of the RAM that begins at or spans it, which is where a loader puts things. */
+export function extendedEnd(regions: BootMemory['regions']): number {
+  const region = regions.find(
+    ({ address, length }) => address <= EXTENDED_START && address + length > EXTENDED_START && address < 2 ** 32,
+  )
+  if (!region)
+    throw new BootError(
+      'the machine has less than 1 MiB of memory, too little to load a kernel: give more with --memory, for example 256M',
+    )
+  return Math.min(region.address + region.length, 2 ** 32)
+}
+
+/**
+ * Writes the command line, zero-terminated, in UTF-8.
+ * @param limit most bytes the kernel takes, without the final zero
+ * @returns its length in bytes, without the final zero
+ */
+export function writeCommandLine(memory: BootMemory, commandLine: string, limit: number): number {
+  const bytes = new TextEncoder().encode(commandLine)
+  const most = Math.min(limit, COMMAND_LINE_ROOM - 1)
+  if (bytes.includes(0)) throw new BootError('the command line contains a zero byte: remove it')
+  if (bytes.length > most)
+    throw new BootError(`the command line has ${bytes.length} bytes, but this kernel takes at most ${most}: shorten it`)
+  memory.clear(COMMAND_LINE_ADDRESS, bytes.length + 1)
+  memory.write(COMMAND_LINE_ADDRESS, bytes)
+  return bytes.length
+}
+
+/** Writes page tables that map the first 4 GiB onto themselves with 2 MiB pages. */
+export function writeIdentityTables(memory: BootMemory): void {
+  const tables = new Uint8Array(6 * 4096)
+  const view = new DataView(tables.buffer)
+  const presentWritable = 3
+  view.setUint32(0, (PAGE_TABLES_ADDRESS + 4096) | presentWritable, true)
+  for (let gigabyte = 0; gigabyte < 4; gigabyte++) {
+    view.setUint32(4096 + 8 * gigabyte, (PAGE_TABLES_ADDRESS + 4096 * (2 + gigabyte)) | presentWritable, true)
+    for (let i = 0; i < 512; i++) {
+      const page = gigabyte * 2 ** 30 + i * 2 ** 21
+      view.setUint32(4096 * (2 + gigabyte) + 8 * i, page + 0x80 + presentWritable, true)
+    }
+  }
+  memory.write(PAGE_TABLES_ADDRESS, tables)
+}
+
+/**
+ * Puts the initrd as high as it may be, on a page of its own.
+ * @param above first free byte above the kernel
+ * @param limit one more than the last address it may use
+ * @returns its address
+ */
+export function placeInitrd(memory: BootMemory, initrd: Uint8Array, above: number, limit: number): number {
+  const address = Math.floor((Math.min(limit, extendedEnd(memory.regions)) - initrd.length) / 4096) * 4096
+  if (address < above) {
+    const room = Math.max(0, Math.min(limit, extendedEnd(memory.regions)) - above)
+    throw new BootError(
+      `the initrd has ${megabytes(initrd.length)}, but only ${megabytes(room)} of memory are free above the kernel: ` +
+        'give the machine more with --memory',
+    )
+  }
+  memory.write(address, initrd)
+  return address
+}
+
+/** A size for people: `'12.3 MB'`. */
+export function megabytes(bytes: number): string {
+  return `${(bytes / 2 ** 20).toFixed(1)} MiB`
+}

@@ -1,0 +1,211 @@
+/**
+ * The PC's buses: which device answers which port and which guest-physical address, and how a wide or unaligned access
+ * becomes accesses that a device understands.
+ */
+import type {
+  AccessSize,
+  Bus,
+  Clock,
+  GuestMemory,
+  InterruptLine,
+  MmioHandler,
+  MmioRegion,
+  PortHandler,
+} from '../devices/bus.ts'
+
+/** What a bus is made of. */
+export interface MachineBusOptions {
+  clock: Clock
+  memory: GuestMemory
+  /** The wire of an ISA IRQ or GSI. */
+  interrupt: (number: number) => InterruptLine
+  /** Takes one line of the machine's log. */
+  log: (message: string) => void
+}
+
+/** How many different lines {@link MachineBus.logOnce} writes: a guest must not fill the host's memory with keys. */
+const LOG_LIMIT = 1000
+
+const PORTS = 0x10000
+
+/** A value of `size` bytes with every bit set: what a read of nothing gives on a PC. */
+function allOnes(size: AccessSize): number {
+  return size === 4 ? 0xffffffff : size === 2 ? 0xffff : 0xff
+}
+
+/** `value` as an unsigned number of `size` bytes: whatever a device returned, the processor gets what fits. */
+function truncate(value: number, size: AccessSize): number {
+  return (value & allOnes(size)) >>> 0
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16)}`
+}
+
+/** A region of guest-physical space that a device answers. */
+class Region implements MmioRegion {
+  address: number | undefined
+  readonly length: number
+  readonly handler: MmioHandler
+  readonly #moved: (region: Region, address: number | undefined) => void
+
+  constructor(
+    address: number,
+    length: number,
+    handler: MmioHandler,
+    moved: (region: Region, address: number | undefined) => void,
+  ) {
+    this.address = address
+    this.length = length
+    this.handler = handler
+    this.#moved = moved
+  }
+
+  move(address: number | undefined): void {
+    this.#moved(this, address)
+  }
+}
+
+/** The port and memory buses of one machine. */
+export class MachineBus implements Bus {
+  readonly clock: Clock
+  readonly memory: GuestMemory
+  readonly #interrupt: (number: number) => InterruptLine
+  readonly #log: (message: string) => void
+  readonly #ports: (PortHandler | undefined)[] = new Array(PORTS).fill(undefined)
+  /** Mapped regions. Few, so that the last hit and a walk are enough. Later ones do not shadow earlier ones. */
+  readonly #regions: Region[] = []
+  #lastRegion: Region | undefined
+  readonly #emptyPorts = new Uint8Array(PORTS)
+  readonly #logged = new Set<string>()
+
+  constructor(options: MachineBusOptions) {
+    this.clock = options.clock
+    this.memory = options.memory
+    this.#interrupt = options.interrupt
+    this.#log = options.log
+  }
+
+  ports(first: number, count: number, handler: PortHandler): void {
+    if (!(Number.isInteger(first) && first >= 0 && count > 0 && first + count <= PORTS))
+      throw new Error(`${count} ports from ${hex(first)} are not within 0 to 0xffff`)
+    for (let port = first; port < first + count; port++)
+      if (this.#ports[port]) throw new Error(`port ${hex(port)} is taken by another device`)
+    this.#ports.fill(handler, first, first + count)
+  }
+
+  mmio(address: number, length: number, handler: MmioHandler): MmioRegion {
+    for (const other of this.#regions)
+      if (address < other.address! + other.length && other.address! < address + length)
+        throw new Error(`${length} bytes at ${hex(address)} overlap another device's at ${hex(other.address!)}`)
+    const region = new Region(address, length, handler, (moved, to) => this.#move(moved, to))
+    this.#regions.push(region)
+    return region
+  }
+
+  /** A guest may move a PCI BAR over anything, so an overlap is no error here: the region mapped first answers. */
+  #move(region: Region, address: number | undefined): void {
+    const place = this.#regions.indexOf(region)
+    if (place >= 0) this.#regions.splice(place, 1)
+    this.#lastRegion = undefined
+    region.address = address
+    if (address !== undefined) this.#regions.push(region)
+  }
+
+  interrupt(number: number): InterruptLine {
+    return this.#interrupt(number)
+  }
+
+  logOnce(key: string, message: string): void {
+    if (this.#logged.has(key) || this.#logged.size >= LOG_LIMIT) return
+    this.#logged.add(key)
+    this.#log(message)
+    if (this.#logged.size === LOG_LIMIT) this.#log('further first-time messages are not logged')
+  }
+
+  /** IN: the port's device answers if it owns all `size` ports, otherwise each port is read by itself. */
+  readPort(port: number, size: AccessSize): number {
+    const handler = this.#ports[port]
+    if (size === 1) {
+      if (handler) return truncate(handler.readPort(port, 1), 1)
+      this.#noDevice(port, 'read of')
+      return 0xff
+    }
+    if (handler && this.#ownsAll(port, size, handler)) return truncate(handler.readPort(port, size), size)
+    if (this.#ownsAll(port, size, undefined)) {
+      this.#noDevice(port, 'read of')
+      return allOnes(size)
+    }
+    let value = 0
+    for (let i = 0; i < size; i++) value += this.readPort((port + i) & 0xffff, 1) * 2 ** (8 * i)
+    return value
+  }
+
+  /** OUT: as {@link readPort}. */
+  writePort(port: number, size: AccessSize, value: number): void {
+    const handler = this.#ports[port]
+    if (size === 1) {
+      if (handler) handler.writePort(port, 1, value & 0xff)
+      else this.#noDevice(port, 'write to')
+      return
+    }
+    if (handler && this.#ownsAll(port, size, handler)) return handler.writePort(port, size, truncate(value, size))
+    for (let i = 0; i < size; i++) this.writePort((port + i) & 0xffff, 1, (value >>> (8 * i)) & 0xff)
+  }
+
+  /** Logs an access to an empty port, once for each: a flag a port, because guests poll empty ports for long. */
+  #noDevice(port: number, access: string): void {
+    if (this.#emptyPorts[port]) return
+    this.#emptyPorts[port] = 1
+    this.logOnce(`port ${port}`, `${access} port ${hex(port)}, where no device is`)
+  }
+
+  #ownsAll(port: number, size: AccessSize, handler: PortHandler | undefined): boolean {
+    for (let i = 1; i < size; i++) if (this.#ports[port + i] !== handler || port + i >= PORTS) return false
+    return this.#ports[port] === handler
+  }
+
+  /** A load that hit no RAM. Unaligned ones become aligned smaller ones, as on the way to a PCI device. */
+  readMmio(address: number, size: AccessSize): number {
+    if (address % size !== 0) {
+      const half = (size >> 1) as AccessSize
+      return this.readMmio(address, half) + this.readMmio(address + half, half) * 2 ** (8 * half)
+    }
+    const region = this.#find(address)
+    if (!region) {
+      this.logOnce(`mmio ${Math.floor(address / 4096)}`, `read at ${hex(address)}, where neither RAM nor a device is`)
+      return allOnes(size)
+    }
+    const offset = address - region.address!
+    if (offset + size > region.length) return allOnes(size)
+    return truncate(region.handler.readMmio(offset, size), size)
+  }
+
+  /** A store that hit no RAM. */
+  writeMmio(address: number, size: AccessSize, value: number): void {
+    if (address % size !== 0) {
+      const half = (size >> 1) as AccessSize
+      this.writeMmio(address, half, truncate(value, half))
+      this.writeMmio(address + half, half, value >>> (8 * half))
+      return
+    }
+    const region = this.#find(address)
+    if (!region) {
+      this.logOnce(`mmio ${Math.floor(address / 4096)}`, `write at ${hex(address)}, where neither RAM nor a device is`)
+      return
+    }
+    const offset = address - region.address!
+    if (offset + size <= region.length) region.handler.writeMmio(offset, size, truncate(value, size))
+  }
+
+  #find(address: number): Region | undefined {
+    const last = this.#lastRegion
+    if (last && address >= last.address! && address < last.address! + last.length) return last
+    for (const region of this.#regions)
+      if (address >= region.address! && address < region.address! + region.length) {
+        this.#lastRegion = region
+        return region
+      }
+    return undefined
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * The machine's clock: guest time, the timers on it, and how far an engine may run before the next of them.
+ *
+ * Two kinds, one code. With `host`, guest time is the host's monotonic time while the machine is not paused, so a
+ * guest counts the same seconds as its user even after the host process was stopped for a while. With `instructions`,
+ * guest time is the number of executed instructions times a constant, plus what was skipped while the processor
+ * waited: every run of the same guest sees the same time.
+ */
+import type { Clock, Timer } from '../devices/bus.ts'
+import { HeapTimer, TimerHeap } from './timers.ts'
+
+/** Where guest time comes from. */
+export type ClockKind = 'host' | 'instructions'
+
+/** Ticks of the time-stamp counter in a second of guest time. One a nanosecond, so that kvmclock's scale is exact. */
+export const TSC_FREQUENCY = 1_000_000_000
+
+/** Nanoseconds of guest time for each instruction where the clock counts instructions: 100 million a second. */
+export const NANOSECONDS_PER_INSTRUCTION = 10
+
+/** {@link Clock.wallTime} at guest time 0 where the clock counts instructions: 2026-01-01T00:00:00Z, milliseconds. */
+export const SIMULATED_EPOCH = Date.UTC(2026, 0, 1)
+
+/** What {@link MachineClock} asks of the world; tests replace it. */
+export interface ClockSource {
+  /** Milliseconds of a monotonic host clock. */
+  hostTime(): number
+  /** Milliseconds since the Unix epoch on the host. */
+  hostWallTime(): number
+}
+
+const realSource: ClockSource = { hostTime: () => performance.now(), hostWallTime: () => Date.now() }
+
+/** The clock of one machine. Created stopped: {@link start} lets host time pass. */
+export class MachineClock implements Clock {
+  readonly kind: ClockKind
+  /** Called when a timer is armed with a deadline before every other: a running engine must come back earlier. */
+  onEarlierDeadline: () => void = () => {}
+  readonly #source: ClockSource
+  readonly #timers = new TimerHeap()
+  /** Instructions executed so far; the processor supplies it. */
+  #instructions: () => number = () => 0
+  /** Guest nanoseconds that are no product of counting: skipped halts, or host time before the last pause. */
+  #base = 0
+  /** Host milliseconds when the clock was last started, or undefined while it is stopped. */
+  #startedAt: number | undefined
+  /** The largest value returned: a host clock's rounding must not run backwards. */
+  #latest = 0
+
+  /**
+   * @param kind where guest time comes from
+   * @param source the host's clocks
+   */
+  constructor(kind: ClockKind, source: ClockSource = realSource) {
+    this.kind = kind
+    this.#source = source
+  }
+
+  /** Connects the counter of executed instructions, which must be exact whenever a device is called. */
+  countInstructions(counter: () => number): void {
+    this.#instructions = counter
+  }
+
+  now(): number {
+    if (this.kind === 'instructions') return this.#base + this.#instructions() * NANOSECONDS_PER_INSTRUCTION
+    if (this.#startedAt !== undefined) {
+      const now = this.#base + Math.floor((this.#source.hostTime() - this.#startedAt) * 1e6)
+      if (now > this.#latest) this.#latest = now
+    }
+    return this.#latest
+  }
+
+  wallTime(): number {
+    if (this.kind === 'instructions') return SIMULATED_EPOCH + Math.floor(this.now() / 1e6)
+    return this.#source.hostWallTime()
+  }
+
+  timer(callback: () => void): Timer {
+    return new HeapTimer(this.#timers, callback, () => this.onEarlierDeadline())
+  }
+
+  /** The time-stamp counter: ticks at {@link TSC_FREQUENCY} since the machine was created. */
+  timestamp(): number {
+    return this.now() * (TSC_FREQUENCY / 1e9)
+  }
+
+  /** Lets host time pass. Does nothing if it does already. */
+  start(): void {
+    this.#startedAt ??= this.#source.hostTime()
+  }
+
+  /** Stops guest time where it is, as while the machine is paused. */
+  stop(): void {
+    this.#base = this.kind === 'host' ? this.now() : this.#base
+    this.#startedAt = undefined
+  }
+
+  /** The earliest armed deadline in nanoseconds of {@link now}, or Infinity. */
+  nextDeadline(): number {
+    return this.#timers.earliest()
+  }
+
+  /** Nanoseconds until {@link nextDeadline}; 0 if it has passed, Infinity if nothing is armed. */
+  untilDeadline(): number {
+    return Math.max(0, this.nextDeadline() - this.now())
+  }
+
+  /**
+   * Runs the callbacks of every timer that is due, in order of deadline, those armed meanwhile included.
+   * A device that keeps arming a timer in the past gets a bounded number of calls, then the guest runs on.
+   */
+  runTimers(): void {
+    for (let calls = 0; calls < 1000; calls++) {
+      if (this.#timers.earliest() > this.now()) return
+      this.#timers.takeEarliest()?.fire()
+    }
+  }
+
+  /** While the processor waits and time is counted in instructions: goes straight to `deadline`. */
+  skipTo(deadline: number): void {
+    if (this.kind !== 'instructions') throw new Error('only a clock that counts instructions can skip')
+    const now = this.now()
+    if (deadline > now) this.#base += deadline - now
+  }
+
+  /**
+   * How many instructions an engine may execute before guest time reaches `nanoseconds` from now: exact where time
+   * counts instructions, otherwise from `rate`, an estimate in instructions a nanosecond. At least 1.
+   */
+  instructionsWithin(nanoseconds: number, rate: number): number {
+    const exact = this.kind === 'instructions' ? 1 / NANOSECONDS_PER_INSTRUCTION : rate
+    return Math.max(1, Math.ceil(nanoseconds * exact))
+  }
+}
