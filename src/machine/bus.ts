@@ -11,6 +11,7 @@ import type {
   MmioHandler,
   MmioRegion,
   PortHandler,
+  PortRegion,
 } from '../devices/bus.ts'
 
 /** What a bus is made of. */
@@ -42,28 +43,30 @@ function hex(value: number): string {
   return `0x${value.toString(16)}`
 }
 
-/** A region of guest-physical space that a device answers. */
-class Region implements MmioRegion {
-  address: number | undefined
+/** A range of ports or of guest-physical space that a device answers. Kept in order of attachment: the earlier wins. */
+interface Attached<Handler> {
+  at: number | undefined
   readonly length: number
-  readonly handler: MmioHandler
-  readonly #moved: (region: Region, address: number | undefined) => void
+  readonly handler: Handler
+}
 
-  constructor(
-    address: number,
-    length: number,
-    handler: MmioHandler,
-    moved: (region: Region, address: number | undefined) => void,
-  ) {
-    this.address = address
-    this.length = length
-    this.handler = handler
-    this.#moved = moved
-  }
+/** Whether `range` covers `address`. */
+function covers(range: Attached<unknown>, address: number): boolean {
+  return range.at !== undefined && address >= range.at && address < range.at + range.length
+}
 
-  move(address: number | undefined): void {
-    this.#moved(this, address)
-  }
+function overlap(a: Attached<unknown>, b: Attached<unknown>): boolean {
+  return a.at !== undefined && b.at !== undefined && a.at < b.at + b.length && b.at < a.at + a.length
+}
+
+/** Adds a range. @throws if it overlaps another: that is a mistake of whoever builds the machine */
+function attach<Handler>(ranges: Attached<Handler>[], range: Attached<Handler>, what: string): void {
+  for (const other of ranges)
+    if (overlap(range, other))
+      throw new Error(
+        `${range.length} bytes of ${what} at ${hex(range.at!)} overlap another device's at ${hex(other.at!)}`,
+      )
+  ranges.push(range)
 }
 
 /** The port and memory buses of one machine. */
@@ -73,9 +76,10 @@ export class MachineBus implements Bus {
   readonly #interrupt: (number: number) => InterruptLine
   readonly #log: (message: string) => void
   readonly #ports: (PortHandler | undefined)[] = new Array(PORTS).fill(undefined)
-  /** Mapped regions. Few, so that the last hit and a walk are enough. Later ones do not shadow earlier ones. */
-  readonly #regions: Region[] = []
-  #lastRegion: Region | undefined
+  readonly #portRanges: Attached<PortHandler>[] = []
+  /** Few, so that the last hit and a walk are enough. */
+  readonly #regions: Attached<MmioHandler>[] = []
+  #lastRegion: Attached<MmioHandler> | undefined
   readonly #emptyPorts = new Uint8Array(PORTS)
   readonly #logged = new Set<string>()
 
@@ -86,30 +90,37 @@ export class MachineBus implements Bus {
     this.#log = options.log
   }
 
-  ports(first: number, count: number, handler: PortHandler): void {
-    if (!(Number.isInteger(first) && first >= 0 && count > 0 && first + count <= PORTS))
-      throw new Error(`${count} ports from ${hex(first)} are not within 0 to 0xffff`)
-    for (let port = first; port < first + count; port++)
-      if (this.#ports[port]) throw new Error(`port ${hex(port)} is taken by another device`)
-    this.#ports.fill(handler, first, first + count)
+  ports(first: number | undefined, count: number, handler: PortHandler): PortRegion {
+    const range: Attached<PortHandler> = { at: first, length: count, handler }
+    attach(this.#portRanges, range, 'ports')
+    this.#resolvePorts(first, count)
+    return {
+      move: to => {
+        const from = range.at
+        range.at = to
+        this.#resolvePorts(from, count)
+        this.#resolvePorts(to, count)
+      },
+    }
   }
 
-  mmio(address: number, length: number, handler: MmioHandler): MmioRegion {
-    for (const other of this.#regions)
-      if (address < other.address! + other.length && other.address! < address + length)
-        throw new Error(`${length} bytes at ${hex(address)} overlap another device's at ${hex(other.address!)}`)
-    const region = new Region(address, length, handler, (moved, to) => this.#move(moved, to))
-    this.#regions.push(region)
-    return region
+  /** Looks up again who answers `count` ports from `first`. */
+  #resolvePorts(first: number | undefined, count: number): void {
+    if (first === undefined) return
+    for (let port = first; port < Math.min(first + count, PORTS); port++)
+      this.#ports[port] = this.#portRanges.find(range => covers(range, port))?.handler
   }
 
-  /** A guest may move a PCI BAR over anything, so an overlap is no error here: the region mapped first answers. */
-  #move(region: Region, address: number | undefined): void {
-    const place = this.#regions.indexOf(region)
-    if (place >= 0) this.#regions.splice(place, 1)
+  mmio(address: number | undefined, length: number, handler: MmioHandler): MmioRegion {
+    const range: Attached<MmioHandler> = { at: address, length, handler }
+    attach(this.#regions, range, 'memory')
     this.#lastRegion = undefined
-    region.address = address
-    if (address !== undefined) this.#regions.push(region)
+    return {
+      move: to => {
+        range.at = to
+        this.#lastRegion = undefined
+      },
+    }
   }
 
   interrupt(number: number): InterruptLine {
@@ -149,8 +160,8 @@ export class MachineBus implements Bus {
       else this.#noDevice(port, 'write to')
       return
     }
-    if (handler && this.#ownsAll(port, size, handler)) return handler.writePort(port, size, truncate(value, size))
-    for (let i = 0; i < size; i++) this.writePort((port + i) & 0xffff, 1, (value >>> (8 * i)) & 0xff)
+    if (handler && this.#ownsAll(port, size, handler)) handler.writePort(port, size, truncate(value, size))
+    else for (let i = 0; i < size; i++) this.writePort((port + i) & 0xffff, 1, (value >>> (8 * i)) & 0xff)
   }
 
   /** Logs an access to an empty port, once for each: a flag a port, because guests poll empty ports for long. */
@@ -176,7 +187,7 @@ export class MachineBus implements Bus {
       this.logOnce(`mmio ${Math.floor(address / 4096)}`, `read at ${hex(address)}, where neither RAM nor a device is`)
       return allOnes(size)
     }
-    const offset = address - region.address!
+    const offset = address - region.at!
     if (offset + size > region.length) return allOnes(size)
     return truncate(region.handler.readMmio(offset, size), size)
   }
@@ -194,18 +205,16 @@ export class MachineBus implements Bus {
       this.logOnce(`mmio ${Math.floor(address / 4096)}`, `write at ${hex(address)}, where neither RAM nor a device is`)
       return
     }
-    const offset = address - region.address!
+    const offset = address - region.at!
     if (offset + size <= region.length) region.handler.writeMmio(offset, size, truncate(value, size))
   }
 
-  #find(address: number): Region | undefined {
+  #find(address: number): Attached<MmioHandler> | undefined {
     const last = this.#lastRegion
-    if (last && address >= last.address! && address < last.address! + last.length) return last
-    for (const region of this.#regions)
-      if (address >= region.address! && address < region.address! + region.length) {
-        this.#lastRegion = region
-        return region
-      }
-    return undefined
+    if (last && covers(last, address)) return last
+    const found = this.#regions.find(region => covers(region, address))
+    // Only where nothing overlaps may the last hit stand for the walk.
+    if (found && !this.#regions.some(other => other !== found && overlap(other, found))) this.#lastRegion = found
+    return found
   }
 }

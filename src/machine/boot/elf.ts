@@ -53,7 +53,8 @@ export function parseElf(file: Uint8Array): ElfFile {
   const tableOffset = word(wide ? 32 : 28)
   const entrySize = view.getUint16(wide ? 54 : 42, true)
   const count = view.getUint16(wide ? 56 : 44, true)
-  if (count === 0) throw new BootError('the ELF kernel has no program headers: give the linked kernel, not an object file')
+  if (count === 0)
+    throw new BootError('the ELF kernel has no program headers: give the linked kernel, not an object file')
   if (entrySize < (wide ? 56 : 32) || tableOffset + count * entrySize > file.length)
     throw new BootError('the ELF kernel is truncated or damaged: its program headers are beyond the end of the file')
   const segments: Segment[] = []
@@ -119,7 +120,8 @@ export function pvhEntry(file: Uint8Array, elf: ElfFile): number | undefined {
       const content = align(at + 12 + nameSize - segment.offset) + segment.offset
       if (content + contentSize > end) break
       const name = nameSize <= 16 ? String.fromCharCode(...file.subarray(at + 12, at + 12 + nameSize)) : ''
-      if (name === 'Xen\0' && type === XEN_ELFNOTE_PHYS32_ENTRY && contentSize >= 4) return view.getUint32(content, true)
+      if (name === 'Xen\0' && type === XEN_ELFNOTE_PHYS32_ENTRY && contentSize >= 4)
+        return view.getUint32(content, true)
       at = align(content + contentSize - segment.offset) + segment.offset
     }
   }

@@ -14,7 +14,8 @@ export { BootError } from './state.ts'
  */
 export function loadKernel(memory: BootMemory, image: BootImage): BootState {
   const { kernel, initrd } = image
-  if (kernel.length === 0) throw new BootError('the kernel is empty: give a bzImage, an ELF vmlinux or a multiboot kernel')
+  if (kernel.length === 0)
+    throw new BootError('the kernel is empty: give a bzImage, an ELF vmlinux or a multiboot kernel')
   if (isLinuxImage(kernel)) {
     if (initrd) checkInitrd(initrd)
     return loadLinux(memory, image)

@@ -44,7 +44,10 @@ export function checkInitrd(initrd: Uint8Array): void {
       known = true
     } else {
       const compression = COMPRESSIONS.find(([, magic]) => startsWith(initrd, at, magic))
-      if (compression) return checkCompressed(initrd.subarray(at), compression[0])
+      if (compression) {
+        checkCompressed(initrd.subarray(at), compression[0])
+        return
+      }
       break
     }
   }
@@ -59,10 +62,8 @@ export function checkInitrd(initrd: Uint8Array): void {
 function checkCompressed(bytes: Uint8Array, name: string): void {
   let end = bytes.length
   while (end > 0 && bytes[end - 1] === 0) end--
-  const truncated =
-    (name === 'xz' && text(bytes, end - 2, 2) !== 'YZ') || (name === 'gzip' && bytes.length < 20)
-  if (truncated)
-    throw new BootError(`the initrd is truncated: its ${name} data has no end: fetch or build it again`)
+  const truncated = (name === 'xz' && text(bytes, end - 2, 2) !== 'YZ') || (name === 'gzip' && bytes.length < 20)
+  if (truncated) throw new BootError(`the initrd is truncated: its ${name} data has no end: fetch or build it again`)
 }
 
 /** The offset behind one cpio entry. */

@@ -130,8 +130,7 @@ function chooseAddress(view: DataView, version: number, initSize: number, end: n
         'the image is damaged, fetch or build it again',
     )
   const lowest = relocatable ? Math.ceil(EXTENDED_START / alignment) * alignment : preferred
-  for (const address of [preferred, lowest])
-    if (address >= EXTENDED_START && address + initSize <= end) return address
+  for (const address of [preferred, lowest]) if (address >= EXTENDED_START && address + initSize <= end) return address
   throw new BootError(
     `the kernel needs ${megabytes(initSize)} of memory from 0x${lowest.toString(16)} on, ` +
       `and the machine's ends at ${megabytes(end)}: give it more with --memory`,

@@ -59,7 +59,9 @@ export function loadMultiboot(memory: BootMemory, image: BootImage, headerOffset
     kernelEnd = loadSegments(memory, kernel, elf)
     entry = physicalEntry(elf)
   } else
-    throw new BootError('the multiboot kernel is no ELF file and its header gives no load addresses: it cannot be loaded')
+    throw new BootError(
+      'the multiboot kernel is no ELF file and its header gives no load addresses: it cannot be loaded',
+    )
   writeInformation(memory, image, kernelEnd)
   return {
     description: 'multiboot',

@@ -1,5 +1,12 @@
 /** The PVH entry: 32-bit protected mode without paging, EBX at a hvm_start_info (Xen's start_info.h, version 1). */
-import { COMMAND_LINE_ADDRESS, memoryMap, PARAMETERS_ADDRESS, placeInitrd, STACK_ADDRESS, writeCommandLine } from './layout.ts'
+import {
+  COMMAND_LINE_ADDRESS,
+  memoryMap,
+  PARAMETERS_ADDRESS,
+  placeInitrd,
+  STACK_ADDRESS,
+  writeCommandLine,
+} from './layout.ts'
 import { type BootImage, type BootMemory, type BootState, CR0_PROTECTED, flatSegments } from './state.ts'
 
 const START_INFO_MAGIC = 0x336ec578

@@ -16,14 +16,12 @@ export interface BootSegment {
   base: number
   /** The offset of the last byte, after granularity. */
   limit: number
-  /** Bits 15:8 are the descriptor's byte 5 (P, DPL, S, type), bits 3:0 of the upper nibble G, D/B, L, AVL, as VMCS access rights: bits 7:0 are byte 5, bits 15:12 the flags (SDM volume 3, 25.4.1). */
+  /** Bits 0–3 type, 4 S, 5–6 DPL, 7 P, 12 AVL, 13 L, 14 D/B, 15 G, as in the VMCS (SDM volume 3, 25.4.1). */
   attributes: number
 }
 
 /** The sixteen general registers by number (RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8 …), those that are not 0. */
-export type BootRegisters = Partial<
-  Record<'rax' | 'rcx' | 'rdx' | 'rbx' | 'rsp' | 'rbp' | 'rsi' | 'rdi', number>
->
+export type BootRegisters = Partial<Record<'rax' | 'rcx' | 'rdx' | 'rbx' | 'rsp' | 'rbp' | 'rsi' | 'rdi', number>>
 
 /** Everything that differs from the state after RESET#. All numbers are below 2^32. */
 export interface BootState {

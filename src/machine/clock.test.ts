@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { MachineClock, NANOSECONDS_PER_INSTRUCTION, SIMULATED_EPOCH } from './clock.ts'
+
+function hostClock() {
+  const host = { time: 1000, wall: 5_000_000 }
+  const clock = new MachineClock('host', { hostTime: () => host.time, hostWallTime: () => host.wall })
+  return { host, clock }
+}
+
+test('host time passes only while the clock is started', () => {
+  const { host, clock } = hostClock()
+  host.time += 50
+  assert.equal(clock.now(), 0)
+  clock.start()
+  host.time += 2.5
+  assert.equal(clock.now(), 2_500_000)
+  clock.stop()
+  host.time += 1000
+  assert.equal(clock.now(), 2_500_000)
+  clock.start()
+  host.time += 1
+  assert.equal(clock.now(), 3_500_000)
+  assert.equal(clock.wallTime(), 5_000_000)
+})
+
+test('a suspended host process loses no time and a host clock that steps back is ignored', () => {
+  const { host, clock } = hostClock()
+  clock.start()
+  host.time += 3_600_000
+  assert.equal(clock.now(), 3_600_000e6)
+  host.time -= 10
+  assert.equal(clock.now(), 3_600_000e6)
+})
+
+test('counted time follows the instructions and skips halts', () => {
+  let instructions = 0
+  const clock = new MachineClock('instructions')
+  clock.countInstructions(() => instructions)
+  instructions = 100
+  assert.equal(clock.now(), 100 * NANOSECONDS_PER_INSTRUCTION)
+  clock.skipTo(50_000_000)
+  assert.equal(clock.now(), 50_000_000)
+  clock.skipTo(1)
+  instructions++
+  assert.equal(clock.now(), 50_000_000 + NANOSECONDS_PER_INSTRUCTION)
+  assert.equal(clock.wallTime(), SIMULATED_EPOCH + 50)
+  assert.equal(clock.timestamp(), clock.now())
+})
+
+test('an engine gets exactly the instructions that fit', () => {
+  const clock = new MachineClock('instructions')
+  assert.equal(clock.instructionsWithin(10 * NANOSECONDS_PER_INSTRUCTION, 99), 10)
+  assert.equal(clock.instructionsWithin(10 * NANOSECONDS_PER_INSTRUCTION + 1, 99), 11)
+  assert.equal(clock.instructionsWithin(0, 99), 1)
+  assert.equal(hostClock().clock.instructionsWithin(1000, 0.25), 250)
+})
+
+test('timers fire in order of deadline, and one armed by a callback is seen at once', () => {
+  const clock = new MachineClock('instructions')
+  const fired: string[] = []
+  const late = clock.timer(() => fired.push('late'))
+  const early = clock.timer(() => {
+    fired.push('early')
+    chained.arm(15)
+  })
+  const chained = clock.timer(() => fired.push('chained'))
+  const cancelled = clock.timer(() => fired.push('cancelled'))
+  late.arm(20)
+  cancelled.arm(12)
+  early.arm(10)
+  cancelled.cancel()
+  assert.equal(clock.nextDeadline(), 10)
+  clock.skipTo(30)
+  clock.runTimers()
+  assert.deepEqual(fired, ['early', 'chained', 'late'])
+  assert.equal(clock.nextDeadline(), Number.POSITIVE_INFINITY)
+})
+
+test('many timers leave the heap in order, whatever was armed again or cancelled', () => {
+  const clock = new MachineClock('instructions')
+  const fired: number[] = []
+  let seed = 1
+  const random = (n: number) => (seed = (seed * 48271) % 2147483647) % n
+  const deadlines: (number | undefined)[] = []
+  const timers = Array.from({ length: 200 }, (_, i) => clock.timer(() => fired.push(deadlines[i]!)))
+  for (let i = 0; i < 2000; i++) {
+    const which = random(timers.length)
+    if (random(4) === 0) {
+      timers[which].cancel()
+      deadlines[which] = undefined
+    } else {
+      deadlines[which] = random(1000)
+      timers[which].arm(deadlines[which]!)
+    }
+  }
+  clock.skipTo(1000)
+  clock.runTimers()
+  assert.deepEqual(
+    fired,
+    deadlines.filter(deadline => deadline !== undefined).sort((a, b) => a - b),
+  )
+})
+
+test('arming before every other deadline is told at once', () => {
+  const clock = new MachineClock('host')
+  let told = 0
+  clock.onEarlierDeadline = () => told++
+  const a = clock.timer(() => {})
+  const b = clock.timer(() => {})
+  a.arm(100)
+  b.arm(200)
+  assert.equal(told, 1)
+  b.arm(50)
+  assert.equal(told, 2)
+})
+
+test('a timer that is always due does not hold the machine up', () => {
+  const clock = new MachineClock('instructions')
+  let calls = 0
+  const timer = clock.timer(() => {
+    calls++
+    timer.arm(0)
+  })
+  timer.arm(0)
+  clock.runTimers()
+  assert.ok(calls >= 1 && calls <= 1000)
+})
