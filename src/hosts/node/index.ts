@@ -1,0 +1,11 @@
+/** typetwo on Node: what the machine itself cannot do because it imports nothing of the host. */
+export {
+  type DefaultGuest,
+  type DefaultGuestOptions,
+  ensureDefaultGuest,
+  type GuestArchitecture,
+} from './default-guest.ts'
+export { cacheFolder, readWhole } from './files.ts'
+export { type GuestTerminal, terminalWords } from './guest/init.ts'
+export { nodeWorker } from './node-worker.ts'
+export { UserError } from './user-error.ts'

@@ -1,0 +1,35 @@
+/** Workers of Node, seen the way the machine sees workers. */
+import { type TransferListItem, Worker } from 'node:worker_threads'
+import type { WorkerLike } from '../../machine/worker-like.ts'
+
+/** The machine's worker module. */
+const MODULE = new URL('../../machine/worker.ts', import.meta.url)
+
+/**
+ * Starts a worker thread.
+ * @param module the module it runs; default: the machine's
+ * @returns it, running; messages sent before it listens are kept
+ */
+export function nodeWorker(module: URL = MODULE): WorkerLike {
+  const worker = new Worker(module, { name: 'typetwo machine' })
+  let terminated = false
+  return {
+    postMessage(message, transfer) {
+      worker.postMessage(message, transfer as TransferListItem[] | undefined)
+    },
+    onMessage(listener) {
+      worker.on('message', listener)
+    },
+    onError(listener) {
+      worker.on('error', listener)
+      worker.on('messageerror', listener)
+      worker.on('exit', code => {
+        if (!terminated && code !== 0) listener(new Error(`the machine's thread ended with status ${code}`))
+      })
+    },
+    async terminate() {
+      terminated = true
+      await worker.terminate()
+    },
+  }
+}
