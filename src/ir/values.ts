@@ -1,3 +1,4 @@
+import * as S from '../wasm/simd.ts'
 import type { ValueType } from '../wasm/types.ts'
 import { F32, F64, I32, I64, V128 } from '../wasm/types.ts'
 import type { FunctionBuilder } from './function.ts'
@@ -7,11 +8,14 @@ import { OP_CONST } from './node.ts'
 /** Width of an integer value in bits; 1 is a truth value. */
 export type Width = 1 | 8 | 16 | 32 | 64
 
+/** Width of a parameter or result of a routine: an integer's, or 128 for a vector. */
+export type ValueWidth = Width | 128
+
 /** What an operation takes beside values: a constant of the other operand's width. */
 export type Operandish = Int | number | bigint
 
-/** The WebAssembly type that holds an integer: up to 32 bits in an i32, zero-extended. */
-export const typeOf = (width: Width): ValueType => (width === 64 ? I64 : I32)
+/** The WebAssembly type that holds a value: an integer of up to 32 bits in an i32, zero-extended. */
+export const typeOf = (width: ValueWidth): ValueType => (width === 64 ? I64 : width === 128 ? V128 : I32)
 
 const maskOf = (width: Width): number => (width === 32 ? -1 : width === 64 ? -1 : 2 ** width - 1)
 
@@ -514,8 +518,69 @@ export class Vector {
     return new Vector(value.f, value.f.pure(0xfd00 + opcode, V128, [value.node]))
   }
 
+  /** Every lane the same integer; lanes as wide as it is (8 to 64 bits). */
+  static splat(value: Int): Vector {
+    return Vector.from(value, SPLATS[value.width as 8])
+  }
+
+  /** A vector whose low bits are the integer (8 to 64 bits) and whose other bits are zero. */
+  static low(value: Int): Vector {
+    const zero = Vector.constant(value.f, new Uint8Array(16))
+    return value.width === 64 ? zero.withLane(0, value) : zero.withLane(0, value.zeroExtend(32))
+  }
+
+  /** Lane `n` of `width` bits, 8 to 64. */
+  lane(width: Width, n: number): Int {
+    return this.toInt(EXTRACTS[width as 8], width, S.laneImmediate(n))
+  }
+
+  /** This vector with lane `n` of the integer's width replaced. */
+  withLane(n: number, value: Int): Vector {
+    return this.op(REPLACES[value.width as 8], [value], S.laneImmediate(n))
+  }
+
+  /** Lanes of `size` bytes chosen from this vector and, by numbers beyond its own, from the other. */
+  shuffle(size: 1 | 2 | 4 | 8, other: Vector, lanes: readonly number[]): Vector {
+    return this.op(S.I8X16_SHUFFLE, [other], S.shuffleImmediate(size, lanes))
+  }
+
+  and(other: Vector): Vector {
+    return this.op(S.V128_AND, [other])
+  }
+  or(other: Vector): Vector {
+    return this.op(S.V128_OR, [other])
+  }
+  xor(other: Vector): Vector {
+    return this.op(S.V128_XOR, [other])
+  }
+  not(): Vector {
+    return this.op(S.V128_NOT)
+  }
+  /** This vector's bits where the other has none. */
+  andNot(other: Vector): Vector {
+    return this.op(S.V128_ANDNOT, [other])
+  }
+  /** This vector as a mask: bits of `ones` where it has ones, of `zeros` where it has zeros. */
+  choose(ones: Vector, zeros: Vector): Vector {
+    return ones.op(S.V128_BITSELECT, [zeros, this])
+  }
+
   /** A constant of 16 bytes. */
   static constant(f: FunctionBuilder, bytes: Uint8Array): Vector {
     return new Vector(f, f.pure(OP_CONST, V128, [], 0, 0, bytes))
   }
+}
+
+const SPLATS = { 8: S.I8X16_SPLAT, 16: S.I16X8_SPLAT, 32: S.I32X4_SPLAT, 64: S.I64X2_SPLAT }
+const EXTRACTS = {
+  8: S.I8X16_EXTRACT_LANE_U,
+  16: S.I16X8_EXTRACT_LANE_U,
+  32: S.I32X4_EXTRACT_LANE,
+  64: S.I64X2_EXTRACT_LANE,
+}
+const REPLACES = {
+  8: S.I8X16_REPLACE_LANE,
+  16: S.I16X8_REPLACE_LANE,
+  32: S.I32X4_REPLACE_LANE,
+  64: S.I64X2_REPLACE_LANE,
 }

@@ -1,7 +1,7 @@
 import type { Field } from '../cpu/state.ts'
 import { FunctionBuilder, type Linker } from '../ir/function.ts'
 import { Label } from '../ir/node.ts'
-import { Float, Int, int, type Operandish, typeOf, Vector, type Width } from '../ir/values.ts'
+import { Float, Int, int, type Operandish, typeOf, type ValueWidth, Vector, type Width } from '../ir/values.ts'
 import { I32, I64, V128, type ValueType } from '../wasm/types.ts'
 
 /** The execution mode classes that change what an instruction means (SDM vol. 1, 3.1; vol. 3, 20). */
@@ -270,40 +270,51 @@ export class Code {
    * Calls a routine (see {@link routine}) with values; the result has the routine's width. A routine's first parameter,
    * the vCPU's base, is passed by itself.
    */
-  call(routine: Routine, ...args: Int[]): Int {
+  call(routine: Routine, ...args: (Int | Vector)[]): Int {
+    return new Int(this.f, this.callNode(routine, args), (routine.result ?? 32) as Width)
+  }
+  /** Calls a routine whose result is a vector. */
+  callVector(routine: Routine, ...args: (Int | Vector)[]): Vector {
+    if (routine.result !== 128) throw new Error(`${routine.name} does not give a vector`)
+    return new Vector(this.f, this.callNode(routine, args))
+  }
+  private callNode(routine: Routine, args: readonly (Int | Vector)[]): Int['node'] {
     const types = routine.parameters.map(typeOf)
     args.forEach((arg, i) => {
-      if (arg.width !== routine.parameters[i]) throw new Error(`${routine.name}: argument ${i} is ${arg.width} bits`)
+      const width = arg instanceof Int ? arg.width : 128
+      if (width !== routine.parameters[i]) throw new Error(`${routine.name}: argument ${i} is ${width} bits`)
     })
     const results = routine.result ? [typeOf(routine.result)] : []
     this.used.add(routine)
     const nodes = [this.base.node, ...args.map(arg => arg.node)]
-    const node = this.f.call(routine.name, { params: [I32, ...types], results }, nodes)
-    return new Int(this.f, node, routine.result ?? 32)
+    return this.f.call(routine.name, { params: [I32, ...types], results }, nodes)
   }
   /** Routines that this code calls. */
   readonly used = new Set<Routine>()
 }
 
 /**
- * A piece of generated code that instructions share: a WebAssembly function with the vCPU's base and integers for
- * parameters. Results beyond one go through `F.serviceResult` and `F.serviceResult2`.
+ * A piece of generated code that instructions share: a WebAssembly function with the vCPU's base, integers and vectors
+ * (width 128) for parameters. Results beyond one go through `F.serviceResult` and `F.serviceResult2`.
  */
 export interface Routine {
   readonly name: string
-  readonly parameters: readonly Width[]
-  readonly result: Width | undefined
-  build(code: Code, ...parameters: Int[]): Int | undefined
+  readonly parameters: readonly ValueWidth[]
+  readonly result: ValueWidth | undefined
+  build(code: Code, ...parameters: never[]): Int | Vector | undefined
 }
 
+/** What a routine's `build` gets for a parameter, or gives for its result, of a width. */
+export type ValueOf<W> = W extends 128 ? Vector : W extends Width ? Int : Int | undefined
+
 /** Defines a routine. Names are unique in the house. */
-export function routine(
+export function routine<const P extends readonly ValueWidth[], R extends ValueWidth | undefined>(
   name: string,
-  parameters: readonly Width[],
-  result: Width | undefined,
-  build: (code: Code, ...parameters: Int[]) => Int | undefined,
+  parameters: P,
+  result: R,
+  build: (code: Code, ...parameters: { -readonly [K in keyof P]: ValueOf<P[K]> }) => ValueOf<R>,
 ): Routine {
-  return { name, parameters, result, build }
+  return { name, parameters, result, build: build as unknown as Routine['build'] }
 }
 
 /** Builds a routine's function. @returns its body and the routines that it calls. */
@@ -311,8 +322,11 @@ export function buildRoutine(routine: Routine, linker: Linker): { body: Uint8Arr
   const params: ValueType[] = [I32, ...routine.parameters.map(typeOf)]
   const f = new FunctionBuilder({ params, results: routine.result ? [typeOf(routine.result)] : [] })
   const code = new Code(f)
-  const parameters = routine.parameters.map((width, i) => new Int(f, f.getLocal(i + 1, typeOf(width)), width))
-  const result = routine.build(code, ...parameters)
+  const parameters = routine.parameters.map((width, i) => {
+    const node = f.getLocal(i + 1, typeOf(width))
+    return width === 128 ? new Vector(f, node) : new Int(f, node, width)
+  })
+  const result = routine.build(code, ...(parameters as never[]))
   if (routine.result) f.return(result!.node)
   return { body: f.emit(linker), uses: code.used }
 }
