@@ -1,0 +1,423 @@
+/**
+ * What interpreter and translator share in giving instructions their meaning: guest memory through the inline TLB,
+ * the stack, near jumps. How registers, flags and the way out are reached is each engine's own.
+ */
+import { CS, F, RSP, SS } from '../cpu/state.ts'
+import type { FunctionBuilder } from '../ir/function.ts'
+import { Int, Vector } from '../ir/values.ts'
+import {
+  type Context,
+  GP,
+  type MemoryOperand,
+  type Operandish,
+  Semantics,
+  type Variable,
+  type VectorOperand,
+  type Width,
+} from '../isa/semantics.ts'
+import { TLB_ADDEND, TLB_READ, TLB_WRITE } from '../memory/tlb.ts'
+import { I32, I64, V128 } from '../wasm/types.ts'
+
+/** Bytes of a memory access. */
+export type AccessBytes = 1 | 2 | 4 | 8 | 16
+
+/** What is known of how an instruction uses its operands, found by building it once for nothing. */
+export interface Usage {
+  /** Memory operands that are read and then written, by the order in which they are made. */
+  readonly writtenMemory: Set<number>
+  /** It calls `jump` or `branch`. */
+  jumps: boolean
+  /** It calls `endBlock` or a service. */
+  endsBlock: boolean
+  /** It calls `restart`. */
+  restarts: boolean
+}
+
+/** A {@link Usage} to be filled. */
+export const unknownUsage = (): Usage => ({ writtenMemory: new Set(), jumps: false, endsBlock: false, restarts: false })
+
+const LOAD_OPCODES = { 1: 0x2d, 2: 0x2f, 4: 0x28, 8: 0x29 } as const
+const STORE_OPCODES = { 1: 0x3a, 2: 0x3b, 4: 0x36, 8: 0x37 } as const
+
+/** The bytes of a width. */
+export const bytesOf = (width: Width): AccessBytes => (width === 1 ? 1 : width / 8) as AccessBytes
+
+/** Common ground of the engines' semantics. */
+export abstract class EngineSemantics extends Semantics {
+  readonly context: Context
+  readonly usage: Usage
+  private memoryOperands = 0
+
+  constructor(f: FunctionBuilder, context: Context, usage: Usage) {
+    super(f)
+    this.context = context
+    this.usage = usage
+  }
+
+  /** Leaves the instruction because F.fault is set: nothing of it was committed. */
+  abstract leaveForFault(): void
+  /** Called in the arm of a slow access before anything is called that may look at the time. */
+  abstract beforeSlowAccess(): void
+  /** Base of a segment: a constant 0 where it is known, else from the state. Int of 64 bits. */
+  abstract segmentBase(segment: number | Int): Int
+  /** Whether accesses through the segment take the limit and type checks. */
+  abstract readonly segmented: boolean
+  /** The TLB of the current access class: its address in memory 0. */
+  abstract tlbBase(): Int
+
+  get long(): boolean {
+    return this.context.mode === 'long'
+  }
+
+  /** A number for the next memory operand. */
+  nextMemoryOperand(): number {
+    return this.memoryOperands++
+  }
+
+  memory(segment: number, offset: Int, width: Width): GuestMemoryOperand {
+    return new GuestMemoryOperand(this, segment, offset, width)
+  }
+
+  /** The linear address of an offset in a segment, 64 bits; 32 bits wrap in legacy modes. */
+  linear(segment: number | Int, offset: Int): Int {
+    const base = this.segmentBase(segment)
+    if (this.long) return base.add(offset.zeroExtend(64))
+    const known = base.constant === 0n
+    const low = offset.zeroExtend(offset.width === 16 ? 32 : offset.width).resize(32)
+    return (known ? low : low.add(base.truncate(32))).zeroExtend(64)
+  }
+
+  /** Limit and type checks of a legacy segment; faults leave. */
+  checkSegment(segment: number | Int, offset: Int, bytes: number, write: boolean): void {
+    if (!this.segmented) return
+    const number = typeof segment === 'number' ? this.const(segment, 32) : segment
+    this.if(this.get(F.segmentCheck, number).isNonZero(), () => {
+      this.external('segmentCheck', [number, offset.resize(32), this.const(bytes, 32), this.const(write ? 1 : 0, 32)])
+      this.faultCheck()
+    })
+  }
+
+  /** Leaves if a slow path has left a fault. */
+  faultCheck(): void {
+    this.if(this.get(F.fault).isNonZero(), () => this.leaveForFault())
+  }
+
+  /** Calls an imported TypeScript function with i32 arguments. */
+  external(name: string, args: readonly Int[]): void {
+    this.f.call(
+      name,
+      { params: args.map(() => I32), results: [] },
+      args.map(arg => arg.node),
+    )
+  }
+
+  private halves(value: Int): [low: Int, high: Int] {
+    return [value.truncate(32), value.shr(32).truncate(32)]
+  }
+
+  /** Whether the access hits the TLB; the entry's address comes along. */
+  private probe(linear: Int, bytes: number, tag: number): { hit: Int; entry: Int } {
+    const entry = this.tlbBase().add(linear.truncate(32).shr(7).and(0x7fe0))
+    const stored = new Int(this.f, this.f.load(0x29, I64, 0, entry.node, tag), 64)
+    const page = (bytes === 1 ? linear : linear.add(bytes - 1)).and(~0xfffn & 0xffffffffffffffffn)
+    return { hit: stored.eq(page), entry }
+  }
+
+  private hostAddress(entry: Int, linear: Int): Int {
+    const addend = new Int(this.f, this.f.load(0x28, I32, 0, entry.node, TLB_ADDEND), 32)
+    return addend.add(linear.truncate(32))
+  }
+
+  private ramLoad(address: Int, width: Width): Int {
+    const bytes = bytesOf(width) as 1 | 2 | 4 | 8
+    const type = width === 64 ? I64 : I32
+    return new Int(this.f, this.f.load(LOAD_OPCODES[bytes], type, 1, address.node, 0), width)
+  }
+
+  /** Loads 8 to 64 bits. */
+  load(linear: Int, width: Width): Int {
+    const bytes = bytesOf(width)
+    const result = this.variable(width, 0)
+    const { hit, entry } = this.probe(linear, bytes, TLB_READ)
+    this.if(
+      hit,
+      () => result.set(this.ramLoad(this.hostAddress(entry, linear), width)),
+      () => {
+        this.slowLoad('loadSlow', linear, bytes)
+        result.set(this.get(F.serviceResult).truncate(width))
+      },
+    )
+    return result.value
+  }
+
+  /** Loads 128 bits. */
+  loadVector(linear: Int): Vector {
+    const result = this.vectorVariable(this.vector(new Uint8Array(16)))
+    const { hit, entry } = this.probe(linear, 16, TLB_READ)
+    this.if(
+      hit,
+      () => {
+        result.value = new Vector(this.f, this.f.load(0xfd00, V128, 1, this.hostAddress(entry, linear).node, 0))
+      },
+      () => {
+        this.slowLoad('loadSlow', linear, 16)
+        result.value = this.getVector({ ...F.serviceResult, type: 'v128' })
+      },
+    )
+    return result.value
+  }
+
+  /** The slow way of a load: translation, devices, page crossings; leaves with a fault if there is one. */
+  slowLoad(name: 'loadSlow' | 'loadForWriteSlow', linear: Int, bytes: number): void {
+    this.beforeSlowAccess()
+    this.external(name, [...this.halves(linear), this.const(bytes, 32)])
+    this.faultCheck()
+  }
+
+  /** The slow way of a store, the value being in F.serviceResult. */
+  slowStore(linear: Int, bytes: number): void {
+    this.beforeSlowAccess()
+    this.external('storeSlow', [...this.halves(linear), this.const(bytes, 32)])
+    this.faultCheck()
+  }
+
+  /** The slow way of a probe. */
+  slowProbe(linear: Int, bytes: number): void {
+    this.beforeSlowAccess()
+    this.external('probeWrite', [...this.halves(linear), this.const(bytes, 32)])
+    this.faultCheck()
+  }
+
+  /** Loads what will be written back: `address` becomes where in RAM, or -1 when the store must take the slow way. */
+  loadForWrite(linear: Int, width: Width, address: Variable): Int {
+    const bytes = bytesOf(width)
+    const result = this.variable(width, 0)
+    const { hit, entry } = this.probe(linear, bytes, TLB_WRITE)
+    this.if(
+      hit,
+      () => {
+        address.set(this.hostAddress(entry, linear))
+        result.set(this.ramLoad(address.value, width))
+      },
+      () => {
+        address.set(-1)
+        this.slowLoad('loadForWriteSlow', linear, bytes)
+        result.set(this.get(F.serviceResult).truncate(width))
+      },
+    )
+    return result.value
+  }
+
+  private ramStore(address: Int, value: Int): void {
+    this.f.store(STORE_OPCODES[bytesOf(value.width) as 1 | 2 | 4 | 8], 1, address.node, value.node, 0)
+  }
+
+  /** Stores where {@link loadForWrite} found the place. */
+  storeBack(linear: Int, value: Int, address: Int): void {
+    this.if(
+      address.ne(-1),
+      () => this.ramStore(address, value),
+      () => {
+        this.set(F.serviceResult, value.zeroExtend(64))
+        this.slowStore(linear, bytesOf(value.width))
+      },
+    )
+  }
+
+  /** Stores 8 to 64 bits. */
+  store(linear: Int, value: Int): void {
+    const bytes = bytesOf(value.width)
+    const { hit, entry } = this.probe(linear, bytes, TLB_WRITE)
+    this.if(
+      hit,
+      () => this.ramStore(this.hostAddress(entry, linear), value),
+      () => {
+        this.set(F.serviceResult, value.zeroExtend(64))
+        this.slowStore(linear, bytes)
+      },
+    )
+  }
+
+  /** Stores 128 bits. */
+  storeVector(linear: Int, value: Vector): void {
+    const { hit, entry } = this.probe(linear, 16, TLB_WRITE)
+    this.if(
+      hit,
+      () => this.f.store(0xfd0b, 1, this.hostAddress(entry, linear).node, value.node, 0),
+      () => {
+        this.setVector({ ...F.serviceResult, type: 'v128' }, value)
+        this.slowStore(linear, 16)
+      },
+    )
+  }
+
+  /** Makes sure that a write will succeed. */
+  probeForWrite(linear: Int, bytes: number): void {
+    if (bytes <= 4096) {
+      const { hit } = this.probe(linear, bytes, TLB_WRITE)
+      this.if(hit.isZero(), () => this.slowProbe(linear, bytes))
+    }
+  }
+
+  private stackPointer() {
+    return this.register(RSP, this.context.stackSize)
+  }
+
+  push(value: Int): void {
+    const pointer = this.stackPointer()
+    const top = pointer.read().sub(value.width / 8)
+    new GuestMemoryOperand(this, SS, top, value.width).write(value)
+    pointer.write(top)
+  }
+
+  peek(width: Width, skip = 0): Int {
+    return new GuestMemoryOperand(this, SS, this.stackPointer().read().add(skip), width).read()
+  }
+
+  drop(bytes: number | Int): void {
+    const pointer = this.stackPointer()
+    const count = typeof bytes === 'number' ? bytes : bytes.resize(this.context.stackSize)
+    pointer.write(pointer.read().add(count))
+  }
+
+  /** Near jump targets cut to the operand size and checked as {@link Semantics.jump} says. */
+  protected checkedTarget(target: Int, relative: boolean): Int {
+    const cut = this.long ? target.zeroExtend(64) : this.cutTarget(target)
+    if (this.long) {
+      if (!relative) {
+        const shift = this.get(F.cr4).bit(12).select(this.const(7, 64), 16)
+        this.raiseIf(cut.shl(shift).sar(shift).ne(cut), GP, 0)
+      }
+    } else if (this.segmented) {
+      this.raiseIf(cut.truncate(32).gtU(this.get(F.segmentLimit, CS)), GP, 0)
+    }
+    return cut
+  }
+
+  private cutTarget(target: Int): Int {
+    const size = this.context.operandSize === 16 ? 16 : 32
+    return target.resize(size).zeroExtend(64)
+  }
+}
+
+/** A place in guest memory. */
+export class GuestMemoryOperand implements MemoryOperand, VectorOperand {
+  readonly kind = 'memory'
+  readonly width: Width
+  readonly bytes: number
+  readonly offset: Int
+  private readonly m: EngineSemantics
+  private readonly segment: number | Int
+  private readonly number: number
+  private address: Variable | undefined
+  private readonly linearAddress: Int
+  private wasRead = false
+
+  /** @param bytes what a vector operand has in memory; by default the width. */
+  constructor(m: EngineSemantics, segment: number | Int, offset: Int, width: Width, bytes = width / 8) {
+    this.m = m
+    this.segment = segment
+    this.offset = offset
+    this.width = width
+    this.bytes = bytes
+    this.number = m.nextMemoryOperand()
+    // Made here, not where it is first used: that may be inside a conditional part.
+    this.linearAddress = m.linear(segment, offset)
+  }
+
+  private linear(bytes: number, write: boolean): Int {
+    this.m.checkSegment(this.segment, this.offset, bytes, write)
+    return this.linearAddress
+  }
+
+  read(): Int {
+    this.wasRead = true
+    if (this.m.usage.writtenMemory.has(this.number)) {
+      const linear = this.linear(bytesOf(this.width), true)
+      this.address = this.m.variable(32, -1)
+      return this.m.loadForWrite(linear, this.width, this.address)
+    }
+    return this.m.load(this.linear(bytesOf(this.width), false), this.width)
+  }
+
+  write(value: Operandish): void {
+    const v = value instanceof Int ? value : this.m.const(value, this.width)
+    if (this.wasRead) this.m.usage.writtenMemory.add(this.number)
+    if (v.width !== this.width) throw new Error(`memory of ${this.width} bits written with ${v.width}`)
+    if (this.address) this.m.storeBack(this.linearAddress, v, this.address.value)
+    else this.m.store(this.linear(bytesOf(this.width), true), v)
+  }
+
+  at(bytes: number | Int, width: Width = this.width): GuestMemoryOperand {
+    const distance = typeof bytes === 'number' ? bytes : bytes.resize(this.offset.width)
+    return new GuestMemoryOperand(this.m, this.segment, this.offset.add(distance), width)
+  }
+
+  private vectorLinear(aligned: boolean, write: boolean): Int {
+    const linear = this.linear(16, write)
+    if (aligned) this.m.raiseIf(linear.truncate(32).and(15).isNonZero(), GP, 0)
+    return linear
+  }
+
+  /** As a MemoryOperand: `true` demands alignment. As a VectorOperand see {@link VectorMemory}. */
+  readVector(aligned = false): Vector {
+    return this.m.loadVector(this.vectorLinear(aligned, false))
+  }
+
+  writeVector(value: Vector, aligned = false): void {
+    this.m.storeVector(this.vectorLinear(aligned, true), value)
+  }
+
+  probeWrite(bytes: number): void {
+    this.m.probeForWrite(this.linear(bytes, true), bytes)
+  }
+
+  readLow(width: Width): Int {
+    return this.m.load(this.linear(bytesOf(width), false), width)
+  }
+
+  writeLow(value: Int): void {
+    this.m.store(this.linear(bytesOf(value.width), true), value)
+  }
+
+  readHalf(half: 0 | 1): Int {
+    return this.at(half * 8, 64).read()
+  }
+
+  writeHalf(half: 0 | 1, value: Int): void {
+    this.at(half * 8, 64).write(value)
+  }
+}
+
+/** Memory in the place of an XMM register: 16 bytes must be aligned unless the instruction says otherwise. */
+export class VectorMemory implements VectorOperand {
+  readonly kind = 'memory'
+  readonly bytes: number
+  /** The effective address, for instructions that need it. */
+  readonly offset: Int
+  private readonly memory: GuestMemoryOperand
+
+  constructor(memory: GuestMemoryOperand) {
+    this.memory = memory
+    this.bytes = memory.bytes
+    this.offset = memory.offset
+  }
+  readVector(unaligned = false): Vector {
+    return this.memory.readVector(!unaligned)
+  }
+  writeVector(value: Vector, unaligned = false): void {
+    this.memory.writeVector(value, !unaligned)
+  }
+  readLow(width: Width): Int {
+    return this.memory.readLow(width)
+  }
+  writeLow(value: Int): void {
+    this.memory.writeLow(value)
+  }
+  readHalf(half: 0 | 1): Int {
+    return this.memory.readHalf(half)
+  }
+  writeHalf(half: 0 | 1, value: Int): void {
+    this.memory.writeHalf(half, value)
+  }
+}
