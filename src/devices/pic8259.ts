@@ -238,9 +238,8 @@ export class Pic8259 implements Device {
   }
 
   restored(): void {
-    this.#driven = false
-    this.#output.set(false)
-    this.#update()
+    this.#driven = this.#level()
+    this.#output.set(this.#driven)
   }
 
   /** The level of the INTR output. */
@@ -305,6 +304,11 @@ export class Pic8259 implements Device {
     this.#update()
   }
 
+  #level(): boolean {
+    const [master] = this.#chips
+    return master.state.expects === 0 && master.requested(true) >= 0
+  }
+
   #update(): void {
     const [master, slave] = this.#chips
     // The slave's output is a level on the master's input 2, which the ELCR cannot say: it requests while it is there.
@@ -312,7 +316,7 @@ export class Pic8259 implements Device {
     const s = master.state
     const bit = 1 << CASCADE
     s.irr = cascaded ? s.irr | bit : s.irr & ~bit
-    const level = s.expects === 0 && master.requested(true) >= 0
+    const level = this.#level()
     if (level === this.#driven) return
     this.#driven = level
     this.#output.set(level)
