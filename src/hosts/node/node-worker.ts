@@ -1,5 +1,5 @@
 /** Workers of Node, seen the way the machine sees workers. */
-import { type TransferListItem, Worker } from 'node:worker_threads'
+import { type Transferable, Worker } from 'node:worker_threads'
 import type { WorkerLike } from '../../machine/worker-like.ts'
 
 /** The machine's worker module. */
@@ -15,7 +15,7 @@ export function nodeWorker(module: URL = MODULE): WorkerLike {
   let terminated = false
   return {
     postMessage(message, transfer) {
-      worker.postMessage(message, transfer as TransferListItem[] | undefined)
+      worker.postMessage(message, transfer as Transferable[] | undefined)
     },
     onMessage(listener) {
       worker.on('message', listener)
