@@ -4,8 +4,11 @@
  * An encoding is `bytes operands`, the two parts separated by two spaces or more:
  *
  *   bytes     `NP` `66` `F3` `F2`  a mandatory prefix (NP: none of 66 F3 F2) for opcodes that have several meanings
+ *             `NFx`                neither F3 nor F2, while 66 is the operand size (MOVBE, RDRAND). Without any of these words all prefixes
+ *                                  lead to the form, but for those that another form of the same opcode names (BSF and TZCNT)
  *             `W0` `W1`            REX.W must be clear or set
- *             `0F` `0F 38` `0F 3A` the opcode map, then the opcode byte; `+r` on it: the low three bits name a register
+ *             `0F` `0F 38` `0F 3A` the opcode map, then the opcode byte; `+r` on it: the low three bits name a register. A form without
+ *                                  +r among them (NOP at 90) is taken when REX.B is clear
  *             `/r` `/0`…`/7`       a ModRM byte, its reg field an operand or an opcode extension
  *             `mem` `reg`          only with a memory or only with a register operand in ModRM.rm
  *             `/rm0`…`/rm7`        a fixed ModRM.rm (with mod 3), as in `0F 01 /0 /rm1` for VMCALL
@@ -15,7 +18,7 @@
  *             `d64`                operand size 64 by default in 64-bit mode (32 cannot be had)
  *             `f64`                operand size always 64 in 64-bit mode
  *   operands  comma-separated, in the letters of the manual's opcode map:
- *             Eb Ew Ed Eq Ev Ey   ModRM.rm, register or memory; v: operand size, y: 32 or (REX.W) 64, z: 16 or 32
+ *             Eb Ew Ed Eq Ev Ey   ModRM.rm, register or memory; v: operand size, y: 32 or (REX.W) 64, z: 16 or 32, t: 80 bits (Mt)
  *             Mb Mw Md Mq Mdq My Mv M   memory only (M: no size of its own)   Rd Rq Rv Ry: ModRM.rm register only
  *             Gb Gw Gd Gq Gv Gy Gz     ModRM.reg          Zb Zv Zq Zy   the register in the opcode (+r)
  *             Ib Iw Id Iz Iv Iq        immediate, zero-extended to its own width; sIb sIz  sign-extended to operand size
@@ -23,7 +26,7 @@
  *             Ap                       far pointer, two operands: selector (16 bits), offset
  *             Ob Ov                    memory at an absolute offset        AL AX eAX rAX CL DX 1  fixed
  *             Sw                       segment register by ModRM.reg      ES CS SS DS FS GS  a fixed one
- *             Cd Dd                    control, debug register by ModRM.reg
+ *             Cd Dd                    control, debug register by ModRM.reg; ModRM.mod is then ignored
  *             ST STi                   x87 stack top, the one named by ModRM.rm
  *             Pq Qq Qd                 MMX register by reg, MMX register or memory by rm (Nq: register only)
  *             Vdq Wdq Wq Wd Ww Wb Udq  XMM by reg, XMM or memory by rm with the bytes that memory has, XMM by rm only
