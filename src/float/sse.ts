@@ -1,0 +1,505 @@
+/**
+ * Scalar binary32 and binary64 arithmetic as SSE does it under MXCSR (SDM vol. 1, 10.2.3, 11.5): every rounding mode, DAZ,
+ * FTZ, and the six exception flags, which the routines OR into `F.mxcsr`.
+ *
+ * How to use them: `const r = m.call(f64Add, a, b)` with the operands' bits, gives the result's bits. If an unmasked
+ * exception occurs, the routine sets `F.fault` (vector #XM, or #UD with CR4.OSXMMEXCPT clear) and the result means nothing:
+ * after the last call for an instruction (packed ones call once for each element, in order), and before committing
+ * anything, the instruction must leave if `F.fault` is not zero. `F.mxcsr` keeps the flags in that case, as on the processor.
+ *
+ * When the WebAssembly operation may be used instead, because nobody can tell: rounding to nearest, no DAZ, no FTZ, the
+ * precision exception masked and its flag set already, i.e. `(mxcsr & SSE_SENSITIVE) === SSE_INSENSITIVE`, both operands
+ * normal or zero (or the denormal flag set and masked), and the result's magnitude normal, neither the smallest normal number nor
+ * infinite or NaN: {@link SSE_SENSITIVE}.
+ */
+import { F } from '../cpu/state.ts'
+import { type Code, type Int, type Routine, routine, type Variable, type Width } from '../isa/semantics.ts'
+import {
+  BINARY32,
+  BINARY64,
+  DENORMAL,
+  DIVIDE_BY_ZERO,
+  DOWN,
+  type Format,
+  INVALID,
+  PRECISION,
+  roundsUp,
+  roundTo,
+  shiftRightSticky,
+} from './rounding.ts'
+import {
+  addUnrounded,
+  divideUnrounded,
+  multiplyUnrounded,
+  squareRootUnrounded,
+  type Unpacked,
+  Unrounded,
+} from './unrounded.ts'
+
+/** Bits of MXCSR that decide whether plain WebAssembly arithmetic may be used: RC, FTZ, DAZ, PM and PE. */
+export const SSE_SENSITIVE = 0x6000 | 0x8000 | 0x0040 | 0x1000 | 0x0020
+/** What those bits must be: to nearest, no flushing, precision masked and its flag set. */
+export const SSE_INSENSITIVE = 0x1000 | 0x0020
+
+const DAZ_BIT = 6
+const FTZ_BIT = 15
+/** Exceptions found before computing: unmasked, they keep the operation from happening. */
+const BEFORE = INVALID | DENORMAL | DIVIDE_BY_ZERO
+
+/** Results of the compare routines. */
+export const GREATER = 0
+export const LESS = 1
+export const EQUAL = 2
+export const UNORDERED = 3
+
+/** The fields of a number in an interchange format, and what kind of number it is. */
+class Operand {
+  readonly bits: Variable
+  readonly format: Format
+  private readonly code: Code
+
+  constructor(code: Code, format: Format, bits: Int, mxcsr?: Int) {
+    this.code = code
+    this.format = format
+    this.bits = code.variable(format.width, bits)
+    if (mxcsr) {
+      const flush = mxcsr.bit(DAZ_BIT).and(this.exponentField.isZero())
+      this.bits.value = flush.select(this.bits.value.and(this.signMask), this.bits.value)
+    }
+  }
+  get signMask(): bigint {
+    return 1n << BigInt(this.format.width - 1)
+  }
+  get quietBit(): bigint {
+    return 1n << BigInt(this.format.precision - 2)
+  }
+  get fractionMask(): bigint {
+    return (1n << BigInt(this.format.precision - 1)) - 1n
+  }
+  get infinity(): bigint {
+    return BigInt(this.format.maximum) << BigInt(this.format.precision - 1)
+  }
+  get magnitude(): Int {
+    return this.bits.value.and(this.signMask - 1n)
+  }
+  get fraction(): Int {
+    return this.bits.value.and(this.fractionMask)
+  }
+  get exponentField(): Int {
+    return this.bits.value
+      .shr(this.format.precision - 1)
+      .and(this.format.maximum)
+      .truncate(32)
+  }
+  get sign(): Int {
+    return this.bits.value.shr(this.format.width - 1).truncate(32)
+  }
+  get isNaN(): Int {
+    return this.magnitude.gtU(this.infinity)
+  }
+  get isSignalling(): Int {
+    return this.isNaN.and(this.bits.value.and(this.quietBit).isZero())
+  }
+  get isInfinite(): Int {
+    return this.magnitude.eq(this.infinity)
+  }
+  get isZero(): Int {
+    return this.magnitude.isZero()
+  }
+  get isDenormal(): Int {
+    return this.exponentField.isZero().and(this.isZero.isZero())
+  }
+  get quieted(): Int {
+    return this.bits.value.or(this.quietBit)
+  }
+  /** Taken apart; a zero has significand 0 and a very small exponent. */
+  unpack(): Unpacked {
+    const { code, format } = this
+    const rebias = 16383 - format.bias
+    const exponent = code.variable(32, this.exponentField.add(rebias))
+    const significand = code.variable(
+      64,
+      this.fraction
+        .zeroExtend(64)
+        .shl(64 - format.precision)
+        .or(1n << 63n),
+    )
+    code.if(this.exponentField.isZero(), () => {
+      significand.value = this.fraction.zeroExtend(64).shl(64 - format.precision)
+      code.if(
+        significand.value.isZero(),
+        () => exponent.set(-30000),
+        () => {
+          exponent.value = code.const(rebias + 1, 32).sub(significand.value.clz().truncate(32))
+          significand.value = significand.value.shl(significand.value.clz())
+        },
+      )
+    })
+    return { sign: this.sign, exponent: exponent.value, significand: significand.value }
+  }
+}
+
+/** What an operation under construction shares: the result, the flags, and MXCSR. */
+class Operation {
+  readonly code: Code
+  readonly format: Format
+  readonly mxcsr: Variable
+  readonly flags: Variable
+  readonly result: Variable
+
+  constructor(code: Code, format: Format, resultWidth: Width = format.width) {
+    this.code = code
+    this.format = format
+    this.mxcsr = code.variable(32, code.get(F.mxcsr))
+    this.flags = code.variable(32, 0)
+    this.result = code.variable(resultWidth, 0)
+  }
+  get mode(): Int {
+    return this.mxcsr.value.bits(13, 2)
+  }
+  raise(flag: number, condition?: Int): void {
+    if (!condition) this.flags.value = this.flags.value.or(flag)
+    else this.flags.value = this.flags.value.or(condition.zeroExtend(32).mul(flag))
+  }
+  operand(bits: Int, format = this.format): Operand {
+    return new Operand(this.code, format, bits, this.mxcsr.value)
+  }
+  /** The invalid response: the default NaN. */
+  invalid(): void {
+    this.raise(INVALID)
+    const { width, maximum, precision } = this.format
+    const nan = (BigInt(maximum) << BigInt(precision - 1)) | (1n << BigInt(precision - 2)) | (1n << BigInt(width - 1))
+    this.result.set(nan)
+  }
+  setSigned(magnitude: bigint, sign: Int): void {
+    const { width } = this.format
+    this.result.value = sign
+      .zeroExtend(64)
+      .shl(width - 1)
+      .or(magnitude)
+      .truncate(width)
+  }
+  /** Whether an unmasked exception keeps the operation from being computed. */
+  stopped(): Int {
+    return this.flags.value.and(this.mxcsr.value.shr(7).not()).and(BEFORE).isNonZero()
+  }
+  round(number: Unrounded): void {
+    const { code, mxcsr, format } = this
+    const control = { mode: this.mode, masks: mxcsr.value.shr(7), flushToZero: mxcsr.value.bit(FTZ_BIT) }
+    roundTo(code, format, number, control, this.flags, this.result)
+  }
+  /** Commits the flags, raises the exception, and gives the result. */
+  finish(): Int {
+    const { code, mxcsr, flags } = this
+    code.set(F.mxcsr, mxcsr.value.or(flags.value))
+    code.if(flags.value.and(mxcsr.value.shr(7).not()).isNonZero(), () => {
+      code.set(F.fault, 1)
+      code.set(F.faultVector, code.get(F.cr4).bit(10).select(code.const(19, 32), 6))
+      code.set(F.faultErrorCode, -1)
+    })
+    return this.result.value
+  }
+}
+
+type BinaryCore = (code: Code, a: Unpacked, b: Unpacked, out: Unrounded) => void
+/** Handles infinities and zeros: sets result and flags and leaves, or falls through to the core. */
+type BinarySpecial = (op: Operation, a: Operand, b: Operand, leave: (condition: Int, then: () => void) => void) => void
+
+/** A routine of two operands in one format. `negate`: the second operand's sign is turned around (subtraction). */
+function binary(name: string, format: Format, special: BinarySpecial, core: BinaryCore, negate = false): Routine {
+  const { width } = format
+  return routine(name, [width, width], width, (code, x, y) => {
+    const op = new Operation(code, format)
+    const a = op.operand(x)
+    const b = op.operand(y)
+    code.block(done => {
+      const leave = (condition: Int, then: () => void) => {
+        const holds = code.variable(32, condition.zeroExtend(32))
+        code.if(holds.value.isNonZero(), then)
+        code.leave(done, holds.value.isNonZero())
+      }
+      leave(a.isNaN.or(b.isNaN), () => {
+        op.raise(INVALID, a.isSignalling.or(b.isSignalling))
+        op.result.value = a.isNaN.select(a.quieted, b.quieted)
+      })
+      if (negate) b.bits.value = b.bits.value.xor(b.signMask)
+      const denormal = code.variable(32, a.isDenormal.or(b.isDenormal).zeroExtend(32))
+      special(op, a, b, (condition, then) =>
+        leave(condition, () => {
+          then()
+          // An invalid operation or a division by zero goes before a denormal operand.
+          const other = op.flags.value.and(INVALID | DIVIDE_BY_ZERO).isZero()
+          op.raise(DENORMAL, other.and(denormal.value.toBool()))
+        }),
+      )
+      op.raise(DENORMAL, denormal.value.toBool())
+      code.leave(done, op.stopped())
+      const out = new Unrounded(code)
+      core(code, a.unpack(), b.unpack(), out)
+      if (core === addUnrounded) {
+        // An exact difference of zero is +0, or -0 when rounding down.
+        const zero = out.high.value.or(out.low.value).isZero()
+        out.sign.value = zero.select(op.mode.eq(DOWN).zeroExtend(32), out.sign.value)
+      }
+      op.round(out)
+    })
+    return op.finish()
+  })
+}
+
+const addSpecial: BinarySpecial = (op, a, b, leave) => {
+  leave(a.isInfinite.and(b.isInfinite).and(a.sign.ne(b.sign)), () => op.invalid())
+  leave(a.isInfinite.or(b.isInfinite), () => {
+    op.result.value = a.isInfinite.select(a.bits.value, b.bits.value)
+  })
+  leave(a.isZero.and(b.isZero), () => {
+    op.setSigned(0n, a.sign.eq(b.sign).select(a.sign, op.mode.eq(DOWN).zeroExtend(32)))
+  })
+}
+
+const mulSpecial: BinarySpecial = (op, a, b, leave) => {
+  leave(a.isInfinite.and(b.isZero).or(a.isZero.and(b.isInfinite)), () => op.invalid())
+  leave(a.isInfinite.or(b.isInfinite), () => op.setSigned(a.infinity, a.sign.xor(b.sign)))
+  leave(a.isZero.or(b.isZero), () => op.setSigned(0n, a.sign.xor(b.sign)))
+}
+
+const divSpecial: BinarySpecial = (op, a, b, leave) => {
+  leave(a.isInfinite.and(b.isInfinite).or(a.isZero.and(b.isZero)), () => op.invalid())
+  leave(a.isInfinite, () => op.setSigned(a.infinity, a.sign.xor(b.sign)))
+  leave(b.isZero, () => {
+    op.raise(DIVIDE_BY_ZERO)
+    op.setSigned(a.infinity, a.sign.xor(b.sign))
+  })
+  leave(a.isZero.or(b.isInfinite), () => op.setSigned(0n, a.sign.xor(b.sign)))
+}
+
+/** a + b. */
+export const f32Add = binary('f32Add', BINARY32, addSpecial, addUnrounded)
+export const f64Add = binary('f64Add', BINARY64, addSpecial, addUnrounded)
+/** a - b. */
+export const f32Sub = binary('f32Sub', BINARY32, addSpecial, addUnrounded, true)
+export const f64Sub = binary('f64Sub', BINARY64, addSpecial, addUnrounded, true)
+/** a * b. */
+export const f32Mul = binary('f32Mul', BINARY32, mulSpecial, multiplyUnrounded)
+export const f64Mul = binary('f64Mul', BINARY64, mulSpecial, multiplyUnrounded)
+/** a / b. */
+export const f32Div = binary('f32Div', BINARY32, divSpecial, divideUnrounded)
+export const f64Div = binary('f64Div', BINARY64, divSpecial, divideUnrounded)
+
+/** A routine of one operand. `body` sets the result, or leaves. */
+function unary(
+  name: string,
+  from: Format,
+  to: Format,
+  body: (op: Operation, a: Operand, leave: (condition: Int, then: () => void) => void) => void,
+): Routine {
+  return routine(name, [from.width], to.width, (code, x) => {
+    const op = new Operation(code, to)
+    const a = op.operand(x, from)
+    code.block(done => {
+      body(op, a, (condition, then) => {
+        const holds = code.variable(32, condition.zeroExtend(32))
+        code.if(holds.value.isNonZero(), then)
+        code.leave(done, holds.value.isNonZero())
+      })
+    })
+    return op.finish()
+  })
+}
+
+const squareRoot = (format: Format): Routine =>
+  unary(`f${format.width}Sqrt`, format, format, (op, a, leave) => {
+    leave(a.isNaN, () => {
+      op.raise(INVALID, a.isSignalling)
+      op.result.value = a.quieted
+    })
+    leave(a.isZero, () => {
+      op.result.value = a.bits.value
+    })
+    leave(a.sign.isNonZero(), () => op.invalid())
+    leave(a.isInfinite, () => {
+      op.result.value = a.bits.value
+    })
+    op.raise(DENORMAL, a.isDenormal)
+    leave(op.stopped(), () => {})
+    const out = new Unrounded(op.code)
+    squareRootUnrounded(op.code, a.unpack(), out)
+    op.round(out)
+  })
+
+/** The square root. */
+export const f32Sqrt = squareRoot(BINARY32)
+export const f64Sqrt = squareRoot(BINARY64)
+
+const convert = (name: string, from: Format, to: Format): Routine =>
+  unary(name, from, to, (op, a, leave) => {
+    const difference = from.precision - to.precision
+    const sign = () => a.sign.zeroExtend(64).shl(to.width - 1)
+    leave(a.isNaN, () => {
+      op.raise(INVALID, a.isSignalling)
+      const wide = a.quieted.and(a.signMask - 1n).zeroExtend(64)
+      const fraction = (difference > 0 ? wide.shr(difference) : wide.shl(-difference)).and(
+        (1n << BigInt(to.precision - 1)) - 1n,
+      )
+      op.result.value = fraction
+        .or(BigInt(to.maximum) << BigInt(to.precision - 1))
+        .or(sign())
+        .truncate(to.width)
+    })
+    leave(a.isInfinite, () => op.setSigned(BigInt(to.maximum) << BigInt(to.precision - 1), a.sign))
+    leave(a.isZero, () => op.setSigned(0n, a.sign))
+    op.raise(DENORMAL, a.isDenormal)
+    leave(op.stopped(), () => {})
+    const out = new Unrounded(op.code)
+    const { sign: s, exponent, significand } = a.unpack()
+    out.sign.value = s
+    out.exponent.value = exponent
+    out.high.value = significand
+    op.round(out)
+  })
+
+/** CVTSS2SD's conversion: exact. */
+export const f32ToF64 = convert('f32ToF64', BINARY32, BINARY64)
+/** CVTSD2SS's conversion. */
+export const f64ToF32 = convert('f64ToF32', BINARY64, BINARY32)
+
+const fromInteger = (name: string, from: 32 | 64, to: Format): Routine =>
+  routine(name, [from], to.width, (code, x) => {
+    const op = new Operation(code, to)
+    const value = code.variable(64, x.signExtend(64))
+    const out = new Unrounded(code)
+    code.if(value.value.isNegative(), () => {
+      out.sign.set(1)
+      value.value = value.value.neg()
+    })
+    const shift = code.variable(64, value.value.clz())
+    out.high.value = value.value.shl(shift.value)
+    out.exponent.value = code.const(16383 + 63, 32).sub(shift.value.truncate(32))
+    op.round(out)
+    return op.finish()
+  })
+
+/** Signed integers to floating point (CVTSI2SS, CVTSI2SD, CVTDQ2PS). */
+export const i32ToF32 = fromInteger('i32ToF32', 32, BINARY32)
+export const i64ToF32 = fromInteger('i64ToF32', 64, BINARY32)
+export const i32ToF64 = fromInteger('i32ToF64', 32, BINARY64)
+export const i64ToF64 = fromInteger('i64ToF64', 64, BINARY64)
+
+/**
+ * Rounds a number that is neither NaN nor infinite nor zero to an integer.
+ * @returns its magnitude (what does not fit is cut off), whether it was inexact, and whether the magnitude is 2^63 or more
+ */
+export function toInteger(code: Code, number: Unpacked, mode: Int): { magnitude: Int; inexact: Int; huge: Int } {
+  const high = code.variable(64, number.significand)
+  const low = code.variable(64, 0)
+  const huge = code.variable(32, number.exponent.geS(16383 + 63).zeroExtend(32))
+  const distance = code.variable(32, code.const(16383 + 63, 32).sub(number.exponent))
+  const sign = code.variable(32, number.sign)
+  code.if(distance.value.gtS(0), () => shiftRightSticky(code, high, low, distance.value))
+  const inexact = code.variable(32, low.value.isNonZero().zeroExtend(32))
+  high.value = high.value.add(roundsUp(code, mode, sign.value, low.value, high.value.bit(0)).zeroExtend(64))
+  return {
+    magnitude: high.value,
+    inexact: inexact.value.toBool(),
+    huge: huge.value.isNonZero().or(high.value.isNegative()),
+  }
+}
+
+/** Parameters: the number and 1 to cut towards zero (CVTT…) or 0 to round by MXCSR. */
+const toSigned = (name: string, from: Format, to: 32 | 64): Routine =>
+  routine(name, [from.width, 32], to, (code, x, truncate) => {
+    const op = new Operation(code, from, to)
+    const a = op.operand(x)
+    const mode = code.variable(32, op.mode.or(truncate.mul(3)))
+    code.block(done => {
+      code.leave(done, a.isZero)
+      op.result.set(to === 64 ? 1n << 63n : 0x80000000)
+      const special = a.isNaN.or(a.isInfinite)
+      op.raise(INVALID, special)
+      code.leave(done, a.exponentField.eq(from.maximum))
+      const number = a.unpack()
+      const { magnitude, inexact, huge } = toInteger(code, number, mode.value)
+      const value = code.variable(64, magnitude)
+      const out = code.variable(32, huge.zeroExtend(32))
+      const signed = code.variable(64, a.sign.isNonZero().select(value.value.neg(), value.value))
+      // The most negative number is the only one whose magnitude does not fit.
+      const lowest = a.sign.isNonZero().and(value.value.eq(1n << BigInt(to - 1)))
+      if (to === 32) {
+        const below = number.exponent.ltS(16383 + 63)
+        out.value = value.value.gtU(0x7fffffff).and(lowest.and(below).isZero()).zeroExtend(32).or(out.value)
+      } else {
+        const shift = number.exponent.leS(16383 + 63)
+        out.value = out.value.and(lowest.and(shift).isZero().zeroExtend(32))
+      }
+      code.if(
+        out.value.isNonZero(),
+        () => op.raise(INVALID),
+        () => {
+          op.raise(PRECISION, inexact)
+          op.result.value = signed.value.truncate(to)
+        },
+      )
+    })
+    return op.finish()
+  })
+
+/** To signed integers (CVTSS2SI, CVTTSS2SI …): the integer indefinite 0x80… when it does not fit. */
+export const f32ToI32 = toSigned('f32ToI32', BINARY32, 32)
+export const f32ToI64 = toSigned('f32ToI64', BINARY32, 64)
+export const f64ToI32 = toSigned('f64ToI32', BINARY64, 32)
+export const f64ToI64 = toSigned('f64ToI64', BINARY64, 64)
+
+const roundRoutine = (format: Format): Routine =>
+  routine(`f${format.width}Round`, [format.width, 32], format.width, (code, x, control) => {
+    const op = new Operation(code, format)
+    const a = op.operand(x)
+    const mode = code.variable(32, control.bit(2).select(op.mode, control.and(3)))
+    const quiet = code.variable(32, control.bit(3).zeroExtend(32))
+    code.block(done => {
+      op.result.value = a.bits.value
+      code.if(a.isNaN, () => {
+        op.raise(INVALID, a.isSignalling)
+        op.result.value = a.quieted
+      })
+      code.leave(done, a.isZero.or(a.exponentField.geU(format.bias + format.precision - 1)))
+      const { magnitude, inexact } = toInteger(code, a.unpack(), mode.value)
+      const value = code.variable(64, magnitude)
+      op.raise(PRECISION, inexact.and(quiet.value.isZero()))
+      // The integer is less than 2^precision: exact.
+      const float = value.value.toFloatS(format.width).bits()
+      op.result.value = float.or(a.bits.value.and(a.signMask))
+    })
+    return op.finish()
+  })
+
+/** ROUNDSS, ROUNDSD: to an integral number; parameters: the number, and the immediate byte. */
+export const f32Round = roundRoutine(BINARY32)
+export const f64Round = roundRoutine(BINARY64)
+
+const compare = (format: Format): Routine =>
+  routine(`f${format.width}Compare`, [format.width, format.width, 32], 32, (code, x, y, signalling) => {
+    const op = new Operation(code, format, 32)
+    const a = op.operand(x)
+    const b = op.operand(y)
+    code.if(
+      a.isNaN.or(b.isNaN),
+      () => {
+        op.raise(INVALID, a.isSignalling.or(b.isSignalling).or(signalling.isNonZero()))
+        op.result.set(UNORDERED)
+      },
+      () => {
+        op.raise(DENORMAL, a.isDenormal.or(b.isDenormal))
+        const [p, q] = [a.bits.value.asFloat(), b.bits.value.asFloat()]
+        const less = p.lt(q).zeroExtend(32)
+        op.result.value = less.or(p.eq(q).zeroExtend(32).shl(1))
+      },
+    )
+    return op.finish()
+  })
+
+/**
+ * Compares a with b: {@link GREATER}, {@link LESS}, {@link EQUAL} or {@link UNORDERED}. The third parameter: 1 to raise
+ * invalid for quiet NaNs too (COMISS, CMPLT, CMPLE, MIN, MAX), 0 only for signalling ones (UCOMISS, CMPEQ …).
+ */
+export const f32Compare = compare(BINARY32)
+export const f64Compare = compare(BINARY64)
