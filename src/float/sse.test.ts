@@ -6,6 +6,9 @@ import type { Routine } from '../isa/semantics.ts'
 import { generator, link, type NativeState, nativeRunner } from './native.ts'
 import * as sse from './sse.ts'
 
+const named = new Map(Object.values(sse).flatMap(r => (typeof r === 'object' ? [[r.name, r] as const] : [])))
+const routineOf = (name: string): Routine => named.get(name) ?? assert.fail(name)
+
 const run = nativeRunner()
 const random = generator(20)
 
@@ -57,7 +60,7 @@ for (const [name, opcode] of [
   ['Div', 0x5e],
 ] as const) {
   cases.push({
-    routine: sse[`f32${name}`],
+    routine: routineOf(`f32${name}`),
     code: [0xf3, 0x0f, opcode, 0xc1],
     from: 32,
     to: 32,
@@ -65,7 +68,7 @@ for (const [name, opcode] of [
     operands: 2,
   })
   cases.push({
-    routine: sse[`f64${name}`],
+    routine: routineOf(`f64${name}`),
     code: [0xf2, 0x0f, opcode, 0xc1],
     from: 64,
     to: 64,
@@ -90,7 +93,7 @@ for (const [prefix, from] of [
   for (const to of [32, 64] as const)
     for (const truncate of [0, 1]) {
       const rex = to === 64 ? [0x48] : []
-      const routine = sse[`f${from}ToI${to}`]
+      const routine = routineOf(`f${from}ToI${to}`)
       const code = [prefix, ...rex, 0x0f, 0x2d - truncate, 0xc1]
       cases.push({ routine, code, from, to, result: 'rax', operands: 1, extra: truncate })
     }
@@ -113,7 +116,7 @@ for (const [prefix, to] of [
   [0xf2, 64],
 ] as const)
   for (const from of [32, 64] as const) {
-    const routine = sse[`i${from}ToF${to}`]
+    const routine = routineOf(`i${from}ToF${to}`)
     // CVTSI2SS, CVTSI2SD xmm0, [rdi]
     const code = [prefix, ...(from === 64 ? [0x48] : []), 0x0f, 0x2a, 0x07]
     cases.push({ routine, code, from, to, result: 'xmm', operands: 1, extra: -1 })
