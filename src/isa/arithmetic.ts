@@ -1,8 +1,9 @@
-/** Integer addition and subtraction (SDM vol. 2, ADC ADD CMP SBB SUB). */
-import { instruction } from './definition.ts'
+/** Integer addition and subtraction (SDM vol. 2, ADC ADD CMP DEC INC NEG SBB SUB). */
+import { type Instruction, instruction } from './definition.ts'
+import type { Semantics } from './semantics.ts'
 
-/** The eight operations of the first opcode rows share their encodings. */
-const encodings = (row: number): string[] => {
+/** The encodings that the eight operations of the first opcode rows share (ADD OR ADC SBB AND SUB XOR CMP: 0–7). */
+export const rowEncodings = (row: number): string[] => {
   const op = (column: number) => (row * 8 + column).toString(16).padStart(2, '0').toUpperCase()
   return [
     `${op(0)} /r  Eb,Gb`,
@@ -19,7 +20,7 @@ const encodings = (row: number): string[] => {
 }
 
 export const ADD = instruction('ADD', {
-  encodings: encodings(0),
+  encodings: rowEncodings(0),
   lockable: true,
   execute(m, destination, source) {
     const a = destination.read()
@@ -31,7 +32,7 @@ export const ADD = instruction('ADD', {
 })
 
 export const ADC = instruction('ADC', {
-  encodings: encodings(2),
+  encodings: rowEncodings(2),
   lockable: true,
   execute(m, destination, source) {
     const a = destination.read()
@@ -42,3 +43,72 @@ export const ADC = instruction('ADC', {
     m.flags.setAdd(a, b, result, carry)
   },
 })
+
+export const SBB = instruction('SBB', {
+  encodings: rowEncodings(3),
+  lockable: true,
+  execute(m, destination, source) {
+    const a = destination.read()
+    const b = source.read()
+    const borrow = m.flags.carry
+    const result = a.sub(b).sub(borrow.zeroExtend(a.width))
+    destination.write(result)
+    m.flags.setSub(a, b, result, borrow)
+  },
+})
+
+export const SUB = instruction('SUB', {
+  encodings: rowEncodings(5),
+  lockable: true,
+  execute(m, destination, source) {
+    const a = destination.read()
+    const b = source.read()
+    const result = a.sub(b)
+    destination.write(result)
+    m.flags.setSub(a, b, result)
+  },
+})
+
+export const CMP = instruction('CMP', {
+  encodings: rowEncodings(7),
+  execute(m, first, second) {
+    const a = first.read()
+    const b = second.read()
+    m.flags.setSub(a, b, a.sub(b))
+  },
+})
+
+export const INC = instruction('INC', {
+  encodings: ['FE /0  Eb', 'FF /0  Ev', '40+r i64  Zv'],
+  lockable: true,
+  execute(m, destination) {
+    const result = destination.read().add(1)
+    destination.write(result)
+    const overflow = result.eq(1n << BigInt(destination.width - 1))
+    m.flags.set({ result, overflow, adjust: result.and(15).isZero() })
+  },
+})
+
+export const DEC = instruction('DEC', {
+  encodings: ['FE /1  Eb', 'FF /1  Ev', '48+r i64  Zv'],
+  lockable: true,
+  execute(m, destination) {
+    const result = destination.read().sub(1)
+    destination.write(result)
+    const overflow = result.eq((1n << BigInt(destination.width - 1)) - 1n)
+    m.flags.set({ result, overflow, adjust: result.and(15).eq(15) })
+  },
+})
+
+export const NEG = instruction('NEG', {
+  encodings: ['F6 /3  Eb', 'F7 /3  Ev'],
+  lockable: true,
+  execute(m: Semantics, destination) {
+    const a = destination.read()
+    const result = a.neg()
+    destination.write(result)
+    m.flags.setSub(m.const(0, a.width), a, result)
+  },
+})
+
+export const instructions: readonly Instruction[] = [ADD, ADC, SBB, SUB, CMP, INC, DEC, NEG]
