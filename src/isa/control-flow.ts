@@ -7,7 +7,10 @@ import type { Int, Operand, Semantics } from './semantics.ts'
 /** The sixteen conditional jumps, by condition code. */
 export const JCC: readonly Instruction[] = CONDITIONS.map((condition, code) =>
   instruction<[Int]>(`J${condition}`, {
-    encodings: [`${(0x70 + code).toString(16)} cb f64  Jb`, `0F ${(0x80 + code).toString(16).toUpperCase()} cz f64  Jz`],
+    encodings: [
+      `${(0x70 + code).toString(16)} cb f64  Jb`,
+      `0F ${(0x80 + code).toString(16).toUpperCase()} cz f64  Jz`,
+    ],
     execute(m, target) {
       m.branch(m.flags.condition(code), target)
     },
@@ -54,7 +57,7 @@ export const CALL_INDIRECT = instruction('CALL', {
   },
 })
 
-export const RET = instruction<[] | [Operand]>('RET', {
+export const RET = instruction<[Operand?]>('RET', {
   encodings: ['C3 f64', 'C2 iw f64  Iw'],
   execute(m, released) {
     const { operandSize, stackSize } = m.context

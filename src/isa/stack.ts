@@ -140,21 +140,14 @@ export const POPF = instruction<[]>('POPF', {
       const allowed = level.leU(now.bits(12, 2))
       kept = level.isZero().select(kept, allowed.select(m.const(S.IOPL, 32), S.IOPL | S.IF))
     }
-    const image = popped.and(kept.not()).or(now.and(kept)).and(~S.RF >>> 0)
+    const image = popped
+      .and(kept.not())
+      .or(now.and(kept))
+      .and(~S.RF >>> 0)
     m.drop(operandSize / 8)
     m.flags.writeImage(image, mask)
     m.endBlock()
   },
 })
 
-export const instructions: readonly Instruction[] = [
-  PUSH,
-  POP,
-  POP_MEMORY,
-  PUSHA,
-  POPA,
-  ENTER,
-  LEAVE,
-  PUSHF,
-  POPF,
-]
+export const instructions: readonly Instruction[] = [PUSH, POP, POP_MEMORY, PUSHA, POPA, ENTER, LEAVE, PUSHF, POPF]

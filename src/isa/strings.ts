@@ -1,0 +1,104 @@
+/** String instructions (SDM vol. 2, CMPS LODS MOVS SCAS STOS, and REP/REPE/REPNE). */
+import { ES, RAX, RCX, RDI, RSI } from '../cpu/state.ts'
+import { type Instruction, instruction } from './definition.ts'
+import type { Int, Operand, Semantics } from './semantics.ts'
+
+/** One element at rSI (in DS or an override) or rDI (always in ES), and the move to the next. */
+interface Element {
+  readonly place: Operand
+  advance(): void
+}
+
+function element(m: Semantics, register: number, segment: number, width: 8 | 16 | 32 | 64): Element {
+  const pointer = m.register(register, m.context.addressSize)
+  const offset = pointer.read()
+  const bytes = width / 8
+  return {
+    place: m.memory(segment, offset, width),
+    advance: () => pointer.write(offset.add(m.flags.direction.select(m.const(-bytes, offset.width), bytes))),
+  }
+}
+
+/**
+ * Does one step, or with a repeat prefix none if rCX is 0, else one that counts rCX down, after which the instruction
+ * starts again unless rCX is 0 or `step` gives a condition that does not hold. A step commits nothing before all that
+ * can fault, so that a fault, and an interrupt between steps, finds the registers as they are before an instruction.
+ */
+function repeated(m: Semantics, step: () => Int | undefined): void {
+  if (m.context.rep === 'none') {
+    step()
+    return
+  }
+  const counter = m.register(RCX, m.context.addressSize)
+  const count = counter.read()
+  m.if(count.isNonZero(), () => {
+    const left = count.sub(1)
+    const goesOn = step()
+    counter.write(left)
+    const more = left.isNonZero()
+    m.if(goesOn ? more.and(goesOn) : more, () => m.restart())
+  })
+}
+
+/** A string instruction in its two forms: bytes, and elements of the operand size. */
+const forms = (
+  mnemonic: string,
+  opcode: number,
+  repeatable: 'rep' | 'repe/repne',
+  step: (m: Semantics, width: 8 | 16 | 32 | 64) => Int | undefined,
+): Instruction[] =>
+  [0, 1].map(wide =>
+    instruction<[]>(wide ? mnemonic : `${mnemonic}B`, {
+      encodings: [(opcode + wide).toString(16).toUpperCase()],
+      repeatable,
+      execute: m => repeated(m, () => step(m, wide ? m.context.operandSize : 8)),
+    }),
+  )
+
+export const MOVS = forms('MOVS', 0xa4, 'rep', (m, width) => {
+  const source = element(m, RSI, m.context.segment, width)
+  const destination = element(m, RDI, ES, width)
+  destination.place.write(source.place.read())
+  source.advance()
+  destination.advance()
+  return undefined
+})
+
+/** Whether a comparison's result lets REPE or REPNE go on. */
+const goesOn = (m: Semantics, a: Int, b: Int): Int => (m.context.rep === 'repne' ? a.ne(b) : a.eq(b))
+
+export const CMPS = forms('CMPS', 0xa6, 'repe/repne', (m, width) => {
+  const source = element(m, RSI, m.context.segment, width)
+  const destination = element(m, RDI, ES, width)
+  const a = source.place.read()
+  const b = destination.place.read()
+  source.advance()
+  destination.advance()
+  m.flags.setSub(a, b, a.sub(b))
+  return goesOn(m, a, b)
+})
+
+export const STOS = forms('STOS', 0xaa, 'rep', (m, width) => {
+  const destination = element(m, RDI, ES, width)
+  destination.place.write(m.register(RAX, width).read())
+  destination.advance()
+  return undefined
+})
+
+export const LODS = forms('LODS', 0xac, 'rep', (m, width) => {
+  const source = element(m, RSI, m.context.segment, width)
+  m.register(RAX, width).write(source.place.read())
+  source.advance()
+  return undefined
+})
+
+export const SCAS = forms('SCAS', 0xae, 'repe/repne', (m, width) => {
+  const destination = element(m, RDI, ES, width)
+  const a = m.register(RAX, width).read()
+  const b = destination.place.read()
+  destination.advance()
+  m.flags.setSub(a, b, a.sub(b))
+  return goesOn(m, a, b)
+})
+
+export const instructions: readonly Instruction[] = [...MOVS, ...CMPS, ...STOS, ...LODS, ...SCAS]
