@@ -34,7 +34,7 @@ export const SETCC: readonly Instruction[] = CONDITIONS.map((condition, code) =>
 /** The sixteen CMOVcc, by condition code. The source is read, and a 32-bit destination extended, in any case. */
 export const CMOVCC: readonly Instruction[] = CONDITIONS.map((condition, code) =>
   instruction(`CMOV${condition}`, {
-    encodings: [`0F ${(0x40 + code).toString(16)} /r  Gv,Ev`],
+    encodings: [`0F ${(0x40 + code).toString(16).toUpperCase()} /r  Gv,Ev`],
     feature: 'cmov',
     execute(m, destination, source) {
       const value = source.read()

@@ -8,7 +8,7 @@ import type { Int, Operand, Semantics } from './semantics.ts'
 export const JCC: readonly Instruction[] = CONDITIONS.map((condition, code) =>
   instruction<[Int]>(`J${condition}`, {
     encodings: [
-      `${(0x70 + code).toString(16)} cb f64  Jb`,
+      `${(0x70 + code).toString(16).toUpperCase()} cb f64  Jb`,
       `0F ${(0x80 + code).toString(16).toUpperCase()} cz f64  Jz`,
     ],
     execute(m, target) {

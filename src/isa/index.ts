@@ -1,12 +1,40 @@
 /** The instruction set: every definition, its forms, and the decoder for them. */
 import * as arithmetic from './arithmetic.ts'
+import * as bits from './bits.ts'
+import * as conditional from './conditional.ts'
+import * as controlFlow from './control-flow.ts'
+import * as conversions from './conversions.ts'
+import * as decimal from './decimal.ts'
 import { Decoder } from './decoder.ts'
 import type { Instruction } from './definition.ts'
 import { type Form, parseForms } from './encoding.ts'
+import * as exchange from './exchange.ts'
+import * as flags from './flags.ts'
+import * as logic from './logic.ts'
+import * as misc from './misc.ts'
+import * as moves from './moves.ts'
+import * as multiply from './multiply.ts'
+import * as shifts from './shifts.ts'
+import * as stack from './stack.ts'
+import * as strings from './strings.ts'
 
 /** Every instruction that this processor has. One line a file, in alphabetical order. */
 export const instructions: readonly Instruction[] = [
-  ...[arithmetic.ADD, arithmetic.ADC], //
+  ...arithmetic.instructions,
+  ...bits.instructions,
+  ...conditional.instructions,
+  ...controlFlow.instructions,
+  ...conversions.instructions,
+  ...decimal.instructions,
+  ...exchange.instructions,
+  ...flags.instructions,
+  ...logic.instructions,
+  ...misc.instructions,
+  ...moves.instructions,
+  ...multiply.instructions,
+  ...shifts.instructions,
+  ...stack.instructions,
+  ...strings.instructions,
 ]
 
 /** Their encodings, each at its `index`. */

@@ -2,21 +2,16 @@
 import { type Instruction, instruction } from './definition.ts'
 import { BR, type MemoryOperand, type Operand, UD } from './semantics.ts'
 
-/** The space of hints: 0F 18 to 0F 1F do nothing, and do not touch the memory that they name. */
-export const NOP = instruction<Operand[]>('NOP', {
-  encodings: [
-    '90',
-    '0F 18 /r  Ev',
-    '0F 19 /r  Ev',
-    '0F 1A /r  Ev',
-    '0F 1B /r  Ev',
-    '0F 1C /r  Ev',
-    '0F 1D /r  Ev',
-    '0F 1E /r  Ev',
-    '0F 1F /r  Ev',
-  ],
-  execute() {},
-})
+/** The space of hints, 0F 18 to 0F 1F and 0F 0D, but for prefetches: nothing is done, nor the memory named touched. */
+const hints = (): string[] => {
+  const whole = ['19', '1A', '1B', '1C', '1D', '1E', '1F'].map(opcode => `0F ${opcode} /r  Ev`)
+  const prefetches = [0, 1, 2, 3].map(hint => `0F 18 /${hint} reg  Ev`)
+  const others = [4, 5, 6, 7].map(hint => `0F 18 /${hint}  Ev`)
+  const exclusive = [0, 2, 3, 4, 5, 6, 7].map(hint => `0F 0D /${hint}  Ev`)
+  return [...whole, ...prefetches, ...others, '0F 0D /1 reg  Ev', ...exclusive]
+}
+
+export const NOP = instruction<Operand[]>('NOP', { encodings: ['90', ...hints()], execute() {} })
 
 export const PAUSE = instruction<[]>('PAUSE', { encodings: ['F3 90'], execute() {} })
 
@@ -26,7 +21,7 @@ export const PREFETCH: readonly Instruction[] = ['PREFETCHNTA', 'PREFETCHT0', 'P
 )
 
 export const PREFETCHW = instruction('PREFETCHW', {
-  encodings: ['0F 0D /1 mem  Mb', '0F 0D /0 mem  Mb', '0F 0D /2 mem  Mb', '0F 0D /3 mem  Mb'],
+  encodings: ['0F 0D /1 mem  Mb'],
   feature: '3dnowprefetch',
   execute() {},
 })
