@@ -290,6 +290,11 @@ export class Decoder {
       }
     }
     let displacementHigh = displacement >> 31
+    if (base === 4 && form.instruction.popsIntoMemory) {
+      const moved = displacement + (operandSize >> 3)
+      displacementHigh = moved > 0x7fffffff ? 0 : moved >> 31
+      displacement = moved | 0
+    }
 
     let immLow = 0
     let immHigh = 0

@@ -58,6 +58,11 @@ export interface InstructionDescription {
   unit?: 'x87' | 'x87-no-wait' | 'mmx' | 'sse'
   /** The instruction always ends a block: it changes mode, privilege, paging or interrupt enabling. */
   endsBlock?: boolean
+  /**
+   * The address of the memory operand is the one after rSP has moved up by the operand size (POP): the decoder adds the
+   * operand size to the displacement of an address with rSP as its base.
+   */
+  popsIntoMemory?: boolean
   /** Operand suffix for listings where one mnemonic has several definitions, as in `MOV to CR`. */
   title?: string
   /**

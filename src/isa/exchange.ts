@@ -77,8 +77,8 @@ export const CMPXCHG16B = instruction<[MemoryOperand]>('CMPXCHG16B', {
   feature: 'cx16',
   lockable: true,
   execute(m: Semantics, destination) {
-    destination.probeWrite(16)
     const found = destination.readVector(true)
+    destination.probeWrite(16)
     const [low, high] = [laneOf(found, 0), laneOf(found, 1)]
     const equal = low.eq(m.register(RAX, 64).read()).and(high.eq(m.register(RDX, 64).read()))
     const newLow = equal.select(m.register(RBX, 64).read(), low)

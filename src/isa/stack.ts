@@ -24,6 +24,7 @@ export const POP = instruction('POP', {
 /** POP into memory: an address with rSP as its base is computed from the pointer as it is after the pop. */
 export const POP_MEMORY = instruction<[MemoryOperand]>('POP', {
   encodings: ['8F /0 mem d64  Ev'],
+  popsIntoMemory: true,
   execute(m, destination) {
     destination.write(m.peek(destination.width))
     m.drop(destination.width / 8)
