@@ -1,0 +1,130 @@
+import type { AcpiPm } from './acpi-pm.ts'
+import { PM_BASE } from './acpi-pm.ts'
+import type { Bus } from './bus.ts'
+import type { PciBus } from './pci.ts'
+import { type ConfigRegister, PciFunction } from './pci-function.ts'
+
+const INTEL = 0x8086
+const HOST_BRIDGE = 0x1237
+const ISA_BRIDGE = 0x7000
+const POWER_MANAGEMENT = 0x7113
+const CLASS_HOST_BRIDGE = 0x060000
+const CLASS_ISA_BRIDGE = 0x060100
+const CLASS_OTHER_BRIDGE = 0x068000
+/** The subsystem that virtual machines' chipsets carry, by which drivers know them. */
+const SUBSYSTEM_VENDOR = 0x1af4
+const SUBSYSTEM = 0x1100
+
+/** PIIX registers. */
+const PIRQRC = 0x60
+const PIRQRC_DISABLED = 0x80
+const PMBA = 0x40
+const PMREGMISC = 0x80
+const PMREGMISC_ENABLE = 1
+
+/** What the chipset acts on. */
+export interface ChipsetOptions {
+  pci: PciBus
+  /** The power management block that the PIIX4's base register moves. */
+  acpi?: AcpiPm
+  /** The ISA IRQs that the four PCI interrupt wires lead to from the start, for a machine without firmware; 0 for none. */
+  routes?: readonly number[]
+  /** The host bridge's PAM and SMRAM registers 59h–5fh and 72h were written: what shadows the BIOS area. */
+  onShadow?(registers: Uint8Array): void
+}
+
+/** The functions of a chipset like Intel's 440FX with PIIX3 and the PIIX4's power management. */
+export interface Chipset {
+  hostBridge: PciFunction
+  isaBridge: PciFunction
+  powerManagement: PciFunction
+}
+
+/**
+ * Puts host bridge (slot 0), ISA bridge (slot 1 function 0) and power management (function 3) on the bus.
+ * @throws if the slots are taken.
+ */
+export function createChipset(bus: Bus, options: ChipsetOptions): Chipset {
+  const { pci, acpi } = options
+  const subsystem = { vendorId: INTEL, subsystemVendorId: SUBSYSTEM_VENDOR, subsystemId: SUBSYSTEM }
+
+  const hostBridge: PciFunction = new PciFunction(bus, {
+    ...subsystem,
+    name: 'host-bridge',
+    deviceId: HOST_BRIDGE,
+    revision: 2,
+    classCode: CLASS_HOST_BRIDGE,
+    registers: [
+      { name: 'PMCCFG', offset: 0x50, size: 2, writable: 0xffff },
+      ...[0, 1, 2, 3, 4, 5, 6].map(
+        (i): ConfigRegister => ({ name: `PAM${i}`, offset: 0x59 + i, size: 1, writable: i === 0 ? 0xf0 : 0xff }),
+      ),
+      { name: 'SMRAM', offset: 0x72, size: 1, value: 2, writable: 0x78 },
+    ],
+    onWrite: (offset, size) => {
+      if ((offset < 0x60 && offset + size > 0x59) || (offset <= 0x72 && offset + size > 0x72))
+        options.onShadow?.(
+          Uint8Array.of(...hostBridge.state.config.subarray(0x59, 0x60), hostBridge.state.config[0x72]),
+        )
+    },
+  })
+
+  const updateRoutes = () => {
+    for (let pirq = 0; pirq < 4; pirq++) {
+      const value = isaBridge.state.config[PIRQRC + pirq]
+      pci.route(pirq, value & PIRQRC_DISABLED ? 0 : value & 15)
+    }
+  }
+  const isaBridge: PciFunction = new PciFunction(bus, {
+    ...subsystem,
+    name: 'isa-bridge',
+    deviceId: ISA_BRIDGE,
+    classCode: CLASS_ISA_BRIDGE,
+    multifunction: true,
+    registers: [
+      { name: 'IORT', offset: 0x4c, size: 1, value: 0x4d, writable: 0xff },
+      { name: 'XBCS', offset: 0x4e, size: 2, value: 3, writable: 0x07ff },
+      ...[0, 1, 2, 3].map((i): ConfigRegister => {
+        const value = options.routes?.[i] || PIRQRC_DISABLED
+        return { name: `PIRQRC${'ABCD'[i]}`, offset: PIRQRC + i, size: 1, value, writable: 0x8f }
+      }),
+      { name: 'TOM', offset: 0x69, size: 1, value: 2, writable: 0xfe },
+    ],
+    onWrite: (offset, size) => {
+      if (offset < PIRQRC + 4 && offset + size > PIRQRC) updateRoutes()
+    },
+  })
+  const resetIsaBridge = isaBridge.reset.bind(isaBridge)
+  isaBridge.reset = () => {
+    resetIsaBridge()
+    updateRoutes()
+  }
+
+  const powerManagement: PciFunction = new PciFunction(bus, {
+    ...subsystem,
+    name: 'piix4-pm',
+    deviceId: POWER_MANAGEMENT,
+    revision: 3,
+    classCode: CLASS_OTHER_BRIDGE,
+    registers: [
+      { name: 'PMBA', offset: PMBA, size: 4, value: PM_BASE | 1, writable: 0xffc0 },
+      { name: 'DEVACTB', offset: 0x58, size: 4, writable: 0xffffffff },
+      { name: 'PMREGMISC', offset: PMREGMISC, size: 1, value: PMREGMISC_ENABLE, writable: PMREGMISC_ENABLE },
+      { name: 'SMBBA', offset: 0x90, size: 4, value: 1, writable: 0xfff0 },
+      { name: 'SMBHSTCFG', offset: 0xd2, size: 1, writable: 0x0f },
+    ],
+    onWrite: (offset, size) => {
+      if ((offset < PMBA + 4 && offset + size > PMBA) || offset === PMREGMISC) {
+        const base = powerManagement.read16(PMBA) & 0xffc0
+        const enabled = (powerManagement.state.config[PMREGMISC] & PMREGMISC_ENABLE) !== 0
+        acpi?.move(enabled && base !== 0 ? base : undefined)
+      }
+    },
+  })
+
+  pci.add(0, 0, hostBridge)
+  pci.add(1, 0, isaBridge)
+  pci.add(1, 3, powerManagement)
+  updateRoutes()
+  return { hostBridge, isaBridge, powerManagement }
+}
