@@ -1,0 +1,118 @@
+/** The differentiated system description: which devices this PC has that cannot be found by probing. */
+import {
+  type Aml,
+  ARG0,
+  device,
+  eisaId,
+  ifElse,
+  integer,
+  ioPorts,
+  irq,
+  memory32Fixed,
+  method,
+  name,
+  nameString,
+  packageOf,
+  resources,
+  returns,
+  scope,
+  store,
+  string,
+  window,
+} from './aml.ts'
+
+/** What the description depends on. */
+export interface SystemDescription {
+  /** Local APIC identifiers of the processors. */
+  processors: readonly number[]
+  /** First byte of the memory window for PCI devices; it ends below the I/O APIC. */
+  pciMemoryStart: number
+  /** GSI of a PCI device's interrupt pin (0 is INTA) through the I/O APIC. */
+  pciInterrupt(slot: number, pin: number): number
+  /** The same through the PIC: an ISA IRQ. */
+  pciIrq(slot: number, pin: number): number
+}
+
+/** Ports and IRQs of COM1 to COM4. */
+export const SERIAL_PORTS: readonly { port: number; irq: number }[] = [
+  { port: 0x3f8, irq: 4 },
+  { port: 0x2f8, irq: 3 },
+  { port: 0x3e8, irq: 4 },
+  { port: 0x2e8, irq: 3 },
+]
+
+/** SLP_TYP of the soft-off state, as in \_S5 and in the power-management device. */
+export const SLEEP_TYPE_S5 = 0
+
+/** Last byte of the memory window for PCI devices. */
+const PCI_MEMORY_LAST = 0xfebfffff
+
+function processor(apicId: number, index: number): Aml {
+  const digits = index.toString(16).toUpperCase().padStart(3, '0')
+  return device(`C${digits}`, name('_HID', string('ACPI0007')), name('_UID', integer(apicId)))
+}
+
+function serialPort({ port, irq: line }: { port: number; irq: number }, index: number): Aml {
+  return device(
+    `COM${index + 1}`,
+    name('_HID', eisaId('PNP0501')),
+    name('_UID', integer(index + 1)),
+    name('_CRS', resources(ioPorts(port, 8), irq(line))),
+  )
+}
+
+/** _PRT entries of every slot and pin, which name the interrupt itself instead of a link device. */
+function routing(interrupt: (slot: number, pin: number) => number): Aml {
+  const entries: Aml[] = []
+  for (let slot = 0; slot < 32; slot++)
+    for (let pin = 0; pin < 4; pin++)
+      entries.push(packageOf(integer(slot * 0x10000 + 0xffff), integer(pin), integer(0), integer(interrupt(slot, pin))))
+  return packageOf(...entries)
+}
+
+function pciHostBridge(system: SystemDescription): Aml {
+  return device(
+    'PCI0',
+    name('_HID', eisaId('PNP0A03')),
+    name('_UID', integer(0)),
+    name('_BBN', integer(0)),
+    name(
+      '_CRS',
+      resources(
+        window(2, 'bus', 0, 0xff),
+        ioPorts(0xcf8, 8),
+        window(2, 'io', 0x0000, 0x0cf7),
+        window(2, 'io', 0x0d00, 0xffff),
+        window(4, 'memory', 0xa0000, 0xbffff),
+        window(4, 'memory', system.pciMemoryStart, PCI_MEMORY_LAST),
+      ),
+    ),
+    name('PRTA', routing(system.pciInterrupt)),
+    name('PRTP', routing(system.pciIrq)),
+    method('_PRT', 0, ifElse(nameString('\\PICF'), returns(nameString('PRTA')), returns(nameString('PRTP')))),
+    device('RTC', name('_HID', eisaId('PNP0B00')), name('_CRS', resources(ioPorts(0x70, 2), irq(8)))),
+    device('TIMR', name('_HID', eisaId('PNP0100')), name('_CRS', resources(ioPorts(0x40, 4), irq(0)))),
+    ...SERIAL_PORTS.map(serialPort),
+  )
+}
+
+/** The AML of the DSDT, without its table header. */
+export function dsdtBody(system: SystemDescription): Aml {
+  return [
+    // _PIC tells whether the guest uses the PIC (0) or the I/O APIC (1).
+    ...name('\\PICF', integer(0)),
+    ...method('\\_PIC', 1, store(ARG0, '\\PICF')),
+    ...name('\\_S5', packageOf(integer(SLEEP_TYPE_S5), integer(SLEEP_TYPE_S5), integer(0), integer(0))),
+    ...scope(
+      '\\_SB',
+      ...system.processors.map(processor),
+      pciHostBridge(system),
+      device(
+        'HPET',
+        name('_HID', eisaId('PNP0103')),
+        name('_UID', integer(0)),
+        name('_CRS', resources(memory32Fixed(0xfed00000, 0x400, true))),
+      ),
+    ),
+  ]
+}

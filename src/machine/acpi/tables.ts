@@ -1,0 +1,208 @@
+/** The ACPI tables of the PC (ACPI 6.5, chapter 5), laid out in the area below 1 MiB where a guest scans for them. */
+import { dsdtBody, type SystemDescription } from './dsdt.ts'
+
+/** Addresses and numbers that tables and devices share. */
+export const ACPI_HARDWARE = {
+  /** Local APIC, I/O APIC and HPET register pages. */
+  localApic: 0xfee00000,
+  ioApic: 0xfec00000,
+  hpet: 0xfed00000,
+  /** PM1a event block (4 bytes), control block (2 bytes), timer (4 bytes). */
+  pm1Event: 0x600,
+  pm1Control: 0x604,
+  pmTimer: 0x608,
+  /** System control interrupt. */
+  sci: 9,
+  /** Reset control register and the value that resets. */
+  resetPort: 0xcf9,
+  resetValue: 0x06,
+  /** Index of the century in CMOS RAM. */
+  century: 0x32,
+} as const
+
+/** Everything the tables depend on. */
+export interface AcpiOptions extends SystemDescription {
+  ioApicId: number
+  /** Low half of the HPET's general capabilities register. */
+  hpetCapabilities: number
+}
+
+const HEADER = 36
+const OEM_ID = 'TYPTWO'
+const OEM_TABLE_ID = 'TYPETWO '
+const CREATOR_ID = 'TYP2'
+
+/** FADT flags (5.2.9.3): WBINVD works, C1 works, no sleep button, RTC wakes from nothing, 32-bit timer, reset register. */
+const FADT_FLAGS = (1 << 0) | (1 << 2) | (1 << 5) | (1 << 6) | (1 << 8) | (1 << 10)
+/** IA-PC boot flags (5.2.9.3): legacy devices are there; an 8042 is not announced; VGA is not there. */
+const BOOT_FLAGS = (1 << 0) | (1 << 2)
+
+function ascii(view: DataView, offset: number, text: string): void {
+  for (let i = 0; i < text.length; i++) view.setUint8(offset + i, text.charCodeAt(i))
+}
+
+/** Sets the byte at `offset` so that the first `length` bytes add up to 0. */
+function checksum(bytes: Uint8Array, offset: number, length = bytes.length): void {
+  bytes[offset] = 0
+  bytes[offset] = -bytes.subarray(0, length).reduce((a, b) => a + b, 0)
+}
+
+/** A table with its header (5.2.6) around `length` bytes that `fill` writes. */
+function table(signature: string, revision: number, length: number, fill: (view: DataView) => void): Uint8Array {
+  const bytes = new Uint8Array(HEADER + length)
+  const view = new DataView(bytes.buffer)
+  ascii(view, 0, signature)
+  view.setUint32(4, bytes.length, true)
+  view.setUint8(8, revision)
+  ascii(view, 10, OEM_ID)
+  ascii(view, 16, OEM_TABLE_ID)
+  view.setUint32(24, 1, true)
+  ascii(view, 28, CREATOR_ID)
+  view.setUint32(32, 1, true)
+  fill(view)
+  checksum(bytes, 9)
+  return bytes
+}
+
+/** A generic address structure (5.2.3.2). Space 0 is memory, 1 is I/O; access size 1 to 4 is byte to qword. */
+function genericAddress(view: DataView, at: number, space: 0 | 1, bits: number, access: number, address: number): void {
+  view.setUint8(at, space)
+  view.setUint8(at + 1, bits)
+  view.setUint8(at + 3, access)
+  view.setBigUint64(at + 4, BigInt(address), true)
+}
+
+function dsdt(options: AcpiOptions): Uint8Array {
+  const body = dsdtBody(options)
+  return table('DSDT', 2, body.length, view => new Uint8Array(view.buffer).set(body, HEADER))
+}
+
+/** The fixed description (5.2.9), in its form of ACPI 4. */
+function fadt(facsAddress: number, dsdtAddress: number): Uint8Array {
+  const io = ACPI_HARDWARE
+  return table('FACP', 4, 244 - HEADER, view => {
+    view.setUint32(36, facsAddress, true)
+    view.setUint32(40, dsdtAddress, true)
+    view.setUint8(45, 1)
+    view.setUint16(46, io.sci, true)
+    view.setUint32(56, io.pm1Event, true)
+    view.setUint32(64, io.pm1Control, true)
+    view.setUint32(76, io.pmTimer, true)
+    view.setUint8(88, 4)
+    view.setUint8(89, 2)
+    view.setUint8(91, 4)
+    // Latencies above these limits say that C2 and C3 are not there.
+    view.setUint16(96, 0xfff, true)
+    view.setUint16(98, 0xfff, true)
+    view.setUint8(108, io.century)
+    view.setUint16(109, BOOT_FLAGS, true)
+    view.setUint32(112, FADT_FLAGS, true)
+    genericAddress(view, 116, 1, 8, 1, io.resetPort)
+    view.setUint8(128, io.resetValue)
+    view.setBigUint64(140, BigInt(dsdtAddress), true)
+    genericAddress(view, 148, 1, 32, 2, io.pm1Event)
+    genericAddress(view, 172, 1, 16, 2, io.pm1Control)
+    genericAddress(view, 208, 1, 32, 3, io.pmTimer)
+  })
+}
+
+/** The firmware control structure (5.2.10), which has no checksum. */
+function facs(): Uint8Array {
+  const bytes = new Uint8Array(64)
+  const view = new DataView(bytes.buffer)
+  ascii(view, 0, 'FACS')
+  view.setUint32(4, 64, true)
+  view.setUint8(32, 1)
+  return bytes
+}
+
+/** The interrupt controllers (5.2.12). */
+function madt(options: AcpiOptions): Uint8Array {
+  const entries: number[][] = options.processors.map(apicId => [0, 8, apicId, apicId, 1, 0, 0, 0])
+  const u32 = (value: number) => [value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24]
+  entries.push([1, 12, options.ioApicId, 0, ...u32(ACPI_HARDWARE.ioApic), ...u32(0)])
+  // The PIT's IRQ 0 is wired to pin 2; the SCI is level-triggered and active high.
+  entries.push([2, 10, 0, 0, ...u32(2), 0, 0])
+  entries.push([2, 10, 0, ACPI_HARDWARE.sci, ...u32(ACPI_HARDWARE.sci), 0x0d, 0])
+  // LINT1 of every processor is NMI.
+  entries.push([4, 6, 0xff, 0, 0, 1])
+  const bytes = entries.flat()
+  return table('APIC', 3, 8 + bytes.length, view => {
+    view.setUint32(36, ACPI_HARDWARE.localApic, true)
+    // There are also two 8259s.
+    view.setUint32(40, 1, true)
+    new Uint8Array(view.buffer).set(bytes, 44)
+  })
+}
+
+/** The HPET description (IA-PC HPET specification 1.0a, 3.2.4). */
+function hpet(options: AcpiOptions): Uint8Array {
+  return table('HPET', 1, 20, view => {
+    view.setUint32(36, options.hpetCapabilities, true)
+    genericAddress(view, 40, 0, 64, 0, ACPI_HARDWARE.hpet)
+    view.setUint16(53, 128, true)
+  })
+}
+
+/** Windows' table of emulated devices that need no workarounds: RTC acknowledged once, PM timer read once. */
+function waet(): Uint8Array {
+  return table('WAET', 1, 4, view => view.setUint32(36, 3, true))
+}
+
+/** The root table with pointers of 4 (RSDT) or 8 (XSDT) bytes. */
+function root(signature: 'RSDT' | 'XSDT', addresses: number[]): Uint8Array {
+  const size = signature === 'RSDT' ? 4 : 8
+  return table(signature, 1, addresses.length * size, view => {
+    for (const [i, address] of addresses.entries())
+      if (size === 4) view.setUint32(HEADER + 4 * i, address, true)
+      else view.setBigUint64(HEADER + 8 * i, BigInt(address), true)
+  })
+}
+
+/** The root pointer (5.2.5). */
+function rsdp(rsdtAddress: number, xsdtAddress: number): Uint8Array {
+  const bytes = new Uint8Array(36)
+  const view = new DataView(bytes.buffer)
+  ascii(view, 0, 'RSD PTR ')
+  ascii(view, 9, OEM_ID)
+  view.setUint8(15, 2)
+  view.setUint32(16, rsdtAddress, true)
+  view.setUint32(20, 36, true)
+  view.setBigUint64(24, BigInt(xsdtAddress), true)
+  checksum(bytes, 8, 20)
+  checksum(bytes, 32)
+  return bytes
+}
+
+/** The tables as one block of bytes. */
+export interface AcpiTables {
+  /** Where the block belongs. */
+  address: number
+  bytes: Uint8Array
+  /** Address of the root pointer, on 16 bytes within the block. */
+  rsdp: number
+  /** Each table's place, for tests and tools. */
+  tables: { signature: string; address: number; length: number }[]
+}
+
+/** Makes the tables for a block at `address`, which is a multiple of 64 between 0xe0000 and 0xfffff. */
+export function acpiTables(address: number, options: AcpiOptions): AcpiTables {
+  const placed: { signature: string; address: number; bytes: Uint8Array }[] = []
+  // The root pointer comes first; its content is known last.
+  let next = address + 64
+  const place = (bytes: Uint8Array) => {
+    const at = next
+    placed.push({ signature: String.fromCharCode(...bytes.subarray(0, 4)), address: at, bytes })
+    next = Math.ceil((at + bytes.length) / 64) * 64
+    return at
+  }
+  const fadtAddress = place(fadt(place(facs()), place(dsdt(options))))
+  const listed = [fadtAddress, place(madt(options)), place(hpet(options)), place(waet())]
+  const pointer = rsdp(place(root('RSDT', listed)), place(root('XSDT', listed)))
+  if (next > 0x100000) throw new Error('the ACPI tables do not fit below 1 MiB')
+  const bytes = new Uint8Array(next - address)
+  bytes.set(pointer)
+  for (const item of placed) bytes.set(item.bytes, item.address - address)
+  const tables = placed.map(item => ({ signature: item.signature, address: item.address, length: item.bytes.length }))
+  return { address, bytes, rsdp: address, tables }
+}
