@@ -1,22 +1,19 @@
-/**
- * The two ends of a worker, as small as every host can give them: web workers and Node's worker threads alike. The
- * host's module that runs inside the worker imports `worker.ts` and gives it the inner end.
- */
+/** A worker as the machine sees it: of Node, of a browser, or of a test that runs it in the same thread. */
 
 /** The caller's end of a worker. */
 export interface WorkerLike {
-  /** Sends a structured-cloneable message; `transfer` lists what is moved rather than copied. */
-  postMessage(message: unknown, transfer?: readonly (ArrayBuffer | MessagePort)[]): void
-  /** Hears each message of the worker, from now on. */
+  /** Sends a structured-cloneable message; buffers in `transfer` move instead of being copied. */
+  postMessage(message: unknown, transfer?: ArrayBuffer[]): void
+  /** Calls `listener` with every message from the worker. */
   onMessage(listener: (message: unknown) => void): void
-  /** Hears that the worker failed: an uncaught error, or an end that nobody asked for. */
+  /** Calls `listener` when the worker dies of an error, or a message cannot be read. */
   onError(listener: (error: Error) => void): void
-  /** Ends the worker, whatever it is doing. */
+  /** Ends the worker at once. */
   terminate(): Promise<void>
 }
 
-/** The worker's own end. Messages that come before there is a listener are kept. */
+/** The worker's own end. */
 export interface WorkerPort {
-  postMessage(message: unknown, transfer?: readonly (ArrayBuffer | MessagePort)[]): void
+  postMessage(message: unknown, transfer?: ArrayBuffer[]): void
   onMessage(listener: (message: unknown) => void): void
 }

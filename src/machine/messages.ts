@@ -1,0 +1,81 @@
+/** Every message between a `Machine` and the worker in which it runs, and the plain values they carry. */
+import type { ClockKind } from './clock.ts'
+
+/** Which engine executes the guest: `auto` interprets cold code and translates hot code. */
+export type EngineChoice = 'auto' | 'interpreter' | 'translator'
+
+/** What a machine is made of; {@link MachineOptions} with every default filled in. */
+export interface MachineConfiguration {
+  /** Bytes of RAM. */
+  memory: number
+  kernel?: Uint8Array
+  initrd?: Uint8Array
+  commandLine: string
+  engine: EngineChoice
+  clock: ClockKind
+  /** Whether a reset starts the guest again; otherwise it ends the machine. */
+  reboot: boolean
+}
+
+/** Why a machine ended. */
+export type EndReason = 'poweroff' | 'reset' | 'triple-fault' | 'debug-exit' | 'destroyed' | 'error'
+
+/** Counts and times since a machine was created. */
+export interface Stats {
+  /** Guest instructions executed. */
+  instructions: number
+  /** Seconds of the host spent executing guest code and its devices. */
+  busySeconds: number
+  /** Seconds of guest time. */
+  guestSeconds: number
+  /** How often the engine came back, by kind of exit. */
+  exits: Record<string, number>
+  /** The engine's name. */
+  engine: string
+  /** What the engine itself counts: regions, code bytes, seconds by tier. */
+  engineStats: Record<string, number>
+}
+
+/** The end of a machine. */
+export interface MachineEnd {
+  reason: EndReason
+  /** One sentence for people, where there is more to say than the reason. */
+  message?: string
+  /** The exit status that a guest gave at the debug port: `(value << 1) | 1`. */
+  code?: number
+  stats?: Stats
+}
+
+/** From the handle to the worker. */
+export type ToWorker =
+  | { type: 'create'; configuration: MachineConfiguration }
+  | { type: 'start' }
+  | { type: 'pause' }
+  | { type: 'resume' }
+  | { type: 'reset' }
+  | { type: 'stats'; id: number }
+  | { type: 'resize'; columns: number; rows: number }
+  /** Bytes for serial port `port`. */
+  | { type: 'serial'; port: number; bytes: Uint8Array }
+  /** The reader of serial port `port` has taken so many bytes. */
+  | { type: 'serial-read'; port: number; count: number }
+
+/** From the worker to the handle. */
+export type FromWorker =
+  | { type: 'created' }
+  /** Creation failed: the sentence for the user. */
+  | { type: 'refused'; message: string }
+  | { type: 'stopped'; end: MachineEnd }
+  /** The guest was reset and starts again. */
+  | { type: 'restarted'; reason: 'reset' | 'triple-fault' }
+  | { type: 'stats'; id: number; stats: Stats }
+  | { type: 'log'; message: string }
+  | { type: 'serial'; port: number; bytes: Uint8Array }
+  /** The guest's serial port `port` has taken so many bytes of input. */
+  | { type: 'serial-written'; port: number; count: number }
+
+/** Bytes in flight in one direction of a serial port before the sender waits. */
+export const SERIAL_WINDOW = 256 * 1024
+
+/** How many serial ports a machine has. */
+export const SERIAL_PORT_COUNT = 4

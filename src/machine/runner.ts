@@ -1,0 +1,243 @@
+/**
+ * The run loop: executes the guest in slices between timer deadlines, gives the event loop its turn, and sleeps while
+ * the processor waits.
+ */
+import type { Engine } from '../engines/contract.ts'
+import type { MachineClock } from './clock.ts'
+
+/** What a slice can end in that is the machine's matter and not the engine's. */
+export type MachineEvent =
+  | { kind: 'poweroff' }
+  | { kind: 'reset' }
+  | { kind: 'triple-fault'; message: string }
+  | { kind: 'debug-exit'; code: number }
+
+/** What the runner drives. */
+export interface Runnable {
+  readonly engine: Engine
+  readonly clock: MachineClock
+  /** Instructions executed since the machine was created. */
+  instructions(): number
+  /** Takes the event that a device raised, if any, and clears the request to stop. */
+  takeEvent(): MachineEvent | undefined
+  /** Hands collected output on. False while the reader is too far behind and the guest has to wait. */
+  flush(): boolean
+}
+
+/** Counts of a {@link Runner}. */
+export interface RunnerStats {
+  exits: Record<string, number>
+  /** Host milliseconds spent in slices. */
+  busyMilliseconds: number
+}
+
+/** How the host waits; tests replace it. */
+export interface RunnerHost {
+  /** Milliseconds of a monotonic clock. */
+  now(): number
+  /** Resolves after the event loop had a turn. */
+  turn(): Promise<void>
+  /** Calls back after at least `milliseconds`; the returned function cancels. */
+  after(milliseconds: number, callback: () => void): () => void
+}
+
+/** Milliseconds of execution between turns of the event loop. */
+const TURN_MILLISECONDS = 6
+/** Longest slice in nanoseconds of guest time: how late a deadline may be seen if the estimated speed is wrong. */
+const SLICE_NANOSECONDS = 1_000_000
+/** Most instructions of one slice where time is counted: about 10 ms of an interpreter. */
+const COUNTED_SLICE = 1_000_000
+/** Bounds of the estimated speed in instructions a nanosecond. */
+const LEAST_RATE = 0.001
+const GREATEST_RATE = 5
+/** Waits shorter than this (in nanoseconds) are spent in turns of the event loop: its timers are coarser. */
+const SHORT_WAIT = 300_000
+const LONGEST_WAIT_MILLISECONDS = 3_600_000
+/**
+ * Counted time runs ahead of the host's while the processor waits. A guest that only waits for this long (nanoseconds
+ * of guest time) is slowed to the host's time, so that an idle prompt does not keep the host busy.
+ */
+const IDLE_BEFORE_PACING = 2_000_000_000
+
+/** The real host: setImmediate where there is one, else a message to itself, because timers are delayed in browsers. */
+export function eventLoopHost(): RunnerHost {
+  const global = globalThis as { setImmediate?: (callback: () => void) => void }
+  let turn: () => Promise<void>
+  if (global.setImmediate) turn = () => new Promise(resolve => global.setImmediate!(resolve))
+  else {
+    const channel = new MessageChannel()
+    let resolveTurn = () => {}
+    channel.port1.onmessage = () => resolveTurn()
+    turn = () =>
+      new Promise(resolve => {
+        resolveTurn = resolve
+        channel.port2.postMessage(0)
+      })
+  }
+  return {
+    now: () => performance.now(),
+    turn,
+    after(milliseconds, callback) {
+      const timer = setTimeout(callback, milliseconds)
+      return () => clearTimeout(timer)
+    },
+  }
+}
+
+/** Runs one machine until {@link run} resolves with what ended it. */
+export class Runner {
+  readonly stats: RunnerStats = { exits: {}, busyMilliseconds: 0 }
+  readonly #machine: Runnable
+  readonly #host: RunnerHost
+  #paused = false
+  #stopped = false
+  /** Set by {@link wake}: something arrived since the last look. */
+  #woken = false
+  #wakeSleeper: (() => void) | undefined
+  /** Estimated speed in instructions a nanosecond. */
+  #rate = 0.05
+  /** Guest time since which nothing but waiting happened, where time is counted. */
+  #idleSince = 0
+  /** Instructions executed when that was last judged. */
+  #idleInstructions = 0
+
+  constructor(machine: Runnable, host: RunnerHost = eventLoopHost()) {
+    this.#machine = machine
+    this.#host = host
+  }
+
+  /** Stops guest time and execution at the end of the current slice. */
+  pause(): void {
+    this.#paused = true
+    this.#machine.clock.stop()
+    this.wake()
+  }
+
+  /** Goes on after {@link pause}. */
+  resume(): void {
+    this.#paused = false
+    this.#machine.clock.start()
+    this.wake()
+  }
+
+  /** Makes {@link run} resolve with undefined at the end of the current slice. */
+  stop(): void {
+    this.#stopped = true
+    this.wake()
+  }
+
+  /** Ends a sleep: input arrived, or the reader of some output caught up. */
+  wake(): void {
+    this.#woken = true
+    this.#wakeSleeper?.()
+  }
+
+  /** Executes until a device or a triple fault ends or resets the machine, or {@link stop}. */
+  async run(): Promise<MachineEvent | undefined> {
+    const { clock } = this.#machine
+    if (!this.#paused) clock.start()
+    for (;;) {
+      // What arrives from here on is seen in this round, or wakes the sleep at its end.
+      this.#woken = false
+      if (this.#stopped) return undefined
+      if (this.#paused || !this.#machine.flush()) {
+        await this.#sleep(LONGEST_WAIT_MILLISECONDS)
+        continue
+      }
+      const outcome = this.#executeForOneTurn()
+      const flushed = this.#machine.flush()
+      if (typeof outcome === 'object') return outcome
+      if (outcome === 'halted' && flushed) await this.#waitForDeadline()
+      else await this.#host.turn()
+    }
+  }
+
+  #executeForOneTurn(): MachineEvent | 'halted' | 'running' {
+    const started = this.#host.now()
+    let now = started
+    try {
+      while (now - started < TURN_MILLISECONDS) {
+        this.#machine.clock.runTimers()
+        const before = this.#machine.instructions()
+        const exit = this.#machine.engine.run(this.#budget())
+        const { exits } = this.stats
+        exits[exit.kind] = (exits[exit.kind] ?? 0) + 1
+        const executed = this.#machine.instructions() - before
+        const after = this.#host.now()
+        this.#learnRate(executed, (after - now) * 1e6)
+        now = after
+        const event = this.#machine.takeEvent()
+        if (event) return event
+        if (exit.kind === 'shutdown') return { kind: 'triple-fault', message: exit.reason }
+        if (exit.kind === 'halt' && !this.#skipHalt()) return 'halted'
+      }
+      return 'running'
+    } finally {
+      this.stats.busyMilliseconds += now - started
+    }
+  }
+
+  /** Instructions until the next deadline, but no more than a slice. */
+  #budget(): number {
+    const { clock } = this.#machine
+    const most = clock.kind === 'instructions' ? Number.POSITIVE_INFINITY : SLICE_NANOSECONDS
+    const nanoseconds = Math.min(clock.untilDeadline(), most)
+    if (nanoseconds === Number.POSITIVE_INFINITY) return COUNTED_SLICE
+    const budget = clock.instructionsWithin(nanoseconds, this.#rate)
+    return clock.kind === 'instructions' ? Math.min(budget, COUNTED_SLICE) : budget
+  }
+
+  /** Speeds differ between slices, so the estimate follows slowly; slices too short to time tell nothing. */
+  #learnRate(executed: number, nanoseconds: number): void {
+    if (executed < 1000 || nanoseconds < 10_000) return
+    const seen = Math.min(GREATEST_RATE, Math.max(LEAST_RATE, executed / nanoseconds))
+    this.#rate += (seen - this.#rate) / 8
+  }
+
+  /** Where time is counted, a halt ends at the next deadline without waiting. False if the guest is just idle. */
+  #skipHalt(): boolean {
+    const { clock } = this.#machine
+    if (clock.kind !== 'instructions') return false
+    const deadline = clock.nextDeadline()
+    if (deadline === Number.POSITIVE_INFINITY) return false
+    const now = clock.now()
+    const instructions = this.#machine.instructions()
+    // Idle: waiting makes up nearly all of the time. A hundredth of it at 100 MIPS is 1 instruction in 1000 ns.
+    if (instructions - this.#idleInstructions > (now - this.#idleSince) / 1000) {
+      this.#idleSince = now
+      this.#idleInstructions = instructions
+    }
+    if (now - this.#idleSince > IDLE_BEFORE_PACING) return false
+    clock.skipTo(deadline)
+    return true
+  }
+
+  async #waitForDeadline(): Promise<void> {
+    const { clock } = this.#machine
+    const wait = clock.untilDeadline()
+    if (this.#woken) {
+      // Input came during the slice. Where time is counted, it arrives at the time of the halt.
+      await this.#host.turn()
+      return
+    }
+    if (wait < SHORT_WAIT) await this.#host.turn()
+    else await this.#sleep(Math.min(Math.ceil(wait / 1e6), LONGEST_WAIT_MILLISECONDS))
+    // Where time is counted, the wait was only for the host's sake: guest time moves unless something woke it early.
+    if (clock.kind === 'instructions' && !this.#woken) clock.skipTo(clock.nextDeadline())
+    if (this.#woken) this.#idleSince = clock.now()
+  }
+
+  /** Waits until {@link wake}, at most so long. */
+  #sleep(milliseconds: number): Promise<void> {
+    if (this.#woken) return this.#host.turn()
+    return new Promise(resolve => {
+      const done = () => {
+        cancel()
+        this.#wakeSleeper = undefined
+        resolve()
+      }
+      const cancel = this.#host.after(milliseconds, done)
+      this.#wakeSleeper = done
+    })
+  }
+}
