@@ -1,0 +1,260 @@
+/** The library's machine: a handle on a PC that runs in a worker. */
+import type { ClockKind } from './clock.ts'
+import {
+  type EngineChoice,
+  type FromWorker,
+  type MachineConfiguration,
+  type MachineEnd,
+  SERIAL_PORT_COUNT,
+  type Stats,
+  type ToWorker,
+} from './messages.ts'
+import { SerialChannel, type SerialPort } from './serial-channel.ts'
+import type { WorkerLike } from './worker-like.ts'
+
+export type { EndReason, EngineChoice, MachineEnd, Stats } from './messages.ts'
+export type { SerialPort } from './serial-channel.ts'
+
+/** Least and most bytes of guest memory. */
+const LEAST_MEMORY = 2 ** 20
+const MOST_MEMORY = 4 * 2 ** 30
+const DEFAULT_MEMORY = 256 * 2 ** 20
+
+/** What a machine is made of. */
+export interface MachineOptions {
+  /** Bytes of memory, a multiple of 4096; 256 MiB by default. */
+  memory?: number
+  /** A bzImage, an ELF vmlinux (Linux or PVH), or a multiboot kernel. */
+  kernel?: Uint8Array
+  /** The initial RAM disk, or the module of a multiboot kernel. */
+  initrd?: Uint8Array
+  /** The kernel's command line; empty by default. */
+  commandLine?: string
+  /** What executes the guest; `auto` by default. */
+  engine?: EngineChoice
+  /** Where guest time comes from: the host (default), or the count of executed instructions, which makes runs repeatable. */
+  clock?: ClockKind
+  /** Whether a reset (or triple fault) starts the guest again, as a PC does (default), or ends the machine. */
+  reboot?: boolean
+  /** Makes the worker in which the machine runs; by default a module worker of the browser or a thread of Node. */
+  worker?: () => WorkerLike
+}
+
+/** Where a machine is in its life. */
+export type MachineState = 'created' | 'running' | 'paused' | 'stopped'
+
+/** A machine cannot be made as asked; the message is one sentence for people. */
+export class MachineError extends Error {
+  override name = 'MachineError'
+}
+
+/** The options with defaults. @throws MachineError for values that no machine can have */
+function configurationOf(options: MachineOptions): MachineConfiguration {
+  const { memory = DEFAULT_MEMORY, engine = 'auto', clock = 'host' } = options
+  if (!Number.isInteger(memory) || memory < LEAST_MEMORY || memory > MOST_MEMORY || memory % 4096 !== 0)
+    throw new MachineError(
+      `memory is ${memory} bytes: give a multiple of 4096 from 1 MiB to ${MOST_MEMORY / 2 ** 30} GiB`,
+    )
+  if (!['auto', 'interpreter', 'translator'].includes(engine))
+    throw new MachineError(`there is no engine '${engine}': choose auto, interpreter or translator`)
+  if (!['host', 'instructions'].includes(clock))
+    throw new MachineError(`there is no clock '${clock}': choose host or instructions`)
+  if (!options.kernel) throw new MachineError('the machine has nothing to boot: give a kernel')
+  return {
+    memory,
+    kernel: options.kernel,
+    initrd: options.initrd,
+    commandLine: options.commandLine ?? '',
+    engine,
+    clock,
+    reboot: options.reboot ?? true,
+  }
+}
+
+/** A module worker of the browser. */
+function browserWorker(): WorkerLike {
+  if (typeof Worker === 'undefined')
+    throw new MachineError('there are no workers here: give a function that makes one as the option `worker`')
+  const worker = new Worker(new URL('../hosts/browser/machine-worker.ts', import.meta.url), { type: 'module' })
+  return {
+    postMessage: (message, transfer) => worker.postMessage(message, transfer ?? []),
+    onMessage: listener => worker.addEventListener('message', event => listener(event.data)),
+    onError(listener) {
+      worker.addEventListener('error', event => listener(new Error(event.message || 'the worker could not be started')))
+      worker.addEventListener('messageerror', () => listener(new Error('a message of the worker could not be read')))
+    },
+    async terminate() {
+      worker.terminate()
+    },
+  }
+}
+
+/**
+ * A virtual PC. It runs in a worker of its own; the handle sends messages and never blocks.
+ *
+ * Events: `statechange` when {@link state} changes, `restart` (a CustomEvent whose detail is `'reset'` or
+ * `'triple-fault'`) when the guest was reset and starts again, `log` (a CustomEvent whose detail is a line) when the
+ * machine has something to say about what its guest does.
+ */
+export class Machine extends EventTarget {
+  /** The serial ports COM1 to COM4. */
+  readonly serial: readonly SerialPort[]
+  /** Resolves when the machine has ended, for whatever reason; it never rejects. */
+  readonly stopped: Promise<MachineEnd>
+  readonly #worker: WorkerLike
+  readonly #channels: SerialChannel[]
+  #resolveStopped!: (end: MachineEnd) => void
+  #state: MachineState = 'created'
+  #end: MachineEnd | undefined
+  #created!: { resolve: () => void; reject: (error: Error) => void }
+  readonly #statsRequests = new Map<number, (stats: Stats) => void>()
+  #nextStats = 0
+
+  /**
+   * Makes a machine, loads its kernel, and waits for {@link start}.
+   * @throws MachineError with one sentence when the options or the kernel cannot be used
+   */
+  static async create(options: MachineOptions): Promise<Machine> {
+    const configuration = configurationOf(options)
+    const machine = new Machine((options.worker ?? browserWorker)())
+    await machine.#create(configuration)
+    return machine
+  }
+
+  /** Use {@link Machine.create}. */
+  protected constructor(worker: WorkerLike) {
+    super()
+    this.#worker = worker
+    this.#channels = Array.from(
+      { length: SERIAL_PORT_COUNT },
+      (_, port) =>
+        new SerialChannel(
+          bytes => this.#post({ type: 'serial', port, bytes }),
+          count => this.#post({ type: 'serial-read', port, count }),
+        ),
+    )
+    this.serial = this.#channels
+    this.stopped = new Promise(resolve => {
+      this.#resolveStopped = resolve
+    })
+    worker.onMessage(message => this.#receive(message as FromWorker))
+    worker.onError(error => {
+      this.#created?.reject(new MachineError(`the machine's worker failed: ${error.message}`))
+      this.#finish({ reason: 'error', message: `the machine's worker failed: ${error.message}` })
+    })
+  }
+
+  /** Where the machine is in its life. */
+  get state(): MachineState {
+    return this.#state
+  }
+
+  /** Begins execution. Does nothing if it has begun. */
+  async start(): Promise<void> {
+    if (this.#state !== 'created') return
+    this.#post({ type: 'start' })
+    this.#setState('running')
+  }
+
+  /** Stops execution and guest time where they are. Does nothing unless the machine runs. */
+  async pause(): Promise<void> {
+    if (this.#state !== 'running') return
+    this.#post({ type: 'pause' })
+    this.#setState('paused')
+  }
+
+  /** Goes on after {@link pause}. Does nothing unless the machine is paused. */
+  async resume(): Promise<void> {
+    if (this.#state !== 'paused') return
+    this.#post({ type: 'resume' })
+    this.#setState('running')
+  }
+
+  /** Presses the reset button: the guest starts again from its kernel, whatever the option `reboot` says. */
+  async reset(): Promise<void> {
+    this.#post({ type: 'reset' })
+  }
+
+  /** Ends the machine at once and frees what it holds. `stopped` resolves with reason `destroyed` unless it has ended. */
+  async destroy(): Promise<void> {
+    this.#finish({ reason: 'destroyed' })
+    await this.#worker.terminate()
+  }
+
+  /** Counts and times up to now, or those of the end once the machine has stopped. */
+  async stats(): Promise<Stats> {
+    if (this.#end) {
+      if (this.#end.stats) return this.#end.stats
+      throw new MachineError('the machine ended without leaving statistics')
+    }
+    const id = this.#nextStats++
+    return new Promise(resolve => {
+      this.#statsRequests.set(id, resolve)
+      this.#post({ type: 'stats', id })
+    })
+  }
+
+  /** Tells the guest's virtio console the size of the user's terminal, in characters. */
+  async resizeConsole(columns: number, rows: number): Promise<void> {
+    this.#post({ type: 'resize', columns, rows })
+  }
+
+  #create(configuration: MachineConfiguration): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#created = { resolve, reject }
+      this.#post({ type: 'create', configuration })
+    })
+  }
+
+  #post(message: ToWorker): void {
+    if (this.#end === undefined) this.#worker.postMessage(message)
+  }
+
+  #setState(state: MachineState): void {
+    if (this.#state === state) return
+    this.#state = state
+    this.dispatchEvent(new Event('statechange'))
+  }
+
+  #finish(end: MachineEnd): void {
+    if (this.#end) return
+    this.#end = end
+    for (const channel of this.#channels) channel.end()
+    for (const resolve of this.#statsRequests.values()) if (end.stats) resolve(end.stats)
+    this.#statsRequests.clear()
+    this.#setState('stopped')
+    this.#resolveStopped(end)
+    void this.#worker.terminate()
+  }
+
+  #receive(message: FromWorker): void {
+    switch (message.type) {
+      case 'created':
+        this.#created.resolve()
+        break
+      case 'refused':
+        this.#created.reject(new MachineError(message.message))
+        this.#finish({ reason: 'error', message: message.message })
+        break
+      case 'stopped':
+        this.#finish(message.end)
+        break
+      case 'restarted':
+        this.dispatchEvent(new CustomEvent('restart', { detail: message.reason }))
+        break
+      case 'stats':
+        this.#statsRequests.get(message.id)?.(message.stats)
+        this.#statsRequests.delete(message.id)
+        break
+      case 'log':
+        this.dispatchEvent(new CustomEvent('log', { detail: message.message }))
+        break
+      case 'serial':
+        this.#channels[message.port].deliver(message.bytes)
+        break
+      case 'serial-written':
+        this.#channels[message.port].taken(message.count)
+        break
+    }
+  }
+}
