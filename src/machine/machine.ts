@@ -107,7 +107,7 @@ export class Machine extends EventTarget {
   #state: MachineState = 'created'
   #end: MachineEnd | undefined
   #created!: { resolve: () => void; reject: (error: Error) => void }
-  readonly #statsRequests = new Map<number, (stats: Stats) => void>()
+  readonly #statsRequests = new Map<number, { resolve: (stats: Stats) => void; reject: (error: Error) => void }>()
   #nextStats = 0
 
   /**
@@ -116,7 +116,8 @@ export class Machine extends EventTarget {
    */
   static async create(options: MachineOptions): Promise<Machine> {
     const configuration = configurationOf(options)
-    const machine = new Machine((options.worker ?? browserWorker)())
+    // biome-ignore lint/complexity/noThisInStatic: a host's entry derives a class with its own kind of worker
+    const machine = new this((options.worker ?? browserWorker)())
     await machine.#create(configuration)
     return machine
   }
@@ -188,8 +189,8 @@ export class Machine extends EventTarget {
       throw new MachineError('the machine ended without leaving statistics')
     }
     const id = this.#nextStats++
-    return new Promise(resolve => {
-      this.#statsRequests.set(id, resolve)
+    return new Promise((resolve, reject) => {
+      this.#statsRequests.set(id, { resolve, reject })
       this.#post({ type: 'stats', id })
     })
   }
@@ -220,7 +221,9 @@ export class Machine extends EventTarget {
     if (this.#end) return
     this.#end = end
     for (const channel of this.#channels) channel.end()
-    for (const resolve of this.#statsRequests.values()) if (end.stats) resolve(end.stats)
+    for (const request of this.#statsRequests.values())
+      if (end.stats) request.resolve(end.stats)
+      else request.reject(new MachineError('the machine ended without leaving statistics'))
     this.#statsRequests.clear()
     this.#setState('stopped')
     this.#resolveStopped(end)
@@ -243,7 +246,7 @@ export class Machine extends EventTarget {
         this.dispatchEvent(new CustomEvent('restart', { detail: message.reason }))
         break
       case 'stats':
-        this.#statsRequests.get(message.id)?.(message.stats)
+        this.#statsRequests.get(message.id)?.resolve(message.stats)
         this.#statsRequests.delete(message.id)
         break
       case 'log':

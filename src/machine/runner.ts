@@ -3,7 +3,7 @@
  * the processor waits.
  */
 import type { Engine } from '../engines/contract.ts'
-import type { MachineClock } from './clock.ts'
+import { type MachineClock, NANOSECONDS_PER_INSTRUCTION } from './clock.ts'
 
 /** What a slice can end in that is the machine's matter and not the engine's. */
 export type MachineEvent =
@@ -18,7 +18,9 @@ export interface Runnable {
   readonly clock: MachineClock
   /** Instructions executed since the machine was created. */
   instructions(): number
-  /** Takes the event that a device raised, if any, and clears the request to stop. */
+  /** A slice begins that shall end in so many nanoseconds: arming an earlier deadline ends it earlier. */
+  beginSlice(nanoseconds: number): void
+  /** The slice has ended: takes the event that a device raised in it, if any. */
   takeEvent(): MachineEvent | undefined
   /** Hands collected output on. False while the reader is too far behind and the guest has to wait. */
   flush(): boolean
@@ -139,7 +141,10 @@ export class Runner {
     for (;;) {
       // What arrives from here on is seen in this round, or wakes the sleep at its end.
       this.#woken = false
-      if (this.#stopped) return undefined
+      if (this.#stopped) {
+        this.#stopped = false
+        return undefined
+      }
       if (this.#paused || !this.#machine.flush()) {
         await this.#sleep(LONGEST_WAIT_MILLISECONDS)
         continue
@@ -180,11 +185,10 @@ export class Runner {
   /** Instructions until the next deadline, but no more than a slice. */
   #budget(): number {
     const { clock } = this.#machine
-    const most = clock.kind === 'instructions' ? Number.POSITIVE_INFINITY : SLICE_NANOSECONDS
+    const most = clock.kind === 'instructions' ? COUNTED_SLICE * NANOSECONDS_PER_INSTRUCTION : SLICE_NANOSECONDS
     const nanoseconds = Math.min(clock.untilDeadline(), most)
-    if (nanoseconds === Number.POSITIVE_INFINITY) return COUNTED_SLICE
-    const budget = clock.instructionsWithin(nanoseconds, this.#rate)
-    return clock.kind === 'instructions' ? Math.min(budget, COUNTED_SLICE) : budget
+    this.#machine.beginSlice(nanoseconds)
+    return clock.instructionsWithin(nanoseconds, this.#rate)
   }
 
   /** Speeds differ between slices, so the estimate follows slowly; slices too short to time tell nothing. */
@@ -215,16 +219,11 @@ export class Runner {
   async #waitForDeadline(): Promise<void> {
     const { clock } = this.#machine
     const wait = clock.untilDeadline()
-    if (this.#woken) {
-      // Input came during the slice. Where time is counted, it arrives at the time of the halt.
-      await this.#host.turn()
-      return
-    }
     if (wait < SHORT_WAIT) await this.#host.turn()
     else await this.#sleep(Math.min(Math.ceil(wait / 1e6), LONGEST_WAIT_MILLISECONDS))
     // Where time is counted, the wait was only for the host's sake: guest time moves unless something woke it early.
-    if (clock.kind === 'instructions' && !this.#woken) clock.skipTo(clock.nextDeadline())
     if (this.#woken) this.#idleSince = clock.now()
+    else if (clock.kind === 'instructions' && wait !== Number.POSITIVE_INFINITY) clock.skipTo(clock.nextDeadline())
   }
 
   /** Waits until {@link wake}, at most so long. */

@@ -1,4 +1,6 @@
 /** typetwo on Node: what the machine itself cannot do because it imports nothing of the host. */
+
+export * from '../../index.ts'
 export {
   type DefaultGuest,
   type DefaultGuestOptions,
@@ -7,5 +9,6 @@ export {
 } from './default-guest.ts'
 export { cacheFolder, readWhole } from './files.ts'
 export { type GuestTerminal, terminalWords } from './guest/init.ts'
+export { Machine } from './machine.ts'
 export { nodeWorker } from './node-worker.ts'
 export { UserError } from './user-error.ts'

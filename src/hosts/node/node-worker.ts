@@ -3,7 +3,7 @@ import { type Transferable, Worker } from 'node:worker_threads'
 import type { WorkerLike } from '../../machine/worker-like.ts'
 
 /** The machine's worker module. */
-const MODULE = new URL('../../machine/worker.ts', import.meta.url)
+const MODULE = new URL('./machine-worker.ts', import.meta.url)
 
 /**
  * Starts a worker thread.

@@ -1,4 +1,6 @@
-/** The differentiated system description: which devices this PC has that cannot be found by probing. */
+/** Thee differentiated system description: which devices this PC has that cannot be found by probing. */
+import { SLEEP_TYPE } from '../../devices/acpi-pm.ts'
+import { HPET_BASE } from '../../devices/hpet.ts'
 import {
   type Aml,
   ARG0,
@@ -40,9 +42,6 @@ export const SERIAL_PORTS: readonly { port: number; irq: number }[] = [
   { port: 0x3e8, irq: 4 },
   { port: 0x2e8, irq: 3 },
 ]
-
-/** SLP_TYP of the soft-off state, as in \_S5 and in the power-management device. */
-export const SLEEP_TYPE_S5 = 0
 
 /** Last byte of the memory window for PCI devices. */
 const PCI_MEMORY_LAST = 0xfebfffff
@@ -102,7 +101,7 @@ export function dsdtBody(system: SystemDescription): Aml {
     // _PIC tells whether the guest uses the PIC (0) or the I/O APIC (1).
     ...name('\\PICF', integer(0)),
     ...method('\\_PIC', 1, store(ARG0, '\\PICF')),
-    ...name('\\_S5', packageOf(integer(SLEEP_TYPE_S5), integer(SLEEP_TYPE_S5), integer(0), integer(0))),
+    ...name('\\_S5', packageOf(integer(SLEEP_TYPE.S5), integer(SLEEP_TYPE.S5), integer(0), integer(0))),
     ...scope(
       '\\_SB',
       ...system.processors.map(processor),
@@ -111,7 +110,7 @@ export function dsdtBody(system: SystemDescription): Aml {
         'HPET',
         name('_HID', eisaId('PNP0103')),
         name('_UID', integer(0)),
-        name('_CRS', resources(memory32Fixed(0xfed00000, 0x400, true))),
+        name('_CRS', resources(memory32Fixed(HPET_BASE, 0x400, true))),
       ),
     ),
   ]

@@ -1,23 +1,40 @@
 /** The ACPI tables of the PC (ACPI 6.5, chapter 5), laid out in the area below 1 MiB where a guest scans for them. */
+import {
+  ACPI_DISABLE,
+  ACPI_ENABLE,
+  GPE0,
+  GPE0_LENGTH,
+  PM_BASE,
+  PM_TIMER,
+  PM1_CONTROL,
+  PM1_EVENT,
+  SCI_IRQ,
+  SMI_COMMAND,
+} from '../../devices/acpi-pm.ts'
+import { HPET_BASE } from '../../devices/hpet.ts'
+import { IOAPIC_BASE } from '../../devices/ioapic.ts'
+import { RESET_CONTROL } from '../../devices/reset-control.ts'
+import { CMOS_CENTURY } from '../../devices/rtc.ts'
 import { dsdtBody, type SystemDescription } from './dsdt.ts'
 
 /** Addresses and numbers that tables and devices share. */
 export const ACPI_HARDWARE = {
   /** Local APIC, I/O APIC and HPET register pages. */
   localApic: 0xfee00000,
-  ioApic: 0xfec00000,
-  hpet: 0xfed00000,
-  /** PM1a event block (4 bytes), control block (2 bytes), timer (4 bytes). */
-  pm1Event: 0x600,
-  pm1Control: 0x604,
-  pmTimer: 0x608,
+  ioApic: IOAPIC_BASE,
+  hpet: HPET_BASE,
+  /** PM1a event block (4 bytes), control block (2 bytes), timer (4 bytes), general-purpose events. */
+  pm1Event: PM_BASE + PM1_EVENT,
+  pm1Control: PM_BASE + PM1_CONTROL,
+  pmTimer: PM_BASE + PM_TIMER,
+  gpe0: PM_BASE + GPE0,
   /** System control interrupt. */
-  sci: 9,
+  sci: SCI_IRQ,
   /** Reset control register and the value that resets. */
-  resetPort: 0xcf9,
+  resetPort: RESET_CONTROL,
   resetValue: 0x06,
   /** Index of the century in CMOS RAM. */
-  century: 0x32,
+  century: CMOS_CENTURY,
 } as const
 
 /** Everything the tables depend on. */
@@ -85,12 +102,17 @@ function fadt(facsAddress: number, dsdtAddress: number): Uint8Array {
     view.setUint32(40, dsdtAddress, true)
     view.setUint8(45, 1)
     view.setUint16(46, io.sci, true)
+    view.setUint32(48, SMI_COMMAND, true)
+    view.setUint8(52, ACPI_ENABLE)
+    view.setUint8(53, ACPI_DISABLE)
     view.setUint32(56, io.pm1Event, true)
     view.setUint32(64, io.pm1Control, true)
     view.setUint32(76, io.pmTimer, true)
+    view.setUint32(80, io.gpe0, true)
     view.setUint8(88, 4)
     view.setUint8(89, 2)
     view.setUint8(91, 4)
+    view.setUint8(92, GPE0_LENGTH)
     // Latencies above these limits say that C2 and C3 are not there.
     view.setUint16(96, 0xfff, true)
     view.setUint16(98, 0xfff, true)
@@ -103,6 +125,7 @@ function fadt(facsAddress: number, dsdtAddress: number): Uint8Array {
     genericAddress(view, 148, 1, 32, 2, io.pm1Event)
     genericAddress(view, 172, 1, 16, 2, io.pm1Control)
     genericAddress(view, 208, 1, 32, 3, io.pmTimer)
+    genericAddress(view, 220, 1, 8 * GPE0_LENGTH, 1, io.gpe0)
   })
 }
 

@@ -1,0 +1,24 @@
+/**
+ * typetwo: virtual PCs inside a Node process or a browser tab.
+ *
+ * ```ts
+ * import { Machine } from 'typetwo'
+ *
+ * const machine = await Machine.create({ kernel, initrd, commandLine: 'console=ttyS0' })
+ * machine.serial[0].readable.pipeTo(terminal)
+ * await machine.start()
+ * const { reason } = await machine.stopped
+ * ```
+ */
+export {
+  type EndReason,
+  type EngineChoice,
+  Machine,
+  type MachineEnd,
+  MachineError,
+  type MachineOptions,
+  type MachineState,
+  type SerialPort,
+  type Stats,
+} from './machine/machine.ts'
+export type { WorkerLike } from './machine/worker-like.ts'

@@ -1,0 +1,271 @@
+/** The PC: memory, processor, clock, buses, and every device at the address where a guest expects it. */
+import { AcpiPm } from '../devices/acpi-pm.ts'
+import type { Device } from '../devices/bus.ts'
+import { DebugPorts } from '../devices/debug-ports.ts'
+import { HPET_BASE, Hpet } from '../devices/hpet.ts'
+import { I8042 } from '../devices/i8042.ts'
+import { InterruptSystem } from '../devices/interrupts.ts'
+import { Pit8254 } from '../devices/pit8254.ts'
+import { RESET_CONTROL, ResetControl } from '../devices/reset-control.ts'
+import { cmosMemorySize, Rtc } from '../devices/rtc.ts'
+import { Uart16550 } from '../devices/uart16550.ts'
+import type { Engine } from '../engines/contract.ts'
+import { LOW_RAM_LIMIT, PhysicalMemory } from '../memory/physical.ts'
+import { SERIAL_PORTS } from './acpi/dsdt.ts'
+import { acpiTables } from './acpi/tables.ts'
+import { type BootMemory, loadKernel } from './boot/index.ts'
+import { FIRMWARE_START } from './boot/layout.ts'
+import { BootError } from './boot/state.ts'
+import { MachineBus } from './bus.ts'
+import { MachineClock, TSC_FREQUENCY } from './clock.ts'
+import { hypervisorLeaves, KvmClock } from './kvmclock.ts'
+import type { MachineConfiguration, Stats } from './messages.ts'
+import { type Processor, type ProcessorOptions, ProcessorPorts } from './processor.ts'
+import type { MachineEvent, Runnable } from './runner.ts'
+
+/** What the world outside gives to a PC. */
+export interface PcHooks {
+  /** Serial port `port` transmits a byte. */
+  transmit(port: number, byte: number): void
+  /** Serial port `port` has room for input again. */
+  receiveReady(port: number): void
+  /** Takes one line of the machine's log. */
+  log(message: string): void
+  /** Hands collected output on; false while the reader is too far behind. */
+  flush(): boolean
+  /** Makes the processor. */
+  createProcessor(options: ProcessorOptions): Processor | Promise<Processor>
+}
+
+/** Longest line of the debug console that is collected. */
+const DEBUG_LINE = 1000
+
+/** One PC with its guest loaded. */
+export class Pc implements Runnable {
+  readonly clock: MachineClock
+  readonly memory: PhysicalMemory
+  readonly uarts: readonly Uart16550[]
+  readonly #configuration: MachineConfiguration
+  readonly #hooks: PcHooks
+  readonly #processor: Processor
+  readonly #ports: ProcessorPorts
+  readonly #bus: MachineBus
+  readonly #interrupts: InterruptSystem
+  readonly #devices: Device[]
+  #event: MachineEvent | undefined
+  /** Guest time at which the current slice ends; before everything while none runs. */
+  #sliceEnd = Number.NEGATIVE_INFINITY
+  #debugLine = ''
+
+  /**
+   * Makes a PC and loads its kernel.
+   * @throws BootError with one sentence when the kernel cannot be booted or the memory cannot be had
+   */
+  static async create(configuration: MachineConfiguration, hooks: PcHooks): Promise<Pc> {
+    const memory = makeMemory(configuration.memory)
+    const ports = new ProcessorPorts()
+    const processor = await hooks.createProcessor({
+      memory,
+      engine: configuration.engine,
+      machine: ports,
+      hypervisorLeaves: hypervisorLeaves(),
+    })
+    const pc = new Pc(configuration, hooks, memory, ports, processor)
+    pc.#load()
+    return pc
+  }
+
+  private constructor(
+    configuration: MachineConfiguration,
+    hooks: PcHooks,
+    memory: PhysicalMemory,
+    ports: ProcessorPorts,
+    processor: Processor,
+  ) {
+    this.#configuration = configuration
+    this.#hooks = hooks
+    this.memory = memory
+    this.#ports = ports
+    this.#processor = processor
+    const clock = new MachineClock(configuration.clock)
+    clock.countInstructions(() => processor.instructions())
+    clock.onEarlierDeadline = () => {
+      if (clock.nextDeadline() < this.#sliceEnd) ports.stopRequested = true
+    }
+    this.clock = clock
+    const bus = new MachineBus({
+      clock,
+      memory,
+      interrupt: number => this.#interrupts.line(number),
+      log: message => hooks.log(message),
+    })
+    this.#bus = bus
+    this.#interrupts = new InterruptSystem(bus, {
+      processors: [
+        {
+          id: 0,
+          signals: processor.signals,
+          timestampTime: (low, high) => {
+            const ticks = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0)
+            return Number(BigInt.asIntN(64, ticks - processor.timestampOffset())) * (1e9 / TSC_FREQUENCY)
+          },
+        },
+      ],
+    })
+    const kvmClock = new KvmClock({
+      clock,
+      memory,
+      guestTimestamp: () => BigInt(Math.floor(clock.timestamp())) + processor.timestampOffset(),
+    })
+    ports.connect({ bus, clock, interrupts: this.#interrupts, kvmClock })
+
+    const reset = () => this.#raise({ kind: 'reset' })
+    const resetControl = new ResetControl(bus, {
+      onReset: reset,
+      onA20: enabled => {
+        if (!enabled) bus.logOnce('a20', 'the guest closes the A20 gate, which stays open')
+      },
+    })
+    bus.ports(RESET_CONTROL, 1, resetControl.registerCf9)
+    const pit = new Pit8254(bus)
+    const below = Math.min(configuration.memory, LOW_RAM_LIMIT)
+    const rtc = new Rtc(bus, { cmos: cmosMemorySize(below, configuration.memory - below) })
+    this.uarts = SERIAL_PORTS.map(
+      ({ port, irq }, index) =>
+        new Uart16550(bus, {
+          port,
+          irq,
+          endpoint: {
+            transmit: byte => hooks.transmit(index, byte),
+            receiveReady: () => hooks.receiveReady(index),
+          },
+        }),
+    )
+    this.#devices = [
+      ...this.#interrupts.devices,
+      kvmClock,
+      resetControl,
+      pit,
+      rtc,
+      new Hpet(bus, {
+        onLegacyReplacement(taken) {
+          pit.connect(!taken)
+          rtc.connect(!taken)
+        },
+      }),
+      new AcpiPm(bus, { onPowerOff: () => this.#raise({ kind: 'poweroff' }) }),
+      new I8042(bus, { onReset: reset, onA20: enabled => resetControl.setKeyboardA20(enabled) }),
+      new DebugPorts(bus, {
+        onDebugByte: byte => this.#debugByte(byte),
+        onDebugExit: value => this.#raise({ kind: 'debug-exit', code: ((value << 1) | 1) >>> 0 }),
+      }),
+      ...this.uarts,
+    ]
+  }
+
+  /** Whether a reset starts the guest again. */
+  get reboots(): boolean {
+    return this.#configuration.reboot
+  }
+
+  /** Tells the guest's console the size of the user's terminal, in characters. */
+  resizeConsole(_columns: number, _rows: number): void {}
+
+  get engine(): Engine {
+    return this.#processor.engine
+  }
+
+  instructions(): number {
+    return this.#processor.instructions()
+  }
+
+  flush(): boolean {
+    return this.#hooks.flush()
+  }
+
+  beginSlice(nanoseconds: number): void {
+    this.#sliceEnd = this.clock.now() + nanoseconds
+    this.#ports.stopRequested = this.#event !== undefined
+  }
+
+  takeEvent(): MachineEvent | undefined {
+    const event = this.#event
+    this.#event = undefined
+    this.#sliceEnd = Number.NEGATIVE_INFINITY
+    return event
+  }
+
+  /** RESET# for everything, then the kernel again as at first. */
+  reset(): void {
+    this.#event = undefined
+    for (const device of this.#devices) device.reset()
+    this.#load()
+  }
+
+  /** Counts and times. @param busyMilliseconds and exits come from the runner. */
+  stats(exits: Record<string, number>, busyMilliseconds: number): Stats {
+    return {
+      instructions: this.instructions(),
+      busySeconds: busyMilliseconds / 1000,
+      guestSeconds: this.clock.now() / 1e9,
+      exits: { ...exits },
+      engine: this.engine.name,
+      engineStats: this.#processor.stats(),
+    }
+  }
+
+  /** Something that a device did ends the slice. The first thing counts. */
+  #raise(event: MachineEvent): void {
+    this.#event ??= event
+    this.#ports.stopRequested = true
+  }
+
+  #debugByte(byte: number): void {
+    if (byte !== 0x0a && this.#debugLine.length < DEBUG_LINE) {
+      this.#debugLine += String.fromCharCode(byte)
+      return
+    }
+    this.#hooks.log(`debug console: ${this.#debugLine}`)
+    this.#debugLine = ''
+  }
+
+  #load(): void {
+    const { kernel, initrd, commandLine } = this.#configuration
+    if (!kernel) throw new BootError('the machine has nothing to boot: give a kernel')
+    const tables = acpiTables(FIRMWARE_START, {
+      processors: [0],
+      ioApicId: 0,
+      hpetCapabilities: this.#bus.readMmio(HPET_BASE, 4),
+      pciMemoryStart: LOW_RAM_LIMIT,
+      pciInterrupt: (slot, pin) => 16 + ((slot + pin) % 4),
+      pciIrq: (slot, pin) => [10, 11][(slot + pin) % 2],
+    })
+    this.memory.write(tables.address, tables.bytes)
+    const state = loadKernel(bootMemory(this.memory), { kernel, initrd, commandLine, rsdp: tables.rsdp })
+    this.#processor.reset()
+    this.#processor.boot(state)
+  }
+}
+
+/** Memory of `bytes`, or a sentence. */
+function makeMemory(bytes: number): PhysicalMemory {
+  try {
+    return new PhysicalMemory(bytes)
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    throw new BootError(`the host cannot give the machine ${bytes / 2 ** 20} MiB of memory: ask for less with --memory`)
+  }
+}
+
+/** Physical memory as a loader wants it. */
+function bootMemory(memory: PhysicalMemory): BootMemory {
+  const zeros = new Uint8Array(1 << 20)
+  return {
+    regions: memory.regions().map(({ start, length }) => ({ address: start, length })),
+    write: (address, bytes) => memory.write(address, bytes),
+    clear(address, length) {
+      for (let done = 0; done < length; done += zeros.length)
+        memory.write(address + done, zeros.subarray(0, Math.min(zeros.length, length - done)))
+    },
+  }
+}

@@ -1,0 +1,102 @@
+/** What the PC needs of its processor, and what the processor gets of the PC. */
+import type { AccessSize } from '../devices/bus.ts'
+import type { InterruptSystem } from '../devices/interrupts.ts'
+import type { Engine, MachineInterface, VcpuSignals } from '../engines/contract.ts'
+import type { PhysicalMemory } from '../memory/physical.ts'
+import type { BootState } from './boot/index.ts'
+import type { MachineBus } from './bus.ts'
+import type { MachineClock } from './clock.ts'
+import type { CpuidLeaf, KvmClock } from './kvmclock.ts'
+import type { EngineChoice } from './messages.ts'
+
+/** The bootstrap processor with its engine. */
+export interface Processor {
+  readonly signals: VcpuSignals
+  readonly engine: Engine
+  /** Instructions executed since it was made; exact whenever it calls its machine. */
+  instructions(): number
+  /** What the guest's time-stamp counter is ahead of the machine's, modulo 2^64. */
+  timestampOffset(): bigint
+  /** RESET#. */
+  reset(): void
+  /** Puts the processor, fresh from {@link reset}, into the state that a boot loader leaves. */
+  boot(state: BootState): void
+  /** What the engine counts: regions, bytes of code and the like. */
+  stats(): Record<string, number>
+}
+
+/** What a processor is made of. */
+export interface ProcessorOptions {
+  memory: PhysicalMemory
+  engine: EngineChoice
+  machine: MachineInterface
+  /** CPUID leaves from 0x40000000 on. */
+  hypervisorLeaves: ReadonlyMap<number, CpuidLeaf>
+}
+
+/** The parts of the PC behind {@link ProcessorPorts}. */
+interface Parts {
+  bus: MachineBus
+  clock: MachineClock
+  interrupts: InterruptSystem
+  kvmClock: KvmClock
+}
+
+/** Task priority register of the local APIC. */
+const APIC_TPR = 0x80
+
+/** The PC as its one processor sees it. Connected after the processor was made, because devices need it first. */
+export class ProcessorPorts implements MachineInterface {
+  stopRequested = false
+  #parts!: Parts
+
+  /** Connects the parts; until then no method may be called. */
+  connect(parts: Parts): void {
+    this.#parts = parts
+  }
+
+  readPort(port: number, size: AccessSize): number {
+    return this.#parts.bus.readPort(port, size)
+  }
+
+  writePort(port: number, size: AccessSize, value: number): void {
+    this.#parts.bus.writePort(port, size, value)
+  }
+
+  readMmio(address: number, size: AccessSize): number {
+    return this.#parts.bus.readMmio(address, size)
+  }
+
+  writeMmio(address: number, size: AccessSize, value: number): void {
+    this.#parts.bus.writeMmio(address, size, value)
+  }
+
+  timestamp(): number {
+    return this.#parts.clock.timestamp()
+  }
+
+  acknowledgeInterrupt(): number {
+    return this.#parts.interrupts.acknowledge(0)
+  }
+
+  readTaskPriority(): number {
+    return (this.#parts.interrupts.apics[0].readDword(APIC_TPR) >>> 4) & 0x0f
+  }
+
+  writeTaskPriority(value: number): void {
+    this.#parts.interrupts.apics[0].writeDword(APIC_TPR, (value & 0x0f) << 4)
+  }
+
+  readMsr(index: number): [low: number, high: number] | undefined {
+    return this.#parts.interrupts.readMsr(0, index) ?? this.#parts.kvmClock.readMsr(index)
+  }
+
+  writeMsr(index: number, low: number, high: number): boolean {
+    const { interrupts, kvmClock } = this.#parts
+    return interrupts.writeMsr(0, index, low, high) || kvmClock.writeMsr(index, low, high)
+  }
+
+  logOnce(key: string, message: string): void {
+    this.#parts.bus.logOnce(key, message)
+  }
+}

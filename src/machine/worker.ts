@@ -1,0 +1,154 @@
+/** A machine's worker: builds the PC that the handle asks for, runs it, and answers messages. */
+import { BootError } from './boot/index.ts'
+import type { FromWorker, MachineConfiguration, Stats, ToWorker } from './messages.ts'
+import { Pc } from './pc.ts'
+import type { Processor, ProcessorOptions } from './processor.ts'
+import { type MachineEvent, Runner } from './runner.ts'
+import { SerialBuffers } from './serial-buffers.ts'
+import type { WorkerPort } from './worker-like.ts'
+
+/** Makes the processor of a PC. */
+export type ProcessorFactory = (options: ProcessorOptions) => Processor | Promise<Processor>
+
+/** Serves one machine on `port`, which a host's worker module gives. */
+export function serveMachine(port: WorkerPort, createProcessor: ProcessorFactory): void {
+  const server = new MachineServer(port, createProcessor)
+  port.onMessage(message => server.receive(message as ToWorker))
+}
+
+/** One machine behind messages. */
+class MachineServer {
+  readonly #port: WorkerPort
+  readonly #createProcessor: ProcessorFactory
+  readonly #serial: SerialBuffers
+  #pc: Pc | undefined
+  #runner: Runner | undefined
+  #started = false
+  #ended = false
+  /** Presses of the reset button that the run loop has to see. */
+  #resetPressed = false
+
+  constructor(port: WorkerPort, createProcessor: ProcessorFactory) {
+    this.#port = port
+    this.#createProcessor = createProcessor
+    this.#serial = new SerialBuffers(
+      (message, transfer) => this.#post(message, transfer),
+      (serialPort, bytes) => this.#pc?.uarts[serialPort].receive(bytes) ?? 0,
+    )
+  }
+
+  /** Does what a message asks; whatever goes wrong ends this machine and nothing else. */
+  receive(message: ToWorker): void {
+    try {
+      this.#receive(message)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #receive(message: ToWorker): void {
+    switch (message.type) {
+      case 'create':
+        this.#create(message.configuration).catch(error => this.#fail(error))
+        break
+      case 'start':
+        if (this.#runner && !this.#started) {
+          this.#started = true
+          this.#run(this.#runner).catch(error => this.#fail(error))
+        }
+        break
+      case 'pause':
+        this.#runner?.pause()
+        break
+      case 'resume':
+        this.#runner?.resume()
+        break
+      case 'reset':
+        this.#resetPressed = true
+        if (this.#started) this.#runner?.stop()
+        break
+      case 'stats':
+        this.#post({ type: 'stats', id: message.id, stats: this.#stats()! })
+        break
+      case 'resize':
+        this.#pc?.resizeConsole(message.columns, message.rows)
+        this.#runner?.wake()
+        break
+      case 'serial':
+        this.#serial.write(message.port, message.bytes)
+        this.#runner?.wake()
+        break
+      case 'serial-read':
+        this.#serial.read(message.port, message.count)
+        this.#runner?.wake()
+        break
+    }
+  }
+
+  async #create(configuration: MachineConfiguration): Promise<void> {
+    try {
+      this.#pc = await Pc.create(configuration, {
+        transmit: (port, byte) => this.#serial.transmit(port, byte),
+        receiveReady: port => this.#serial.feed(port),
+        log: message => this.#post({ type: 'log', message }),
+        flush: () => this.#serial.flush(),
+        createProcessor: this.#createProcessor,
+      })
+    } catch (error) {
+      if (!(error instanceof BootError)) throw error
+      this.#post({ type: 'refused', message: error.message })
+      return
+    }
+    this.#runner = new Runner(this.#pc)
+    this.#post({ type: 'created' })
+  }
+
+  /** Runs until the machine ends; a reset starts the guest again. */
+  async #run(runner: Runner): Promise<void> {
+    for (;;) {
+      const event = await runner.run()
+      const pressed = this.#resetPressed
+      this.#resetPressed = false
+      const restarts = event === undefined ? pressed : isRestart(event) && this.#pc!.reboots
+      if (!restarts) {
+        if (event) this.#end(event)
+        return
+      }
+      this.#pc!.reset()
+      this.#post({ type: 'restarted', reason: event?.kind === 'triple-fault' ? 'triple-fault' : 'reset' })
+    }
+  }
+
+  #end(event: MachineEvent): void {
+    this.#ended = true
+    this.#serial.flush()
+    const stats = this.#stats()
+    if (event.kind === 'debug-exit')
+      this.#post({ type: 'stopped', end: { reason: event.kind, code: event.code, stats } })
+    else if (event.kind === 'triple-fault')
+      this.#post({ type: 'stopped', end: { reason: event.kind, message: event.message, stats } })
+    else this.#post({ type: 'stopped', end: { reason: event.kind, stats } })
+  }
+
+  #fail(error: unknown): void {
+    if (this.#ended) return
+    this.#ended = true
+    const { stack } = error as Error
+    const message = `an error in typetwo itself ended the machine: ${stack ?? error}`
+    this.#post({ type: 'stopped', end: { reason: 'error', message, stats: this.#stats() } })
+  }
+
+  #stats(): Stats | undefined {
+    if (!this.#pc || !this.#runner) return undefined
+    const { exits, busyMilliseconds } = this.#runner.stats
+    return this.#pc.stats(exits, busyMilliseconds)
+  }
+
+  #post(message: FromWorker, transfer?: ArrayBuffer[]): void {
+    this.#port.postMessage(message, transfer)
+  }
+}
+
+function isRestart(event: MachineEvent): boolean {
+  return event.kind === 'reset' || event.kind === 'triple-fault'
+}
