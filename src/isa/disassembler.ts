@@ -23,21 +23,16 @@ export function registerName(number: number, width: number): string {
   return (width === 64 ? 'r' : width === 32 ? 'e' : '') + WORDS[number]
 }
 
-/** Mnemonics whose name tells the operand size: 16 bits as it stands, then this suffix. */
-const SIZED: Record<string, readonly [word: string, dword: string, qword: string]> = {
-  IRET: ['', 'd', 'q'],
-  PUSHF: ['', 'd', 'q'],
-  POPF: ['', 'd', 'q'],
-  PUSHA: ['', 'd', 'q'],
-  POPA: ['', 'd', 'q'],
-  MOVS: ['w', 'd', 'q'],
-  CMPS: ['w', 'd', 'q'],
-  SCAS: ['w', 'd', 'q'],
-  LODS: ['w', 'd', 'q'],
-  STOS: ['w', 'd', 'q'],
-  INS: ['w', 'd', 'd'],
-  OUTS: ['w', 'd', 'd'],
-}
+const sized = (mnemonic: string, word: string, dword: string, qword: string) =>
+  [mnemonic, [mnemonic + word, mnemonic + dword, mnemonic + qword]] as const
+
+/** Mnemonics whose printed name tells the operand size: 16, 32, 64 bits. */
+const SIZED: ReadonlyMap<string, readonly string[]> = new Map([
+  ...['IRET', 'PUSHF', 'POPF', 'PUSHA', 'POPA'].map(mnemonic => sized(mnemonic, '', 'D', 'Q')),
+  ...['MOVS', 'CMPS', 'SCAS', 'LODS', 'STOS'].map(mnemonic => sized(mnemonic, 'W', 'D', 'Q')),
+  ...['INS', 'OUTS'].map(mnemonic => sized(mnemonic, 'W', 'D', 'D')),
+  ['MOVD', ['MOVD', 'MOVD', 'MOVQ']],
+])
 
 /**
  * The mnemonic as listings print it, lower case: of a title such as CBW/CWDE/CDQE the name for the operand size (for the
@@ -49,16 +44,14 @@ export function mnemonicOf(decoded: Decoded): string {
   const step = size === 16 ? 0 : size === 32 ? 1 : 2
   const names = instruction.title?.split('/')
   if (names && names.length > 1) return names[Math.min(step, names.length - 1)].toLowerCase()
-  const suffixes = operands.length === 0 ? SIZED[instruction.mnemonic] : undefined
-  return (instruction.mnemonic + (suffixes ? suffixes[step] : '')).toLowerCase()
+  return (SIZED.get(instruction.mnemonic)?.[step] ?? instruction.mnemonic).toLowerCase()
 }
 
 /** Every name that {@link mnemonicOf} can give for an instruction. */
 export function mnemonicsOf(instruction: Instruction): string[] {
   const { mnemonic, title } = instruction
   const names = title?.split('/')
-  const sized = SIZED[mnemonic]
-  const all = names && names.length > 1 ? names : sized ? ['', ...sized].map(suffix => mnemonic + suffix) : [mnemonic]
+  const all = names && names.length > 1 ? names : (SIZED.get(mnemonic) ?? [mnemonic])
   return all.map(name => name.toLowerCase())
 }
 
