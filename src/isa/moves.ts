@@ -32,7 +32,7 @@ export const LEA = instruction<[Operand, MemoryOperand]>('LEA', {
 })
 
 export const MOVBE = instruction('MOVBE', {
-  encodings: ['0F 38 F0 /r mem  Gv,Mv', '0F 38 F1 /r mem  Mv,Gv'],
+  encodings: ['NFx 0F 38 F0 /r mem  Gv,Mv', 'NFx 0F 38 F1 /r mem  Mv,Gv'],
   feature: 'movbe',
   execute(_m, destination, source) {
     destination.write(byteSwap(source.read()))
