@@ -7,6 +7,7 @@
  * of typetwo, they are made anew from the packages, and only when those are damaged too is the network needed.
  */
 import { createHash, randomBytes } from 'node:crypto'
+import { rmSync } from 'node:fs'
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { cacheFolder } from './files.ts'
@@ -94,6 +95,8 @@ export async function ensureDefaultGuest(options: DefaultGuestOptions = {}): Pro
 
   await removeLeftovers(cache)
   const making = join(cache, `making-${process.pid}-${randomBytes(6).toString('hex')}`)
+  const remove = () => rmSync(making, { recursive: true, force: true })
+  process.once('exit', remove)
   try {
     const made = join(making, 'guest')
     await writable(cache, () => mkdir(made, { recursive: true }))
@@ -107,6 +110,7 @@ export async function ensureDefaultGuest(options: DefaultGuestOptions = {}): Pro
     await writable(cache, () => replace(made, folder, join(making, 'old')))
   } finally {
     await rm(making, { recursive: true, force: true }).catch(() => {})
+    process.off('exit', remove)
   }
   return guest
 }

@@ -1,0 +1,136 @@
+/** A host and a machine for tests: streams that are looked into, signals that are emitted, a guest that is told. */
+import { EventEmitter } from 'node:events'
+import { Readable, Writable } from 'node:stream'
+import type { CommandHost, InputStream, MachineRequest, OutputStream } from './host.ts'
+import type { MachineEnd, RunningMachine } from './machine-contract.ts'
+
+/** A stream that keeps what was written; the next writes wait while `held`. */
+export class FakeOutput extends Writable implements OutputStream {
+  text = ''
+  isTTY = false
+  columns: number | undefined
+  rows: number | undefined
+  /** What a held stream waits for. */
+  held: Promise<void> | undefined
+  /** The error that writing gives. */
+  failure: NodeJS.ErrnoException | undefined
+
+  override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error) => void): void {
+    const write = () => {
+      if (!this.failure) this.text += Buffer.from(chunk).toString()
+      done(this.failure)
+    }
+    if (this.held) this.held.then(write)
+    else write()
+  }
+}
+
+/** Input that is typed or piped by {@link Readable.push}. */
+export class FakeInput extends Readable implements InputStream {
+  isTTY = false
+  raw = false
+  /** What setting the terminal gives, where it fails. */
+  rawFailure: Error | undefined
+
+  override _read(): void {}
+
+  setRawMode(raw: boolean): this {
+    if (this.rawFailure) throw this.rawFailure
+    this.raw = raw
+    return this
+  }
+}
+
+/** A machine whose guest is the test. */
+export class FakeMachine extends EventTarget implements RunningMachine {
+  readonly serial: RunningMachine['serial']
+  readonly stopped: Promise<MachineEnd>
+  /** What the guest has received. */
+  received = ''
+  started = false
+  destroyed = false
+  readonly sizes: string[] = []
+  /** While set, the guest does not read its input. */
+  deaf: Promise<void> | undefined
+  readonly #output: TransformStream<Uint8Array, Uint8Array> = new TransformStream()
+  readonly #writer = this.#output.writable.getWriter()
+  readonly #stop: (end: MachineEnd) => void
+
+  constructor() {
+    super()
+    const { promise, resolve } = Promise.withResolvers<MachineEnd>()
+    this.stopped = promise
+    this.#stop = resolve
+    const writable = new WritableStream<Uint8Array>({
+      write: async chunk => {
+        await this.deaf
+        this.received += Buffer.from(chunk).toString()
+      },
+    })
+    this.serial = [{ readable: this.#output.readable, writable }]
+  }
+
+  /** The guest writes to its serial port. */
+  print(text: string): Promise<void> {
+    return this.#writer.write(new TextEncoder().encode(text))
+  }
+
+  /** The guest ends the machine. */
+  end(end: MachineEnd): void {
+    this.#stop(end)
+    this.#writer.close().catch(() => {})
+  }
+
+  async start(): Promise<void> {
+    this.started = true
+  }
+
+  async destroy(): Promise<void> {
+    this.destroyed = true
+    this.end({ reason: 'destroyed' })
+  }
+
+  async stats(): Promise<object> {
+    return { instructions: 7 }
+  }
+
+  async resizeConsole(columns: number, rows: number): Promise<void> {
+    this.sizes.push(`${columns}x${rows}`)
+  }
+}
+
+/** The process. */
+export class FakeHost implements CommandHost {
+  readonly stdin = new FakeInput()
+  readonly stdout = new FakeOutput()
+  readonly stderr = new FakeOutput()
+  readonly events = new EventEmitter()
+  readonly environment: Record<string, string> = { TERM: 'xterm' }
+  readonly machine = new FakeMachine()
+  /** What the machine was made of. */
+  request: MachineRequest | undefined
+  suspended = 0
+  /** The default guest, or why there is none. */
+  guest: { kernel: string; initrd: string; append: string } | Error = new Error('there is no default guest')
+  /** Why no machine is made. */
+  refusal: Error | undefined
+
+  availableMemory(): number {
+    return 2 ** 30
+  }
+
+  suspend(): void {
+    this.suspended++
+  }
+
+  async createMachine(request: MachineRequest): Promise<RunningMachine> {
+    if (this.refusal) throw this.refusal
+    this.request = request
+    return this.machine
+  }
+
+  async defaultGuest(): Promise<{ kernel: string; initrd: string; append: string }> {
+    if (this.guest instanceof Error) throw this.guest
+    return this.guest
+  }
+}

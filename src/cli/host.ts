@@ -1,0 +1,57 @@
+/**
+ * The process that the command line runs in, as an interface: the real one, and in tests a fake with which signals,
+ * terminals and machines can be tried without any of them.
+ */
+import type { Readable, Writable } from 'node:stream'
+import type { DefaultGuest, Report } from '../hosts/node/default-guest.ts'
+import type { RunningMachine } from './machine-contract.ts'
+
+/** Standard input; the last two only where it is a terminal. */
+export interface InputStream extends Readable {
+  isTTY?: boolean
+  setRawMode?(raw: boolean): unknown
+}
+
+/** Standard output or standard error; a size only where it is a terminal, which then tells of each new one (`resize`). */
+export interface OutputStream extends Writable {
+  isTTY?: boolean
+  columns?: number
+  rows?: number
+}
+
+/** What happens to the process: signals, and `exit` as the last thing before it is gone. */
+export interface ProcessEvents {
+  on(event: string, listener: () => void): unknown
+  off(event: string, listener: () => void): unknown
+}
+
+/** What a machine is made of, as the library's `MachineOptions` say it. */
+export interface MachineRequest {
+  memory: number
+  kernel: Uint8Array
+  initrd?: Uint8Array
+  commandLine: string
+  engine: 'auto' | 'interpreter' | 'translator'
+  clock: 'host' | 'instructions'
+  reboot: boolean
+}
+
+/** Everything of the outside that a command uses. */
+export interface CommandHost {
+  readonly stdin: InputStream
+  readonly stdout: OutputStream
+  readonly stderr: OutputStream
+  readonly events: ProcessEvents
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** Bytes of memory that the host can still give. */
+  availableMemory(): number
+  /** Stops the process until someone continues it. */
+  suspend(): void
+  createMachine(request: MachineRequest): Promise<RunningMachine>
+  defaultGuest(report: Report): Promise<DefaultGuest>
+}
+
+/** Writes one message of typetwo's to standard error. */
+export function say(host: CommandHost, sentence: string): void {
+  host.stderr.write(`typetwo: ${sentence}\n`)
+}

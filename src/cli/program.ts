@@ -1,0 +1,92 @@
+/** The program: finds the command, prints manuals, and turns what goes wrong into one sentence and a status. */
+import { readFileSync } from 'node:fs'
+import { UserError } from '../hosts/node/user-error.ts'
+import { manual, nearest, parseOptions, UsageError, wrap } from './command.ts'
+import { COMMANDS, type Command } from './commands.ts'
+import { STATUS } from './ending.ts'
+import { type CommandHost, say } from './host.ts'
+
+/**
+ * Runs typetwo.
+ * @param words the command line behind the program's name
+ * @returns the exit status
+ */
+export async function program(words: readonly string[], host: CommandHost): Promise<number> {
+  try {
+    return await dispatch(words, host)
+  } catch (error) {
+    if (error instanceof UsageError) {
+      host.stderr.write(`${error.message.startsWith('typetwo ') ? '' : 'typetwo: '}${error.message}\n`)
+      return STATUS.usage
+    }
+    // A TypeError and its like are our own mistakes: those need the place, everything else is a sentence already.
+    const isMistake = !(error instanceof UserError) && error instanceof Error && error.constructor !== Error
+    say(
+      host,
+      isMistake ? `this is an error in typetwo itself: ${error.stack}` : String((error as Error)?.message ?? error),
+    )
+    return STATUS.failed
+  }
+}
+
+async function dispatch([word, ...rest]: readonly string[], host: CommandHost): Promise<number> {
+  if (word === undefined) {
+    host.stderr.write(overview())
+    return STATUS.usage
+  }
+  if (word === '--version' || word === '-V' || word === 'version') return print(host, `typetwo ${version()}\n`)
+  if (word === '--help' || word === '-h' || (word === 'help' && rest.length === 0)) return print(host, overview())
+  if (word === 'help') return print(host, manual(find(rest[0]).description))
+  const { description, run } = find(word)
+  const options = parseOptions(description, rest)
+  return options === 'help' ? print(host, manual(description)) : run(options, host)
+}
+
+/** The command of that name. */
+function find(name: string): Command {
+  const found = COMMANDS.find(command => command.description.name === name)
+  if (found) return found
+  const names = COMMANDS.map(command => command.description.name)
+  const near = nearest(name, [...names, 'help'])
+  const kind = name.startsWith('-') ? 'option' : 'command'
+  const hint = kind === 'option' ? `; options come after a command, as in 'typetwo run ${name}'` : ''
+  throw new UsageError(
+    `there is no ${kind} ${name}${near ? `; did you mean ${near}?` : hint} ('typetwo --help' lists what there is)`,
+  )
+}
+
+/** The manual page of typetwo as a whole. */
+function overview(): string {
+  const commands = COMMANDS.map(({ description: { name, summary } }) => `  ${name.padEnd(8)}${summary}`)
+  return [
+    'typetwo: a type 2 hypervisor in TypeScript',
+    '',
+    'Usage: typetwo COMMAND [OPTION…]',
+    '',
+    ...wrap(
+      "Runs unmodified PC operating systems inside a Node process, without privileges or anything of the host's kernel.",
+      80,
+    ),
+    '',
+    'Commands:',
+    ...commands,
+    "  help    prints a command's manual, as 'typetwo COMMAND --help' does",
+    '',
+    'Options:',
+    '  -h, --help     Prints this page.',
+    '  -V, --version  Prints the version.',
+    '',
+  ].join('\n')
+}
+
+function version(): string {
+  return JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version
+}
+
+/** Writes to standard output; status 0 when all of it is out, also when the reader had enough. */
+function print(host: CommandHost, text: string): Promise<number> {
+  return new Promise(resolve => {
+    host.stdout.on('error', () => resolve(STATUS.ok))
+    host.stdout.write(text, () => resolve(STATUS.ok))
+  })
+}

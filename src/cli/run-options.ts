@@ -1,0 +1,75 @@
+/** `typetwo run`'s options and manual. */
+import type { CommandDescription } from './command.ts'
+import { STATUS } from './ending.ts'
+
+const options = {
+  kernel: {
+    value: 'FILE',
+    example: 'vmlinuz',
+    help: 'The kernel to boot: a Linux bzImage (32- or 64-bit boot protocol), an ELF vmlinux, an ELF file with a PVH note, or a multiboot 1 image. Default: the kernel of the default guest.',
+  },
+  initrd: {
+    value: 'FILE',
+    example: 'initrd.img',
+    help: 'The initial RAM disk, or for a multiboot kernel its one module. Default: with the default kernel that of the default guest, with another kernel none.',
+  },
+  append: {
+    value: 'TEXT',
+    example: "'console=ttyS0'",
+    help: "The kernel command line. With the default kernel it is added to the default guest's own, and the later word wins. With another kernel it is all there is; when it is not given, a bzImage gets 'console=ttyS0'.",
+  },
+  memory: {
+    value: 'SIZE',
+    example: '256M',
+    help: "The guest's memory: a number and K, M or G (powers of 1024). Default: 256M.",
+  },
+  engine: {
+    value: 'NAME',
+    choices: ['auto', 'interpreter', 'translator'],
+    help: 'What executes the guest: interpreter, translator (to WebAssembly), or auto, which interprets cold code and translates hot code. Default: auto.',
+  },
+  clock: {
+    value: 'NAME',
+    choices: ['host', 'instructions'],
+    help: "What the guest's time follows: host is real time; with instructions it is counted in executed instructions, so that two runs with the same input are identical. Default: host.",
+  },
+  'no-reboot': { help: 'Ends typetwo when the guest resets the machine, instead of starting the guest again.' },
+  stats: {
+    help: 'Prints to standard error at the end: guest instructions, their rate, time by engine, translated regions, size of the code, exits by kind.',
+  },
+} as const
+
+/** `typetwo run`. */
+export const RUN = {
+  name: 'run',
+  summary: 'runs a machine in this terminal',
+  options,
+  description: [
+    'Starts a PC with one processor and connects its first serial port, COM1, to this terminal: standard output carries what the guest writes there and nothing else. Everything typetwo itself says goes to standard error.',
+    "Without --kernel it starts the default guest: Debian's 64-bit kernel with a root shell from busybox. On first use it is made of Debian's packages, which the host's own apt downloads without being root, and kept in $XDG_CACHE_HOME/typetwo or ~/.cache/typetwo; from then on no network is needed. Remove that folder to have it made again of today's packages.",
+    'When standard input is a terminal, every key goes to the guest, Ctrl-C and Ctrl-Z too, except Ctrl-], which quits. When it is a pipe or file, its bytes are held until the guest reads them, and its end does not end the guest.',
+  ],
+  sections: [
+    {
+      title: 'Examples',
+      lines: [
+        'typetwo run',
+        "printf 'uname -a\\npoweroff -f\\n' | typetwo run",
+        'typetwo run --kernel vmlinuz --initrd initrd.img --memory 1G',
+        'typetwo run --clock instructions --no-reboot --stats',
+      ],
+    },
+    {
+      title: 'Exit status',
+      lines: [
+        `${STATUS.ok}      the guest turned its power off, or you quit`,
+        `${STATUS.failed}      typetwo could not do it; a sentence says why`,
+        `${STATUS.usage}      the words on the command line were wrong`,
+        `${STATUS.reset}      the guest reset the machine, under --no-reboot`,
+        `${STATUS.tripleFault}      the guest's processor shut down by a triple fault, under --no-reboot`,
+        `${STATUS.signal}+N  a signal ended typetwo; ${STATUS.brokenPipe}: nobody read standard output any more`,
+        'odd    (V << 1) | 1 when the guest wrote V to the debug exit port, 0xf4',
+      ],
+    },
+  ],
+} as const satisfies CommandDescription

@@ -1,0 +1,154 @@
+/** `typetwo run`: a machine in this terminal. */
+import { readWhole, terminalWords, UserError } from '../hosts/node/index.ts'
+import type { OptionValues } from './command.ts'
+import { type Ending, endingOf, STATUS } from './ending.ts'
+import { type CommandHost, type MachineRequest, say } from './host.ts'
+import type { RunningMachine } from './machine-contract.ts'
+import { Progress } from './progress.ts'
+import type { RUN } from './run-options.ts'
+import { parseMemory } from './size.ts'
+import { formatStatistics } from './statistics.ts'
+import { Output, pumpPiped, pumpTyped } from './streams.ts'
+import { Terminal } from './terminal.ts'
+
+/** What was given to `typetwo run`. */
+export type RunOptions = OptionValues<typeof RUN.options>
+
+/** The signals that end a run, with their numbers; see signal(7). */
+const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const
+
+/** How long output that is on its way may still take when typetwo is told to end: milliseconds. */
+const PARTING = 500
+
+/**
+ * Runs a machine until it ends.
+ * @returns the exit status
+ * @throws UserError, or the library's Error with one sentence, when it cannot be started; the terminal is intact then.
+ */
+export async function run(options: RunOptions, host: CommandHost): Promise<number> {
+  const terminal = new Terminal(host)
+  // From the first byte on, so that a reader who leaves early is never an uncaught error.
+  const output = new Output(host.stdout)
+  host.stderr.on('error', () => {})
+  const ending = new Promise<Ending>(resolve => {
+    for (const [signal, number] of Object.entries(SIGNALS))
+      host.events.on(signal, () => resolve({ status: STATUS.signal + number, sentence: `ended by ${signal}` }))
+    output.broken.then(error =>
+      resolve(
+        error.code === 'EPIPE'
+          ? { status: STATUS.brokenPipe }
+          : { status: STATUS.failed, sentence: `standard output cannot be written (${error.message})` },
+      ),
+    )
+  })
+  const request = await Promise.race([prepare(options, host, terminal), ending])
+  if ('status' in request) return part(request, host)
+  const machine = await host.createMachine(request)
+  const status = await converse(machine, options, { host, terminal, output, ending })
+  return status
+}
+
+/** Reads everything that the machine is made of. */
+async function prepare(options: RunOptions, host: CommandHost, terminal: Terminal): Promise<MachineRequest> {
+  const memory = parseMemory(options.memory ?? '256M', host.availableMemory())
+  const rest = {
+    memory,
+    engine: (options.engine ?? 'auto') as MachineRequest['engine'],
+    clock: (options.clock ?? 'host') as MachineRequest['clock'],
+    reboot: !options['no-reboot'],
+  }
+  const own = {
+    kernel: options.kernel === undefined ? undefined : await readWhole(options.kernel, 'the kernel'),
+    initrd: options.initrd === undefined ? undefined : await readWhole(options.initrd, 'the initrd'),
+  }
+  if (own.kernel) {
+    const commandLine = options.append ?? (isBzImage(own.kernel) ? 'console=ttyS0' : '')
+    return { ...rest, kernel: own.kernel, initrd: own.initrd, commandLine }
+  }
+  const progress = new Progress(host.stderr)
+  try {
+    const guest = await host.defaultGuest((text, fraction) => progress.show(text, fraction))
+    const { typed, size } = terminal
+    const words = [guest.append, ...terminalWords({ typed, size, kind: typed ? host.environment.TERM : 'dumb' })]
+    if (options.append) words.push(options.append)
+    return {
+      ...rest,
+      kernel: await readWhole(guest.kernel, "the default guest's kernel"),
+      initrd: own.initrd ?? (await readWhole(guest.initrd, "the default guest's initrd")),
+      commandLine: words.join(' '),
+    }
+  } finally {
+    progress.done()
+  }
+}
+
+/** Whether it is a Linux bzImage: the magic number of the setup header, Documentation/arch/x86/boot.rst. */
+function isBzImage(kernel: Uint8Array): boolean {
+  return Buffer.from(kernel.subarray(0x202, 0x206)).toString('latin1') === 'HdrS'
+}
+
+/** Connects machine and terminal until one of them ends. */
+async function converse(
+  machine: RunningMachine,
+  options: RunOptions,
+  {
+    host,
+    terminal,
+    output,
+    ending,
+  }: { host: CommandHost; terminal: Terminal; output: Output; ending: Promise<Ending> },
+): Promise<number> {
+  let stats: object | undefined
+  const { readable, writable } = machine.serial[0]
+  machine.addEventListener('log', event => say(host, String((event as CustomEvent<string>).detail)))
+  try {
+    const shown = output.pump(readable, bytes => terminal.watch(bytes))
+    shown.catch(() => {})
+    const quit = Promise.withResolvers<Ending>()
+    terminal.take()
+    const listener = {
+      quit: () => quit.resolve({ status: STATUS.ok }),
+      hangup: () => quit.resolve({ status: STATUS.signal + SIGNALS.SIGHUP, sentence: 'the terminal is gone' }),
+      note: (sentence: string) => say(host, sentence),
+    }
+    if (terminal.typed) pumpTyped(host.stdin, writable, listener)
+    else pumpPiped(host.stdin, writable, listener)
+    terminal.onResize((columns, rows) => void machine.resizeConsole(columns, rows).catch(() => {}))
+    if (terminal.size) machine.resizeConsole(terminal.size.columns, terminal.size.rows).catch(() => {})
+    await machine.start()
+
+    const over: Promise<Ending> = machine.stopped.then(async end => {
+      stats = end.stats ?? stats
+      // A slow reader gets all that the guest wrote, unless someone says that it is enough.
+      await shown
+      // Whoever had it destroyed knows why.
+      return end.reason === 'destroyed' ? told : endingOf(end)
+    })
+    const told: Promise<Ending> = Promise.race([quit.promise, ending]).then(async told => {
+      if (options.stats && !stats) stats = await withDeadline(machine.stats()).catch(() => undefined)
+      await machine.destroy().catch(() => {})
+      await withDeadline(shown).catch(() => {})
+      return told
+    })
+    const last = await Promise.race([over, told])
+    terminal.restore()
+    if (options.stats && stats) host.stderr.write(formatStatistics(stats))
+    return part(last, host)
+  } finally {
+    terminal.restore()
+    machine.destroy().catch(() => {})
+  }
+}
+
+/** What is left to say; the exit status. */
+function part({ status, sentence }: Ending, host: CommandHost): number {
+  if (sentence) say(host, sentence)
+  return status
+}
+
+/** Waits for what may never come, but only so long. */
+function withDeadline<T>(promise: Promise<T>): Promise<T> {
+  const { promise: deadline, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(new UserError('it took too long')), PARTING)
+  return Promise.race([promise, deadline]).finally(() => clearTimeout(timer))
+}
