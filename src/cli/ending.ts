@@ -1,5 +1,5 @@
 /** How a run ended, as the exit status and the sentence a person or a script sees. */
-import type { MachineEnd } from './machine-contract.ts'
+import type { MachineEnd } from '../index.ts'
 
 /** The exit statuses of `typetwo`. A debug exit of the guest ends with the status the guest chose. */
 export const STATUS = {

@@ -1,8 +1,8 @@
 /** A host and a machine for tests: streams that are looked into, signals that are emitted, a guest that is told. */
 import { EventEmitter } from 'node:events'
 import { Readable, Writable } from 'node:stream'
-import type { CommandHost, InputStream, MachineRequest, OutputStream } from './host.ts'
-import type { MachineEnd, RunningMachine } from './machine-contract.ts'
+import type { MachineEnd, Stats } from '../index.ts'
+import type { CommandHost, InputStream, MachineRequest, OutputStream, RunningMachine } from './host.ts'
 
 /** A stream that keeps what was written; the next writes wait while `held`. */
 export class FakeOutput extends Writable implements OutputStream {
@@ -39,6 +39,16 @@ export class FakeInput extends Readable implements InputStream {
     this.raw = raw
     return this
   }
+}
+
+/** What the fake machine counts. */
+export const NO_STATS: Stats = {
+  instructions: 7,
+  busySeconds: 0,
+  guestSeconds: 0,
+  exits: {},
+  engine: 'none',
+  engineStats: {},
 }
 
 /** A machine whose guest is the test. */
@@ -90,8 +100,8 @@ export class FakeMachine extends EventTarget implements RunningMachine {
     this.end({ reason: 'destroyed' })
   }
 
-  async stats(): Promise<object> {
-    return { instructions: 7 }
+  async stats(): Promise<Stats> {
+    return NO_STATS
   }
 
   async resizeConsole(columns: number, rows: number): Promise<void> {

@@ -4,7 +4,7 @@
  */
 import type { Readable, Writable } from 'node:stream'
 import type { DefaultGuest, Report } from '../hosts/node/default-guest.ts'
-import type { RunningMachine } from './machine-contract.ts'
+import type { Machine, MachineOptions } from '../index.ts'
 
 /** Standard input; the last two only where it is a terminal. */
 export interface InputStream extends Readable {
@@ -25,16 +25,14 @@ export interface ProcessEvents {
   off(event: string, listener: () => void): unknown
 }
 
-/** What a machine is made of, as the library's `MachineOptions` say it. */
-export interface MachineRequest {
-  memory: number
-  kernel: Uint8Array
-  initrd?: Uint8Array
-  commandLine: string
-  engine: 'auto' | 'interpreter' | 'translator'
-  clock: 'host' | 'instructions'
-  reboot: boolean
-}
+/** The part of the library's machine that the command line uses. */
+export type RunningMachine = Pick<
+  Machine,
+  'start' | 'destroy' | 'serial' | 'stopped' | 'stats' | 'resizeConsole' | 'addEventListener'
+>
+
+/** What a machine is made of: the library's options, with the host left to choose the worker. */
+export type MachineRequest = Omit<MachineOptions, 'worker'> & { kernel: Uint8Array; commandLine: string }
 
 /** Everything of the outside that a command uses. */
 export interface CommandHost {

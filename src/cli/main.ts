@@ -15,9 +15,8 @@ const host: CommandHost = {
   availableMemory: () => process.availableMemory(),
   suspend: () => process.kill(process.pid, 'SIGSTOP'),
   createMachine: async request => {
-    const library = new URL('../index.ts', import.meta.url).href
-    const [{ Machine }, { nodeWorker }] = await Promise.all([import(library), import('../hosts/node/node-worker.ts')])
-    return Machine.create({ ...request, worker: nodeWorker })
+    const { Machine } = await import('../hosts/node/machine.ts')
+    return Machine.create(request)
   },
   defaultGuest: report => ensureDefaultGuest({ report }),
 }

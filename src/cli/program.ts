@@ -1,10 +1,12 @@
 /** The program: finds the command, prints manuals, and turns what goes wrong into one sentence and a status. */
 import { readFileSync } from 'node:fs'
-import { UserError } from '../hosts/node/user-error.ts'
 import { manual, nearest, parseOptions, UsageError, wrap } from './command.ts'
 import { COMMANDS, type Command } from './commands.ts'
 import { STATUS } from './ending.ts'
 import { type CommandHost, say } from './host.ts'
+
+/** What JavaScript throws where a program is wrong; every other error that gets here carries a sentence. */
+const MISTAKES = [TypeError, ReferenceError, RangeError, SyntaxError]
 
 /**
  * Runs typetwo.
@@ -20,10 +22,12 @@ export async function program(words: readonly string[], host: CommandHost): Prom
       return STATUS.usage
     }
     // A TypeError and its like are our own mistakes: those need the place, everything else is a sentence already.
-    const isMistake = !(error instanceof UserError) && error instanceof Error && error.constructor !== Error
+    const isMistake = MISTAKES.some(kind => error instanceof kind)
     say(
       host,
-      isMistake ? `this is an error in typetwo itself: ${error.stack}` : String((error as Error)?.message ?? error),
+      isMistake
+        ? `this is an error in typetwo itself: ${(error as Error).stack}`
+        : String((error as Error)?.message ?? error),
     )
     return STATUS.failed
   }
