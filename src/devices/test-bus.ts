@@ -172,7 +172,8 @@ export class TestBus implements Bus {
   /** A load from MMIO. */
   load(address: number, size: AccessSize = 4): number {
     const region = find(this.#mmio, address)
-    return (region?.handler.readMmio(address - region.at!, size) ?? 0xffffffff) >>> 0
+    const value = region?.handler.readMmio(address - region.at!, size) ?? 0xffffffff
+    return size === 4 ? value >>> 0 : value & (2 ** (8 * size) - 1)
   }
 
   /** A store to MMIO. */
