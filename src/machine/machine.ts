@@ -116,7 +116,6 @@ export class Machine extends EventTarget {
    */
   static async create(options: MachineOptions): Promise<Machine> {
     const configuration = configurationOf(options)
-    // biome-ignore lint/complexity/noThisInStatic: a host's entry derives a class with its own kind of worker
     const machine = new this((options.worker ?? browserWorker)())
     await machine.#create(configuration)
     return machine

@@ -10,10 +10,14 @@ import type { WorkerPort } from './worker-like.ts'
 /** Makes the processor of a PC. */
 export type ProcessorFactory = (options: ProcessorOptions) => Processor | Promise<Processor>
 
-/** Serves one machine on `port`, which a host's worker module gives. */
-export function serveMachine(port: WorkerPort, createProcessor: ProcessorFactory): void {
+/**
+ * Serves one machine on `port`, which a host's worker module gives.
+ * @returns a function that ends the machine's execution, for a host whose worker cannot be ended as a whole
+ */
+export function serveMachine(port: WorkerPort, createProcessor: ProcessorFactory): () => void {
   const server = new MachineServer(port, createProcessor)
   port.onMessage(message => server.receive(message as ToWorker))
+  return () => server.stop()
 }
 
 /** One machine behind messages. */
@@ -44,6 +48,12 @@ class MachineServer {
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  /** Ends execution at the end of the current slice. */
+  stop(): void {
+    this.#resetPressed = false
+    this.#runner?.stop()
   }
 
   #receive(message: ToWorker): void {
