@@ -1,0 +1,9 @@
+/** All services, by the name that `m.service` uses. */
+import * as interrupts from './interrupts.ts'
+import type { Services } from './service.ts'
+
+export type { Service, Services } from './service.ts'
+
+export const services: Services = {
+  ...interrupts.services,
+}

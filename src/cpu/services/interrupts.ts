@@ -1,0 +1,11 @@
+/** Services of INT n, INT3, INTO, INT1 and IRET. */
+import { KIND_PRIVILEGED_SOFTWARE, KIND_SOFTWARE, softwareInterrupt } from '../exceptions.ts'
+import { interruptReturn } from '../iret.ts'
+import { type Services, service } from './service.ts'
+
+export const services: Services = {
+  softwareInterrupt: service(['i32'], (cpu, vector) => softwareInterrupt(cpu, vector, KIND_SOFTWARE)),
+  debugInterrupt: service([], cpu => softwareInterrupt(cpu, 1, KIND_PRIVILEGED_SOFTWARE)),
+  /** Operand size in bytes. */
+  interruptReturn: service(['i32'], (cpu, size) => interruptReturn(cpu, size)),
+}

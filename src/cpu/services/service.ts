@@ -1,0 +1,33 @@
+/** What a service is: TypeScript that an instruction calls for what is too rare or too long to be generated code. */
+import { GUEST_FAULT } from '../faults.ts'
+import type { Vcpu } from '../vcpu.ts'
+
+/**
+ * A service as the engines call it. While it runs, RIP is its instruction's and `F.nextRip` the next one's; if it leaves RIP
+ * alone, the next instruction follows. Results are in `F.serviceResult`. A fault is noted in `F.fault`, nothing is thrown.
+ */
+export interface Service {
+  /** Kinds of the values that it gets; an i64 arrives as two numbers, low and high half. */
+  readonly parameters: readonly ('i32' | 'i64')[]
+  run(cpu: Vcpu, ...values: number[]): void
+}
+
+/** Services by name. */
+export type Services = Readonly<Record<string, Service>>
+
+/** Makes a service of a function that may throw {@link GUEST_FAULT}. */
+export function service(
+  parameters: readonly ('i32' | 'i64')[],
+  body: (cpu: Vcpu, ...values: number[]) => void,
+): Service {
+  return {
+    parameters,
+    run(cpu, ...values) {
+      try {
+        body(cpu, ...values)
+      } catch (error) {
+        if (error !== GUEST_FAULT) throw error
+      }
+    },
+  }
+}

@@ -1,0 +1,188 @@
+/** Filling and flushing the software TLB (src/memory/tlb.ts) that generated code probes inline. */
+import { FRAME_CODE, FRAME_DIRTY, FRAME_PRESENT, FRAME_WRITABLE } from '../memory/physical.ts'
+import {
+  NO_TAG,
+  TLB_CLASSES,
+  TLB_ENTRIES,
+  TLB_ENTRY_SIZE,
+  TLB_SUPERVISOR,
+  TLB_SUPERVISOR_AC,
+  TLB_USER,
+  TLB_USER_ALIGNMENT,
+} from '../memory/tlb.ts'
+import {
+  ACCESS_FETCH,
+  ACCESS_IMPLICIT,
+  ACCESS_USER,
+  ACCESS_WRITE,
+  PAGE_DIRTY,
+  PAGE_GLOBAL,
+  PAGE_LARGE,
+  PAGE_NO_EXECUTE,
+  PAGE_USER,
+  PAGE_WRITABLE,
+} from './paging.ts'
+import { CR0_WP, CR4_SMAP, CR4_SMEP } from './registers.ts'
+import { AC, F } from './state.ts'
+import type { Vcpu } from './vcpu.ts'
+
+/** Words of an entry, and of its parts. */
+export const ENTRY_WORDS = TLB_ENTRY_SIZE >> 2
+const READ = 0
+const WRITE = 2
+const FETCH = 4
+const ADDEND = 6
+const FRAME = 7
+/** Bits of the frame word above the frame number. */
+const GLOBAL_BIT = 0x80000000 | 0
+const LARGE_BIT = 0x40000000
+/** The entry stands in its class's list of used ones. */
+const LISTED_BIT = 0x20000000
+const FRAME_MASK = 0x0fffffff
+
+const CR0 = F.cr0.offset >> 2
+const CR4 = F.cr4.offset >> 2
+const SYSTEM_FLAGS = F.systemFlags.offset >> 2
+
+/** Which entries of each class were filled since they were last flushed, so that flushing costs what was used. */
+export class TlbUse {
+  readonly used: readonly Uint16Array[] = Array.from({ length: TLB_CLASSES }, () => new Uint16Array(TLB_ENTRIES))
+  readonly count = new Int32Array(TLB_CLASSES)
+  /** A bit for each GiB (hashed) of which a large page's part is or was in the TLB. */
+  largePages = 0
+}
+
+const gibibyteBit = (low: number, high: number): number => 1 << (((low >>> 30) ^ (high << 2) ^ (high >>> 13)) & 31)
+
+/** The class of the TLB that an access goes through now. Alignment checking is the caller's. */
+export function accessClass(cpu: Vcpu, access: number): number {
+  if (access & ACCESS_USER) return TLB_USER
+  if (access & ACCESS_IMPLICIT) return TLB_SUPERVISOR
+  const words = cpu.state.i32
+  return words[CR4] & CR4_SMAP && words[SYSTEM_FLAGS] & AC ? TLB_SUPERVISOR_AC : TLB_SUPERVISOR
+}
+
+/** Notes in a class's TLB what a walk found (`cpu.pageRights`). A frame without RAM is never noted. */
+export function fillTlb(cpu: Vcpu, tlbClass: number, low: number, high: number, frame: number): void {
+  const { memory, tlb } = cpu
+  const entry = frame < memory.frames.length ? memory.frames[frame] : 0
+  if (!(entry & FRAME_PRESENT)) return
+  const words = cpu.state.i32
+  const rights = cpu.pageRights
+  const index = (low >>> 12) & (TLB_ENTRIES - 1)
+  const at = (tlbClass * TLB_ENTRIES + index) * ENTRY_WORDS
+  if (!(tlb[at + FRAME] & LISTED_BIT)) {
+    cpu.tlbUse.used[tlbClass][cpu.tlbUse.count[tlbClass]++] = index
+  }
+  const user = tlbClass === TLB_USER || tlbClass === TLB_USER_ALIGNMENT
+  const page = low & ~0xfff
+  const userPage = (rights & PAGE_USER) !== 0
+  let data = user ? userPage : !(userPage && tlbClass === TLB_SUPERVISOR && words[CR4] & CR4_SMAP)
+  if (tlbClass === TLB_USER_ALIGNMENT || (cpu.watchpoints && cpu.watches(low, high))) data = false
+  const write =
+    data &&
+    (rights & PAGE_WRITABLE || (!user && !(words[CR0] & CR0_WP))) &&
+    rights & PAGE_DIRTY &&
+    entry & FRAME_WRITABLE &&
+    !(entry & FRAME_CODE)
+  const fetch = !(rights & PAGE_NO_EXECUTE) && (user ? userPage : !(userPage && words[CR4] & CR4_SMEP))
+  tlb[at + READ] = data ? page : NO_TAG
+  tlb[at + READ + 1] = data ? high : 0
+  tlb[at + WRITE] = write ? page : NO_TAG
+  tlb[at + WRITE + 1] = write ? high : 0
+  tlb[at + FETCH] = fetch ? page : NO_TAG
+  tlb[at + FETCH + 1] = fetch ? high : 0
+  tlb[at + ADDEND] = (entry & ~0xfff) - page
+  tlb[at + FRAME] = frame | LISTED_BIT | (rights & PAGE_GLOBAL ? GLOBAL_BIT : 0) | (rights & PAGE_LARGE ? LARGE_BIT : 0)
+  if (rights & PAGE_LARGE) cpu.tlbUse.largePages |= gibibyteBit(low, high)
+  if (write) memory.frames[frame] |= FRAME_DIRTY
+}
+
+function drop(tlb: Int32Array, at: number): void {
+  tlb[at + READ] = NO_TAG
+  tlb[at + WRITE] = NO_TAG
+  tlb[at + FETCH] = NO_TAG
+}
+
+/** Drops an entry that leaves the list. */
+function forget(tlb: Int32Array, at: number): void {
+  drop(tlb, at)
+  tlb[at + FRAME] = 0
+}
+
+/** Makes every entry of every class invalid, whatever is noted of their use: at the start and after a restore. */
+export function initializeTlb(cpu: Vcpu): void {
+  const { tlb } = cpu
+  tlb.fill(0)
+  for (let at = 0; at < tlb.length; at += ENTRY_WORDS) drop(tlb, at)
+  cpu.tlbUse.count.fill(0)
+}
+
+/** Forgets all translations, global ones too unless `keepGlobal`. */
+export function flushTlb(cpu: Vcpu, keepGlobal: boolean): void {
+  const { tlb } = cpu
+  const { used, count } = cpu.tlbUse
+  for (let tlbClass = 0; tlbClass < TLB_CLASSES; tlbClass++) {
+    const list = used[tlbClass]
+    let kept = 0
+    for (let i = 0; i < count[tlbClass]; i++) {
+      const at = (tlbClass * TLB_ENTRIES + list[i]) * ENTRY_WORDS
+      if (keepGlobal && tlb[at + FRAME] & GLOBAL_BIT) list[kept++] = list[i]
+      else forget(tlb, at)
+    }
+    count[tlbClass] = kept
+  }
+  if (!keepGlobal) cpu.tlbUse.largePages = 0
+  cpu.tlbFlushed()
+}
+
+/** Forgets the translation of one page, and every large page that may hold it, in all classes: INVLPG. */
+export function flushPage(cpu: Vcpu, low: number, high: number): void {
+  const { tlb } = cpu
+  const { used, count, largePages } = cpu.tlbUse
+  const index = (low >>> 12) & (TLB_ENTRIES - 1)
+  const scan = largePages & gibibyteBit(low, high)
+  for (let tlbClass = 0; tlbClass < TLB_CLASSES; tlbClass++) {
+    drop(tlb, (tlbClass * TLB_ENTRIES + index) * ENTRY_WORDS)
+    if (!scan) continue
+    const list = used[tlbClass]
+    for (let i = 0; i < count[tlbClass]; i++) {
+      const at = (tlbClass * TLB_ENTRIES + list[i]) * ENTRY_WORDS
+      if (isLarge(tlb, at, low, high)) drop(tlb, at)
+    }
+  }
+  cpu.tlbFlushed()
+}
+
+/** Whether the entry is of a large page within the same GiB as the address. */
+function isLarge(tlb: Int32Array, at: number, low: number, high: number): boolean {
+  if (!(tlb[at + FRAME] & LARGE_BIT)) return false
+  // A large page's entry has at least one tag; the address's low half is the same in all of them.
+  const part = tlb[at + READ] !== NO_TAG ? READ : tlb[at + WRITE] !== NO_TAG ? WRITE : FETCH
+  return (tlb[at + part] ^ low) >>> 30 === 0 && tlb[at + part + 1] === (high | 0)
+}
+
+/** Drops what all TLBs hold of a guest-physical frame: its writes only, or everything. */
+export function dropFrame(cpu: Vcpu, frame: number, writesOnly: boolean): void {
+  const { tlb } = cpu
+  const { used, count } = cpu.tlbUse
+  for (let tlbClass = 0; tlbClass < TLB_CLASSES; tlbClass++) {
+    const list = used[tlbClass]
+    for (let i = 0; i < count[tlbClass]; i++) {
+      const at = (tlbClass * TLB_ENTRIES + list[i]) * ENTRY_WORDS
+      if ((tlb[at + FRAME] & FRAME_MASK) !== frame) continue
+      if (writesOnly) tlb[at + WRITE] = NO_TAG
+      else drop(tlb, at)
+    }
+  }
+  if (!writesOnly) cpu.tlbFlushed()
+}
+
+/** The address in guest RAM that the TLB has for an access within a page, or -1. */
+export function probeTlb(cpu: Vcpu, tlbClass: number, low: number, high: number, access: number): number {
+  const { tlb } = cpu
+  const at = (tlbClass * TLB_ENTRIES + ((low >>> 12) & (TLB_ENTRIES - 1))) * ENTRY_WORDS
+  const part = at + (access & ACCESS_FETCH ? FETCH : access & ACCESS_WRITE ? WRITE : READ)
+  if (tlb[part] !== (low & ~0xfff) || tlb[part + 1] !== (high | 0)) return -1
+  return (tlb[at + ADDEND] + low) >>> 0
+}
