@@ -1,5 +1,5 @@
 import type { Bus, Clock, Device, InterruptLine, PortRegion, Timer } from './bus.ts'
-import { byteRegisters } from './registers.ts'
+import { attachBytes, byteRegisters } from './registers.ts'
 import { PM_TIMER_RATE } from './ticks.ts'
 
 /** Where the registers are unless the PIIX4's power management base moves them. The ACPI tables say the same. */
@@ -84,14 +84,10 @@ export class AcpiPm implements Device {
       },
       writePort: (port, size, value) => this.#bytes.writePort(port - (this.state.base ?? 0), size, value),
     })
-    bus.ports(
-      SMI_COMMAND,
-      2,
-      byteRegisters({
-        readByte: port => (port === SMI_COMMAND ? this.state.smiCommand : this.state.smiData),
-        writeByte: (port, value) => this.#smi(port, value),
-      }),
-    )
+    attachBytes(bus, SMI_COMMAND, 2, {
+      readByte: port => (port === SMI_COMMAND ? this.state.smiCommand : this.state.smiData),
+      writeByte: (port, value) => this.#smi(port, value),
+    })
   }
 
   #initial(): AcpiPmState {
@@ -137,7 +133,7 @@ export class AcpiPm implements Device {
     this.#update()
   }
 
-  readonly #bytes = byteRegisters({
+  readonly #bytes = byteRegisters(0, PM_LENGTH, {
     readByte: offset => this.#read(offset),
     writeByte: (offset, value) => this.#write(offset, value),
   })

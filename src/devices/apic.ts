@@ -1,5 +1,4 @@
-import type { VcpuSignals } from '../engines/contract.ts'
-import { type ApicMessage, DELIVERY, hasVector, highestVector, setVector, type VectorSet } from './apic-bits.ts'
+import { type ApicMessage, DELIVERY, hasVector, highestVector, setVector } from './apic-bits.ts'
 import {
   DIVIDE_WRITABLE,
   ESR_ILLEGAL_REGISTER,
@@ -17,61 +16,17 @@ import {
   x2apicAccepts,
   x2apicReads,
 } from './apic-registers.ts'
-import { ApicTimer, type ApicTimerState, initialTimer } from './apic-timer.ts'
+import {
+  BASE_BOOTSTRAP,
+  BASE_ENABLED,
+  BASE_X2APIC,
+  initialState,
+  type LocalApicOptions,
+  type LocalApicState,
+} from './apic-state.ts'
+import { ApicTimer } from './apic-timer.ts'
 import type { Bus, Device } from './bus.ts'
 import { withBit } from './registers.ts'
-
-/** IA32_APIC_BASE (SDM volume 3, figure 11-26). */
-const BASE_BOOTSTRAP = 0x100
-const BASE_X2APIC = 0x400
-const BASE_ENABLED = 0x800
-const DEFAULT_BASE = 0xfee00000
-
-/** How a local APIC is wired. */
-export interface LocalApicOptions {
-  /** Its APIC ID. */
-  id: number
-  /** It belongs to the bootstrap processor. */
-  bootstrap: boolean
-  signals: VcpuSignals
-  /** The clock's nanoseconds at which this processor's time-stamp counter, as the guest sees it, has a value. */
-  timestampTime(low: number, high: number): number
-  /** MAXPHYADDR: higher bits of IA32_APIC_BASE are reserved. */
-  physicalAddressBits: number
-  /** Brings an interrupt to the local APICs it is for. */
-  send(message: ApicMessage): void
-  /** Brings an interrupt to all local APICs, or to all but the sender. */
-  sendAll(message: ApicMessage, except: LocalApic | undefined): void
-  /** A level-triggered interrupt has ended: the I/O APICs are told. */
-  onEoi(vector: number): void
-  /** The interrupt acknowledge cycle of an ExtINT: the PIC's vector. */
-  acknowledgeExternal(): number
-  /** IA32_APIC_BASE was written. */
-  onBase?(): void
-}
-
-interface LocalApicState {
-  base: number
-  baseHigh: number
-  taskPriority: number
-  logicalDestination: number
-  destinationFormat: number
-  spurious: number
-  isr: VectorSet
-  tmr: VectorSet
-  irr: VectorSet
-  esr: number
-  /** Errors since ESR was last written. */
-  errors: number
-  icrLow: number
-  icrHigh: number
-  lvt: number[]
-  /** Levels of LINT0 and LINT1. */
-  lint: boolean[]
-  timer: ApicTimerState
-}
-
-const emptySet = (): VectorSet => [0, 0, 0, 0, 0, 0, 0, 0]
 
 /** The local APIC of one processor, as xAPIC and x2APIC (SDM volume 3, chapter 11). */
 export class LocalApic implements Device {
@@ -90,32 +45,7 @@ export class LocalApic implements Device {
     this.#options = options
     this.#bus = bus
     this.#timer = new ApicTimer(bus.clock, options.timestampTime, () => this.#triggerLvt(REGISTER.LVT_TIMER))
-    this.#state = this.#initial()
-  }
-
-  #initial(): LocalApicState {
-    const state: LocalApicState = {
-      base: DEFAULT_BASE | BASE_ENABLED | (this.#options.bootstrap ? BASE_BOOTSTRAP : 0),
-      baseHigh: 0,
-      taskPriority: 0,
-      logicalDestination: 0,
-      destinationFormat: 0xffffffff,
-      spurious: 0xff,
-      isr: emptySet(),
-      tmr: emptySet(),
-      irr: emptySet(),
-      esr: 0,
-      errors: 0,
-      icrLow: 0,
-      icrHigh: 0,
-      lvt: LVT_WRITABLE.map(() => LVT_MASKED),
-      lint: [false, false],
-      timer: initialTimer(),
-    }
-    state.base >>>= 0
-    // Firmware wires the PIC through ("virtual wire mode"); a kernel that is booted without one expects that too.
-    if (this.#options.bootstrap) state.lvt[REGISTER.LVT_LINT0 - REGISTER.LVT_TIMER] = DELIVERY.EXTINT << 8
-    return state
+    this.#state = initialState(this.#options.bootstrap)
   }
 
   get state(): LocalApicState {
@@ -130,7 +60,7 @@ export class LocalApic implements Device {
 
   reset(): void {
     const { lint } = this.#state
-    this.state = this.#initial()
+    this.state = initialState(this.#options.bootstrap)
     this.#state.lint = lint
     this.#timer.arm()
     this.#options.onBase?.()

@@ -1,5 +1,5 @@
 import type { Bus, Device } from './bus.ts'
-import { byteRegisters } from './registers.ts'
+import { attachBytes } from './registers.ts'
 
 /** Ports that virtual machines and bus analysers agreed on. */
 const POST = 0x80
@@ -25,19 +25,15 @@ export class DebugPorts implements Device {
 
   /** @throws if one of the ports is taken. */
   constructor(bus: Bus, options: DebugPortsOptions) {
-    bus.ports(
-      POST,
-      1,
-      byteRegisters({
-        readByte: () => this.state.post,
-        writeByte: (_port, value) => {
-          this.state.post = value
-        },
-      }),
-    )
-    bus.ports(DEBUG_CONSOLE, 1, {
-      readPort: () => DEBUG_CONSOLE_PRESENT,
-      writePort: (_port, _size, value) => options.onDebugByte?.(value & 0xff),
+    attachBytes(bus, POST, 1, {
+      readByte: () => this.state.post,
+      writeByte: (_port, value) => {
+        this.state.post = value
+      },
+    })
+    attachBytes(bus, DEBUG_CONSOLE, 1, {
+      readByte: () => DEBUG_CONSOLE_PRESENT,
+      writeByte: (_port, value) => options.onDebugByte?.(value),
     })
     bus.ports(DEBUG_EXIT, 4, {
       readPort: () => 0,

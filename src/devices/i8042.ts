@@ -1,5 +1,5 @@
 import type { Bus, Device, InterruptLine } from './bus.ts'
-import { byteRegisters, withBit } from './registers.ts'
+import { attachBytes, withBit } from './registers.ts'
 
 /** Ports of the keyboard controller (Intel 8042 as programmed for the IBM PC/AT). */
 const DATA = 0x60
@@ -68,9 +68,8 @@ export class I8042 implements Device {
     this.#options = options
     this.#line = bus.interrupt(1)
     this.state = this.#initial()
-    const handler = byteRegisters(this)
-    bus.ports(DATA, 1, handler)
-    bus.ports(COMMAND_STATUS, 1, handler)
+    attachBytes(bus, DATA, 1, this)
+    attachBytes(bus, COMMAND_STATUS, 1, this)
   }
 
   #initial(): I8042State {

@@ -109,10 +109,9 @@ export class PciBus implements Device {
     this.#updateIsa()
   }
 
-  /** The bus as after RESET#; its functions are devices of their own. */
+  /** The bus as after RESET#. Its functions are devices of their own; the ISA bridge resets the routes. */
   reset(): void {
-    this.state = { address: 0, routes: [0, 0, 0, 0] }
-    this.#updateIsa()
+    this.state.address = 0
   }
 
   restored(): void {

@@ -1,5 +1,5 @@
 import type { Bus, Device, InterruptLine } from './bus.ts'
-import { byteRegisters } from './registers.ts'
+import { attachBytes } from './registers.ts'
 
 /** Ports of the pair and of the edge/level control registers (PIIX4 datasheet, 82371AB, chapter 4). */
 const MASTER = 0x20
@@ -217,10 +217,9 @@ export class Pic8259 implements Device {
    */
   constructor(bus: Bus, output: InterruptLine) {
     this.#output = output
-    const handler = byteRegisters(this)
-    bus.ports(MASTER, 2, handler)
-    bus.ports(SLAVE, 2, handler)
-    bus.ports(ELCR, 2, handler)
+    attachBytes(bus, MASTER, 2, this)
+    attachBytes(bus, SLAVE, 2, this)
+    attachBytes(bus, ELCR, 2, this)
   }
 
   get state(): PicState {

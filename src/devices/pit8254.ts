@@ -9,7 +9,7 @@ import {
   setGate,
   writeMode,
 } from './pit-counter.ts'
-import { byteRegisters } from './registers.ts'
+import { attachBytes } from './registers.ts'
 import { MINIMUM_PERIOD, PIT_RATE } from './ticks.ts'
 
 /** Ports of the 8254 (Intel 82C54 data sheet) and of the board's port B. */
@@ -62,9 +62,8 @@ export class Pit8254 implements Device {
     this.#timer = bus.clock.timer(() => this.#rise())
     this.#onSpeaker = options.onSpeaker
     this.state = this.#initial()
-    const handler = byteRegisters(this)
-    bus.ports(COUNTER0, 4, handler)
-    bus.ports(PORT_B, 1, handler)
+    attachBytes(bus, COUNTER0, 4, this)
+    attachBytes(bus, PORT_B, 1, this)
   }
 
   #initial(): PitState {

@@ -1,5 +1,5 @@
 /** Adapters between the access sizes of a bus and registers of one width, and small arithmetic of registers. */
-import type { AccessSize, MmioHandler, PortHandler } from './bus.ts'
+import type { AccessSize, Bus, MmioHandler, PortHandler } from './bus.ts'
 
 /** A device whose registers are bytes, one a port. */
 export interface ByteRegisters {
@@ -9,18 +9,27 @@ export interface ByteRegisters {
   writeByte(port: number, value: number): void
 }
 
-/** Answers accesses of any size by bytes, low first, as the ISA bridge does for an 8-bit device. */
-export function byteRegisters(registers: ByteRegisters): PortHandler {
+/**
+ * Answers accesses of any size by bytes, low first, as the ISA bridge does for an 8-bit device. What of an access is
+ * beyond the `count` ports from `first` reads as ones and is not written.
+ */
+export function byteRegisters(first: number, count: number, registers: ByteRegisters): PortHandler {
+  const end = first + count
   return {
     readPort(port, size) {
-      let value = registers.readByte(port) & 0xff
-      for (let i = 1; i < size; i++) value |= (registers.readByte(port + i) & 0xff) << (8 * i)
+      let value = 0
+      for (let i = 0; i < size; i++) value |= (port + i < end ? registers.readByte(port + i) & 0xff : 0xff) << (8 * i)
       return value >>> 0
     },
     writePort(port, size, value) {
-      for (let i = 0; i < size; i++) registers.writeByte(port + i, (value >>> (8 * i)) & 0xff)
+      for (let i = 0; i < size && port + i < end; i++) registers.writeByte(port + i, (value >>> (8 * i)) & 0xff)
     },
   }
+}
+
+/** Attaches byte registers to `count` ports from `first`. Throws if one is taken. */
+export function attachBytes(bus: Bus, first: number, count: number, registers: ByteRegisters): void {
+  bus.ports(first, count, byteRegisters(first, count, registers))
 }
 
 /** A device whose memory-mapped registers are 32 bits wide and aligned. */

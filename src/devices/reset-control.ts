@@ -1,5 +1,5 @@
 import type { Bus, Device, PortHandler } from './bus.ts'
-import { byteRegisters, withBit } from './registers.ts'
+import { attachBytes, byteRegisters, withBit } from './registers.ts'
 
 /** Port 92h, system control port A of the PS/2. */
 const PORT_A = 0x92
@@ -34,19 +34,15 @@ export class ResetControl implements Device {
   /** @throws if port 92h is taken. */
   constructor(bus: Bus, options: ResetControlOptions) {
     this.#options = options
-    bus.ports(
-      PORT_A,
-      1,
-      byteRegisters({
-        readByte: () => (this.state.fastA20 ? PORT_A_A20 : 0),
-        writeByte: (_port, value) => {
-          this.state.fastA20 = (value & PORT_A_A20) !== 0
-          this.#updateA20()
-          if (value & PORT_A_FAST_RESET) options.onReset()
-        },
-      }),
-    )
-    this.registerCf9 = byteRegisters({
+    attachBytes(bus, PORT_A, 1, {
+      readByte: () => (this.state.fastA20 ? PORT_A_A20 : 0),
+      writeByte: (_port, value) => {
+        this.state.fastA20 = (value & PORT_A_A20) !== 0
+        this.#updateA20()
+        if (value & PORT_A_FAST_RESET) options.onReset()
+      },
+    })
+    this.registerCf9 = byteRegisters(RESET_CONTROL, 1, {
       readByte: () => this.state.resetControl,
       writeByte: (_port, value) => {
         const rises = (value & ~this.state.resetControl & RESET_CONTROL_CPU) !== 0

@@ -1,5 +1,5 @@
 import type { Bus, Clock, Device, InterruptLine, Timer } from './bus.ts'
-import { byteRegisters, fromBcd, toBcd, withBit } from './registers.ts'
+import { attachBytes, fromBcd, toBcd, withBit } from './registers.ts'
 import { RTC_RATE } from './ticks.ts'
 
 /** Ports of the MC146818 (Motorola data sheet) as the PC/AT wires it. */
@@ -112,7 +112,7 @@ export class Rtc implements Device {
     cmos[REGISTER_D] = D_VALID
     this.state = { index: 0, cmos, offset: 0, held: false, seenSecond: 0, seenPeriod: 0 }
     this.state.seenSecond = this.#second()
-    bus.ports(INDEX, 2, byteRegisters(this))
+    attachBytes(bus, INDEX, 2, this)
   }
 
   /** RESET#: interrupts off; the battery keeps time and memory. */

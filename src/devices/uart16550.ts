@@ -1,5 +1,5 @@
 import type { Bus, Clock, Device, InterruptLine, Timer } from './bus.ts'
-import { byteRegisters } from './registers.ts'
+import { attachBytes } from './registers.ts'
 
 /** The world on the other end of the serial cable. */
 export interface SerialEndpoint {
@@ -137,7 +137,7 @@ export class Uart16550 implements Device {
       this.#update()
     })
     this.state = this.#initial()
-    bus.ports(options.port, 8, byteRegisters(this))
+    attachBytes(bus, options.port, 8, this)
   }
 
   #initial(): UartState {

@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { AcpiPm } from './acpi-pm.ts'
+import type { AccessSize, Device } from './bus.ts'
+import { DebugPorts } from './debug-ports.ts'
+import { Hpet } from './hpet.ts'
+import { createChipset } from './i440fx.ts'
+import { I8042 } from './i8042.ts'
+import { InterruptSystem } from './interrupts.ts'
+import { PciBus } from './pci.ts'
+import { Pit8254 } from './pit8254.ts'
+import { ResetControl } from './reset-control.ts'
+import { Rtc } from './rtc.ts'
+import { TestBus } from './test-bus.ts'
+import { Uart16550 } from './uart16550.ts'
+import { VirtioConsole } from './virtio/console.ts'
+import { VirtioRng } from './virtio/rng.ts'
+import { VirtioPci } from './virtio/transport-pci.ts'
+
+/** Every device of the PC, wired as the machine wires them. */
+function createMachine() {
+  const bus = new TestBus()
+  const signals = { setInterruptRequest() {}, raiseNmi() {}, init() {}, startup() {} }
+  const timestampTime = (low: number, high: number) => high * 2 ** 32 + low
+  const system = new InterruptSystem(bus, { processors: [0, 1].map(id => ({ id, signals, timestampTime })) })
+  bus.interrupts = number => system.line(number)
+  const control = new ResetControl(bus, { onReset() {} })
+  const pci = new PciBus(bus, { registerCf9: control.registerCf9 })
+  const acpi = new AcpiPm(bus, { onPowerOff() {} })
+  const chipset = createChipset(bus, { pci, acpi })
+  const pit = new Pit8254(bus)
+  const rtc = new Rtc(bus)
+  const hpet = new Hpet(bus, {
+    onLegacyReplacement: taken => {
+      pit.connect(!taken)
+      rtc.connect(!taken)
+    },
+  })
+  const uart = new Uart16550(bus, { port: 0x3f8, irq: 4, endpoint: { transmit() {} } })
+  const keyboard = new I8042(bus, { onReset() {}, onA20: enabled => control.setKeyboardA20(enabled) })
+  const ports = new DebugPorts(bus, {})
+  const terminal = new VirtioConsole({ transmit() {} })
+  const message = (low: number, high: number, data: number) => system.message(low, high, data)
+  const virtio = [terminal, new VirtioRng(bytes => new Uint8Array(bytes))].map(
+    device => new VirtioPci(bus, device, message),
+  )
+  for (const transport of virtio) pci.addAnywhere(transport.function)
+  const windows = { memory: { start: 0xe0000000, length: 0x100000 }, ports: { start: 0xc000, length: 0x1000 } }
+  pci.assign(windows, [10, 10, 11, 11])
+  const devices: Device[] = [...system.devices, control, pci, acpi, ...Object.values(chipset), pit, rtc, hpet, uart]
+  devices.push(keyboard, ports, ...virtio)
+  return { bus, system, devices, uart, terminal, pci, windows }
+}
+
+/** A small generator with a seed (xorshift32): numbers below `limit`. */
+function generator(seed: number): (limit: number) => number {
+  let x = seed
+  return limit => {
+    x ^= x << 13
+    x ^= x >>> 17
+    x ^= x << 5
+    return (x >>> 0) % limit
+  }
+}
+
+/** How much a state holds, in numbers. */
+function weigh(value: unknown): number {
+  if (value instanceof Uint8Array) return value.length
+  if (typeof value !== 'object' || value === null) return 1
+  return Object.values(value).reduce((sum: number, part) => sum + weigh(part), 0)
+}
+
+test('random accesses to every register: no exception, no odd value, no growth, no storm', () => {
+  for (const seed of [1, 20_240_229, 0x7fffffff]) {
+    const machine = createMachine()
+    const { bus, system, devices, uart, terminal } = machine
+    const random = generator(seed)
+    const values = [0, 1, 0xff, 0xffff, 0xffffffff, 0x80000000]
+    const value = () => (random(3) === 0 ? values[random(values.length)] : random(2) ? random(256) : random(2 ** 32))
+    let simulated = 0
+    const check = (result: number, size: AccessSize, where: string) =>
+      assert.ok(
+        Number.isInteger(result) && result >= 0 && result < 2 ** (8 * size),
+        `seed ${seed}: ${where}: ${result}`,
+      )
+    for (let i = 0; i < 60_000; i++) {
+      if (i % 2000 === 0) {
+        // Whatever the fuzzing has moved away comes back.
+        machine.pci.assign(machine.windows, [10, 10, 11, 11])
+        system.writeMsr(0, 0x1b, 0xfee00000, 0)
+        system.writeMsr(0, 0x1b, 0xfee00800, 0)
+      }
+      const size = ([1, 2, 4] as const)[random(3)]
+      const { ports, mmio } = bus.ranges()
+      const action = random(8)
+      if (action < 4) {
+        const [first, count] = ports[random(ports.length)]
+        const port = first + random(count)
+        if (action & 1) bus.out(port, value() % 2 ** (8 * size), size)
+        else check(bus.in(port, size), size, `port ${port}`)
+      } else if (action < 7) {
+        const [start, length] = mmio[random(mmio.length)]
+        // Registers crowd at the start of most regions.
+        const address = start + ((random(2) ? random(length) : random(Math.min(length, 0x400))) & -size)
+        system.current = random(2)
+        if (action < 6) bus.store(address, value() % 2 ** (8 * size), size)
+        else check(bus.load(address, size), size, `address ${address}`)
+      } else {
+        const msr = [0x1b, 0x6e0, 0x800 + random(0x40)][random(3)]
+        if (random(4) === 0) system.writeMsr(random(2), msr, value(), random(4) ? 0 : value())
+        else for (const half of system.readMsr(random(2), msr) ?? []) check(half, 4, `MSR ${msr}`)
+        const vector = system.acknowledge(random(2))
+        assert.ok(vector >= -1 && vector < 256)
+        uart.receive(new Uint8Array(random(64)))
+        terminal.receive(new Uint8Array(random(64)))
+        const time = random(50) === 0 ? random(1e8) : random(10_000)
+        simulated += time
+        bus.clock.advance(time)
+      }
+      if (i % 5000 === 4999) {
+        const saved = structuredClone(devices.map(device => device.state))
+        for (const [index, device] of devices.entries()) device.state = saved[index]
+        for (const device of devices) device.restored?.()
+      }
+    }
+    for (const device of devices) {
+      const weight = weigh(device.state)
+      assert.ok(weight < 70_000, `seed ${seed}: ${device.name} holds ${weight} numbers`)
+    }
+    // Every periodic source is held to 50,000 callbacks a second; each of up to 12 timers, and each register write.
+    assert.ok(bus.clock.callbacks < simulated * 12 * 5e-5 + 120_000, `seed ${seed}: ${bus.clock.callbacks} callbacks`)
+    for (const device of devices) device.reset()
+  }
+})
