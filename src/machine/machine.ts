@@ -1,6 +1,7 @@
 /** The library's machine: a handle on a PC that runs in a worker. */
 import type { ClockKind } from './clock.ts'
 import {
+  CONSOLE_PORT,
   type EngineChoice,
   type FromWorker,
   type MachineConfiguration,
@@ -99,6 +100,8 @@ function browserWorker(): WorkerLike {
 export class Machine extends EventTarget {
   /** The serial ports COM1 to COM4. */
   readonly serial: readonly SerialPort[]
+  /** The virtio console, `hvc0` to Linux. */
+  readonly console: SerialPort
   /** Resolves when the machine has ended, for whatever reason; it never rejects. */
   readonly stopped: Promise<MachineEnd>
   readonly #worker: WorkerLike
@@ -133,7 +136,8 @@ export class Machine extends EventTarget {
           count => this.#post({ type: 'serial-read', port, count }),
         ),
     )
-    this.serial = this.#channels
+    this.serial = this.#channels.slice(0, CONSOLE_PORT)
+    this.console = this.#channels[CONSOLE_PORT]
     this.stopped = new Promise(resolve => {
       this.#resolveStopped = resolve
     })

@@ -77,5 +77,8 @@ export type FromWorker =
 /** Bytes in flight in one direction of a serial port before the sender waits. */
 export const SERIAL_WINDOW = 256 * 1024
 
-/** How many serial ports a machine has. */
-export const SERIAL_PORT_COUNT = 4
+/** How many byte streams a machine has: COM1 to COM4, and the virtio console. */
+export const SERIAL_PORT_COUNT = 5
+
+/** The number of the virtio console among them. */
+export const CONSOLE_PORT = 4

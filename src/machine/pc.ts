@@ -3,12 +3,18 @@ import { AcpiPm } from '../devices/acpi-pm.ts'
 import type { Device } from '../devices/bus.ts'
 import { DebugPorts } from '../devices/debug-ports.ts'
 import { HPET_BASE, Hpet } from '../devices/hpet.ts'
+import { createChipset } from '../devices/i440fx.ts'
 import { I8042 } from '../devices/i8042.ts'
 import { InterruptSystem } from '../devices/interrupts.ts'
+import { PciBus, type PciWindows, PIRQ_GSI, pirqOf } from '../devices/pci.ts'
 import { Pit8254 } from '../devices/pit8254.ts'
-import { RESET_CONTROL, ResetControl } from '../devices/reset-control.ts'
+import { ResetControl } from '../devices/reset-control.ts'
 import { cmosMemorySize, Rtc } from '../devices/rtc.ts'
 import { Uart16550 } from '../devices/uart16550.ts'
+import { VirtioConsole } from '../devices/virtio/console.ts'
+import type { VirtioDevice } from '../devices/virtio/device.ts'
+import { VirtioRng } from '../devices/virtio/rng.ts'
+import { VirtioPci } from '../devices/virtio/transport-pci.ts'
 import type { Engine } from '../engines/contract.ts'
 import { LOW_RAM_LIMIT, PhysicalMemory } from '../memory/physical.ts'
 import { SERIAL_PORTS } from './acpi/dsdt.ts'
@@ -18,8 +24,9 @@ import { FIRMWARE_START } from './boot/layout.ts'
 import { BootError } from './boot/state.ts'
 import { MachineBus } from './bus.ts'
 import { MachineClock, TSC_FREQUENCY } from './clock.ts'
+import { makeEntropy, random32 } from './entropy.ts'
 import { hypervisorLeaves, KvmClock } from './kvmclock.ts'
-import type { MachineConfiguration, Stats } from './messages.ts'
+import { CONSOLE_PORT, type MachineConfiguration, type Stats } from './messages.ts'
 import { type Processor, type ProcessorOptions, ProcessorPorts } from './processor.ts'
 import type { MachineEvent, Runnable } from './runner.ts'
 
@@ -27,6 +34,8 @@ import type { MachineEvent, Runnable } from './runner.ts'
 export interface PcHooks {
   /** Serial port `port` transmits a byte. */
   transmit(port: number, byte: number): void
+  /** Serial port `port` (the virtio console) transmits bytes. */
+  transmitAll(port: number, bytes: Uint8Array): void
   /** Serial port `port` has room for input again. */
   receiveReady(port: number): void
   /** Takes one line of the machine's log. */
@@ -37,6 +46,15 @@ export interface PcHooks {
   createProcessor(options: ProcessorOptions): Processor | Promise<Processor>
 }
 
+/** The ISA IRQs of the four PCI interrupt wires where a guest uses the PIC. */
+const PCI_IRQS = [10, 10, 11, 11] as const
+
+/** What PCI devices get addresses from; the ACPI tables tell the guest of the same and more. */
+const PCI_WINDOWS: PciWindows = {
+  memory: { start: 0xe0000000, length: 0x1ec00000 },
+  ports: { start: 0xc000, length: 0x4000 },
+}
+
 /** Longest line of the debug console that is collected. */
 const DEBUG_LINE = 1000
 
@@ -44,7 +62,8 @@ const DEBUG_LINE = 1000
 export class Pc implements Runnable {
   readonly clock: MachineClock
   readonly memory: PhysicalMemory
-  readonly uarts: readonly Uart16550[]
+  /** What receives input for COM1 to COM4 and the virtio console; each takes the first so many bytes. */
+  readonly receivers: readonly { receive(bytes: Uint8Array): number }[]
   readonly #configuration: MachineConfiguration
   readonly #hooks: PcHooks
   readonly #processor: Processor
@@ -52,6 +71,8 @@ export class Pc implements Runnable {
   readonly #bus: MachineBus
   readonly #interrupts: InterruptSystem
   readonly #devices: Device[]
+  readonly #pci: PciBus
+  readonly #console: VirtioConsole
   #event: MachineEvent | undefined
   /** Guest time at which the current slice ends; before everything while none runs. */
   #sliceEnd = Number.NEGATIVE_INFINITY
@@ -69,6 +90,7 @@ export class Pc implements Runnable {
       engine: configuration.engine,
       machine: ports,
       hypervisorLeaves: hypervisorLeaves(),
+      random32: random32(configuration.clock),
     })
     const pc = new Pc(configuration, hooks, memory, ports, processor)
     pc.#load()
@@ -126,11 +148,14 @@ export class Pc implements Runnable {
         if (!enabled) bus.logOnce('a20', 'the guest closes the A20 gate, which stays open')
       },
     })
-    bus.ports(RESET_CONTROL, 1, resetControl.registerCf9)
+    const pci = new PciBus(bus, { registerCf9: resetControl.registerCf9 })
+    this.#pci = pci
+    const acpi = new AcpiPm(bus, { onPowerOff: () => this.#raise({ kind: 'poweroff' }) })
+    const chipset = createChipset(bus, { pci, acpi, routes: PCI_IRQS })
     const pit = new Pit8254(bus)
     const below = Math.min(configuration.memory, LOW_RAM_LIMIT)
     const rtc = new Rtc(bus, { cmos: cmosMemorySize(below, configuration.memory - below) })
-    this.uarts = SERIAL_PORTS.map(
+    const uarts = SERIAL_PORTS.map(
       ({ port, irq }, index) =>
         new Uart16550(bus, {
           port,
@@ -141,8 +166,24 @@ export class Pc implements Runnable {
           },
         }),
     )
+    this.#console = new VirtioConsole({
+      transmit: bytes => hooks.transmitAll(CONSOLE_PORT, bytes),
+      receiveReady: () => hooks.receiveReady(CONSOLE_PORT),
+    })
+    this.receivers = [...uarts, this.#console]
+    const entropy = makeEntropy(configuration.clock)
+    const virtio = [this.#console, new VirtioRng(entropy)].map((device: VirtioDevice) => {
+      const transport = new VirtioPci(bus, device, (low, high, data) => this.#interrupts.message(low, high, data))
+      pci.addAnywhere(transport.function)
+      return transport
+    })
     this.#devices = [
       ...this.#interrupts.devices,
+      pci,
+      chipset.hostBridge,
+      chipset.isaBridge,
+      chipset.powerManagement,
+      acpi,
       kvmClock,
       resetControl,
       pit,
@@ -153,13 +194,13 @@ export class Pc implements Runnable {
           rtc.connect(!taken)
         },
       }),
-      new AcpiPm(bus, { onPowerOff: () => this.#raise({ kind: 'poweroff' }) }),
       new I8042(bus, { onReset: reset, onA20: enabled => resetControl.setKeyboardA20(enabled) }),
       new DebugPorts(bus, {
         onDebugByte: byte => this.#debugByte(byte),
         onDebugExit: value => this.#raise({ kind: 'debug-exit', code: ((value << 1) | 1) >>> 0 }),
       }),
-      ...this.uarts,
+      ...uarts,
+      ...virtio,
     ]
   }
 
@@ -169,7 +210,9 @@ export class Pc implements Runnable {
   }
 
   /** Tells the guest's console the size of the user's terminal, in characters. */
-  resizeConsole(_columns: number, _rows: number): void {}
+  resizeConsole(columns: number, rows: number): void {
+    this.#console.resize(columns, rows)
+  }
 
   get engine(): Engine {
     return this.#processor.engine
@@ -237,9 +280,10 @@ export class Pc implements Runnable {
       ioApicId: 0,
       hpetCapabilities: this.#bus.readMmio(HPET_BASE, 4),
       pciMemoryStart: LOW_RAM_LIMIT,
-      pciInterrupt: (slot, pin) => 16 + ((slot + pin) % 4),
-      pciIrq: (slot, pin) => [10, 11][(slot + pin) % 2],
+      pciInterrupt: (slot, pin) => PIRQ_GSI + pirqOf(slot, pin + 1),
+      pciIrq: (slot, pin) => PCI_IRQS[pirqOf(slot, pin + 1)],
     })
+    this.#pci.assign(PCI_WINDOWS, PCI_IRQS)
     this.memory.write(tables.address, tables.bytes)
     const state = loadKernel(bootMemory(this.memory), { kernel, initrd, commandLine, rsdp: tables.rsdp })
     this.#processor.reset()

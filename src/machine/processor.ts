@@ -32,6 +32,8 @@ export interface ProcessorOptions {
   machine: MachineInterface
   /** CPUID leaves from 0x40000000 on. */
   hypervisorLeaves: ReadonlyMap<number, CpuidLeaf>
+  /** 32 random bits for RDRAND and RDSEED, the same in every run where time is counted. */
+  random32(): number
 }
 
 /** The parts of the PC behind {@link ProcessorPorts}. */

@@ -37,7 +37,7 @@ class MachineServer {
     this.#createProcessor = createProcessor
     this.#serial = new SerialBuffers(
       (message, transfer) => this.#post(message, transfer),
-      (serialPort, bytes) => this.#pc?.uarts[serialPort].receive(bytes) ?? 0,
+      (serialPort, bytes) => this.#pc?.receivers[serialPort].receive(bytes) ?? 0,
     )
   }
 
@@ -99,6 +99,9 @@ class MachineServer {
     try {
       this.#pc = await Pc.create(configuration, {
         transmit: (port, byte) => this.#serial.transmit(port, byte),
+        transmitAll: (port, bytes) => {
+          for (const byte of bytes) this.#serial.transmit(port, byte)
+        },
         receiveReady: port => this.#serial.feed(port),
         log: message => this.#post({ type: 'log', message }),
         flush: () => this.#serial.flush(),
