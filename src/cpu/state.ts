@@ -62,6 +62,13 @@ export const F = {
   flagResult: field('flagResult', 'i64'),
   flagCarries: field('flagCarries', 'i64'),
   flagAdjust: field('flagAdjust', 'i64'),
+  /**
+   * Not 0: the arithmetic flags are those of an operation not yet looked at, a kind of src/engines/flag-recipe.ts with its operands;
+   * the pieces above are stale. Only between regions of translated code.
+   */
+  flagKind: field('flagKind', 'i32'),
+  flagA: field('flagA', 'i64'),
+  flagB: field('flagB', 'i64'),
   /** EFLAGS but for CF PF AF ZF SF OF, which are 0 here; bit 1 is 1. */
   systemFlags: field('systemFlags', 'i32'),
   /** Nonzero for one instruction after STI, MOV SS and POP SS: interrupts wait. */

@@ -177,7 +177,7 @@ export class PieceFlags implements Flags {
       newAdjust = this.adjustOf(adjust ?? this.adjust, z, s, p)
     } else if (result) {
       newResult = result.signExtend(64)
-      newAdjust = adjust ? adjust.zeroExtend(64).shl(4) : this.pieces.getAdjust().and(0x10)
+      newAdjust = (adjust ?? this.adjust).zeroExtend(64).shl(4)
     } else if (adjust) {
       newAdjust = this.pieces
         .getAdjust()

@@ -2,6 +2,7 @@
  * What interpreter and translator share in giving instructions their meaning: guest memory through the inline TLB,
  * the stack, near jumps. How registers, flags and the way out are reached is each engine's own.
  */
+import { THROUGH_STACK_SEGMENT } from '../cpu/memory-access.ts'
 import { CS, F, RSP, SS } from '../cpu/state.ts'
 import type { FunctionBuilder } from '../ir/function.ts'
 import { Int, Vector } from '../ir/values.ts'
@@ -31,10 +32,36 @@ export interface Usage {
   endsBlock: boolean
   /** It calls `restart`. */
   restarts: boolean
+  /** It jumps in a conditional part. */
+  jumpsSometimes: boolean
+  /** It calls a service. */
+  callsService: boolean
+  /** It reads some flag, or sets only some of them. */
+  readsFlags: boolean
+  /** It sets all six arithmetic flags, whatever happens. */
+  setsFlags: boolean
+  /** It sets flags in a conditional part. */
+  setsFlagsSometimes: boolean
+  /** It may leave without being done: it accesses memory, raises exceptions or calls something. */
+  mayLeave: boolean
 }
 
 /** A {@link Usage} to be filled. */
-export const unknownUsage = (): Usage => ({ writtenMemory: new Set(), jumps: false, endsBlock: false, restarts: false })
+export const unknownUsage = (): Usage => ({
+  writtenMemory: new Set(),
+  jumps: false,
+  endsBlock: false,
+  restarts: false,
+  jumpsSometimes: false,
+  callsService: false,
+  readsFlags: false,
+  setsFlags: false,
+  setsFlagsSometimes: false,
+  mayLeave: false,
+})
+
+/** What slow paths are told of an access: its bytes, and whether it goes through SS (a non-canonical one is #SS). */
+export type SizeArgument = (bytes: number) => Int
 
 const LOAD_OPCODES = { 1: 0x2d, 2: 0x2f, 4: 0x28, 8: 0x29 } as const
 const STORE_OPCODES = { 1: 0x3a, 2: 0x3b, 4: 0x36, 8: 0x37 } as const
@@ -64,6 +91,21 @@ export abstract class EngineSemantics extends Semantics {
   abstract readonly segmented: boolean
   /** The TLB of the current access class: its address in memory 0. */
   abstract tlbBase(): Int
+
+  /** How many `if`s and loops of the definition are open where code is being built. */
+  nesting = 0
+
+  override if(condition: Int, then: () => void, otherwise?: () => void): void {
+    this.nesting++
+    super.if(condition, then, otherwise)
+    this.nesting--
+  }
+
+  override while(condition: () => Int, body: () => void): void {
+    this.nesting++
+    super.while(condition, body)
+    this.nesting--
+  }
 
   get long(): boolean {
     return this.context.mode === 'long'
@@ -104,6 +146,7 @@ export abstract class EngineSemantics extends Semantics {
 
   /** Calls an imported TypeScript function with i32 arguments. */
   external(name: string, args: readonly Int[]): void {
+    this.usage.mayLeave = true
     this.f.call(
       name,
       { params: args.map(() => I32), results: [] },
@@ -135,7 +178,7 @@ export abstract class EngineSemantics extends Semantics {
   }
 
   /** Loads 8 to 64 bits. */
-  load(linear: Int, width: Width): Int {
+  load(linear: Int, width: Width, size: SizeArgument): Int {
     const bytes = bytesOf(width)
     const result = this.variable(width, 0)
     const { hit, entry } = this.probe(linear, bytes, TLB_READ)
@@ -143,7 +186,7 @@ export abstract class EngineSemantics extends Semantics {
       hit,
       () => result.set(this.ramLoad(this.hostAddress(entry, linear), width)),
       () => {
-        this.slowLoad('loadSlow', linear, bytes)
+        this.slowLoad('loadSlow', linear, size(bytes))
         result.set(this.get(F.serviceResult).truncate(width))
       },
     )
@@ -151,7 +194,7 @@ export abstract class EngineSemantics extends Semantics {
   }
 
   /** Loads 128 bits. */
-  loadVector(linear: Int): Vector {
+  loadVector(linear: Int, size: SizeArgument): Vector {
     const result = this.vectorVariable(this.vector(new Uint8Array(16)))
     const { hit, entry } = this.probe(linear, 16, TLB_READ)
     this.if(
@@ -160,7 +203,7 @@ export abstract class EngineSemantics extends Semantics {
         result.value = new Vector(this.f, this.f.load(0xfd00, V128, 1, this.hostAddress(entry, linear).node, 0))
       },
       () => {
-        this.slowLoad('loadSlow', linear, 16)
+        this.slowLoad('loadSlow', linear, size(16))
         result.value = this.getVector({ ...F.serviceResult, type: 'v128' })
       },
     )
@@ -168,28 +211,28 @@ export abstract class EngineSemantics extends Semantics {
   }
 
   /** The slow way of a load: translation, devices, page crossings; leaves with a fault if there is one. */
-  slowLoad(name: 'loadSlow' | 'loadForWriteSlow', linear: Int, bytes: number): void {
+  slowLoad(name: 'loadSlow' | 'loadForWriteSlow', linear: Int, size: Int): void {
     this.beforeSlowAccess()
-    this.external(name, [...this.halves(linear), this.const(bytes, 32)])
+    this.external(name, [...this.halves(linear), size])
     this.faultCheck()
   }
 
   /** The slow way of a store, the value being in F.serviceResult. */
-  slowStore(linear: Int, bytes: number): void {
+  slowStore(linear: Int, size: Int): void {
     this.beforeSlowAccess()
-    this.external('storeSlow', [...this.halves(linear), this.const(bytes, 32)])
+    this.external('storeSlow', [...this.halves(linear), size])
     this.faultCheck()
   }
 
   /** The slow way of a probe. */
-  slowProbe(linear: Int, bytes: number): void {
+  slowProbe(linear: Int, size: Int): void {
     this.beforeSlowAccess()
-    this.external('probeWrite', [...this.halves(linear), this.const(bytes, 32)])
+    this.external('probeWrite', [...this.halves(linear), size])
     this.faultCheck()
   }
 
   /** Loads what will be written back: `address` becomes where in RAM, or -1 when the store must take the slow way. */
-  loadForWrite(linear: Int, width: Width, address: Variable): Int {
+  loadForWrite(linear: Int, width: Width, address: Variable, size: SizeArgument): Int {
     const bytes = bytesOf(width)
     const result = this.variable(width, 0)
     const { hit, entry } = this.probe(linear, bytes, TLB_WRITE)
@@ -201,7 +244,7 @@ export abstract class EngineSemantics extends Semantics {
       },
       () => {
         address.set(-1)
-        this.slowLoad('loadForWriteSlow', linear, bytes)
+        this.slowLoad('loadForWriteSlow', linear, size(bytes))
         result.set(this.get(F.serviceResult).truncate(width))
       },
     )
@@ -213,19 +256,19 @@ export abstract class EngineSemantics extends Semantics {
   }
 
   /** Stores where {@link loadForWrite} found the place. */
-  storeBack(linear: Int, value: Int, address: Int): void {
+  storeBack(linear: Int, value: Int, address: Int, size: SizeArgument): void {
     this.if(
       address.ne(-1),
       () => this.ramStore(address, value),
       () => {
         this.set(F.serviceResult, value.zeroExtend(64))
-        this.slowStore(linear, bytesOf(value.width))
+        this.slowStore(linear, size(bytesOf(value.width)))
       },
     )
   }
 
   /** Stores 8 to 64 bits. */
-  store(linear: Int, value: Int): void {
+  store(linear: Int, value: Int, size: SizeArgument): void {
     const bytes = bytesOf(value.width)
     const { hit, entry } = this.probe(linear, bytes, TLB_WRITE)
     this.if(
@@ -233,30 +276,28 @@ export abstract class EngineSemantics extends Semantics {
       () => this.ramStore(this.hostAddress(entry, linear), value),
       () => {
         this.set(F.serviceResult, value.zeroExtend(64))
-        this.slowStore(linear, bytes)
+        this.slowStore(linear, size(bytes))
       },
     )
   }
 
   /** Stores 128 bits. */
-  storeVector(linear: Int, value: Vector): void {
+  storeVector(linear: Int, value: Vector, size: SizeArgument): void {
     const { hit, entry } = this.probe(linear, 16, TLB_WRITE)
     this.if(
       hit,
       () => this.f.store(0xfd0b, 1, this.hostAddress(entry, linear).node, value.node, 0),
       () => {
         this.setVector({ ...F.serviceResult, type: 'v128' }, value)
-        this.slowStore(linear, 16)
+        this.slowStore(linear, size(16))
       },
     )
   }
 
   /** Makes sure that a write will succeed. */
-  probeForWrite(linear: Int, bytes: number): void {
-    if (bytes <= 4096) {
-      const { hit } = this.probe(linear, bytes, TLB_WRITE)
-      this.if(hit.isZero(), () => this.slowProbe(linear, bytes))
-    }
+  probeForWrite(linear: Int, bytes: number, size: SizeArgument): void {
+    const { hit } = this.probe(linear, bytes, TLB_WRITE)
+    this.if(hit.isZero(), () => this.slowProbe(linear, size(bytes)))
   }
 
   private stackPointer() {
@@ -309,17 +350,26 @@ export class GuestMemoryOperand implements MemoryOperand, VectorOperand {
   private readonly m: EngineSemantics
   private readonly segment: number | Int
   private readonly number: number
+  private readonly size: SizeArgument
   private address: Variable | undefined
   private readonly linearAddress: Int
   private wasRead = false
 
   /** @param bytes what a vector operand has in memory; by default the width. */
-  constructor(m: EngineSemantics, segment: number | Int, offset: Int, width: Width, bytes = width / 8) {
+  constructor(
+    m: EngineSemantics,
+    segment: number | Int,
+    offset: Int,
+    width: Width,
+    bytes = width / 8,
+    size: SizeArgument = n => m.const(segment === SS ? n | THROUGH_STACK_SEGMENT : n, 32),
+  ) {
     this.m = m
     this.segment = segment
     this.offset = offset
     this.width = width
     this.bytes = bytes
+    this.size = size
     this.number = m.nextMemoryOperand()
     // Made here, not where it is first used: that may be inside a conditional part.
     this.linearAddress = m.linear(segment, offset)
@@ -335,22 +385,22 @@ export class GuestMemoryOperand implements MemoryOperand, VectorOperand {
     if (this.m.usage.writtenMemory.has(this.number)) {
       const linear = this.linear(bytesOf(this.width), true)
       this.address = this.m.variable(32, -1)
-      return this.m.loadForWrite(linear, this.width, this.address)
+      return this.m.loadForWrite(linear, this.width, this.address, this.size)
     }
-    return this.m.load(this.linear(bytesOf(this.width), false), this.width)
+    return this.m.load(this.linear(bytesOf(this.width), false), this.width, this.size)
   }
 
   write(value: Operandish): void {
     const v = value instanceof Int ? value : this.m.const(value, this.width)
     if (this.wasRead) this.m.usage.writtenMemory.add(this.number)
     if (v.width !== this.width) throw new Error(`memory of ${this.width} bits written with ${v.width}`)
-    if (this.address) this.m.storeBack(this.linearAddress, v, this.address.value)
-    else this.m.store(this.linear(bytesOf(this.width), true), v)
+    if (this.address) this.m.storeBack(this.linearAddress, v, this.address.value, this.size)
+    else this.m.store(this.linear(bytesOf(this.width), true), v, this.size)
   }
 
   at(bytes: number | Int, width: Width = this.width): GuestMemoryOperand {
     const distance = typeof bytes === 'number' ? bytes : bytes.resize(this.offset.width)
-    return new GuestMemoryOperand(this.m, this.segment, this.offset.add(distance), width)
+    return new GuestMemoryOperand(this.m, this.segment, this.offset.add(distance), width, width / 8, this.size)
   }
 
   private vectorLinear(aligned: boolean, write: boolean): Int {
@@ -361,23 +411,23 @@ export class GuestMemoryOperand implements MemoryOperand, VectorOperand {
 
   /** As a MemoryOperand: `true` demands alignment. As a VectorOperand see {@link VectorMemory}. */
   readVector(aligned = false): Vector {
-    return this.m.loadVector(this.vectorLinear(aligned, false))
+    return this.m.loadVector(this.vectorLinear(aligned, false), this.size)
   }
 
   writeVector(value: Vector, aligned = false): void {
-    this.m.storeVector(this.vectorLinear(aligned, true), value)
+    this.m.storeVector(this.vectorLinear(aligned, true), value, this.size)
   }
 
   probeWrite(bytes: number): void {
-    this.m.probeForWrite(this.linear(bytes, true), bytes)
+    this.m.probeForWrite(this.linear(bytes, true), bytes, this.size)
   }
 
   readLow(width: Width): Int {
-    return this.m.load(this.linear(bytesOf(width), false), width)
+    return this.m.load(this.linear(bytesOf(width), false), width, this.size)
   }
 
   writeLow(value: Int): void {
-    this.m.store(this.linear(bytesOf(value.width), true), value)
+    this.m.store(this.linear(bytesOf(value.width), true), value, this.size)
   }
 
   readHalf(half: 0 | 1): Int {

@@ -111,6 +111,11 @@ export class FunctionBuilder {
     this.effect(N.OP_RETURN, 0, values, 0, 0, undefined, 0)
   }
 
+  /** Marks what is never reached: the end of a function that returns everywhere. */
+  unreachable(): void {
+    this.effect(N.OP_UNREACHABLE, 0, NONE, 0, 0, undefined, N.READS_ALL)
+  }
+
   /** A block; `body` may branch to its end. */
   block(body: (end: Label) => void): void {
     const label = new Label()

@@ -319,6 +319,12 @@ export function routine<const P extends readonly ValueWidth[], R extends ValueWi
 
 /** Builds a routine's function. @returns its body and the routines that it calls. */
 export function buildRoutine(routine: Routine, linker: Linker): { body: Uint8Array; uses: Set<Routine> } {
+  const { f, uses } = routineFunction(routine)
+  return { body: f.emit(linker), uses }
+}
+
+/** A routine's function, not yet emitted, and the routines that it calls. */
+export function routineFunction(routine: Routine): { f: FunctionBuilder; uses: Set<Routine> } {
   const params: ValueType[] = [I32, ...routine.parameters.map(typeOf)]
   const f = new FunctionBuilder({ params, results: routine.result ? [typeOf(routine.result)] : [] })
   const code = new Code(f)
@@ -328,7 +334,7 @@ export function buildRoutine(routine: Routine, linker: Linker): { body: Uint8Arr
   })
   const result = routine.build(code, ...(parameters as never[]))
   if (routine.result) f.return(result!.node)
-  return { body: f.emit(linker), uses: code.used }
+  return { f, uses: code.used }
 }
 
 /**

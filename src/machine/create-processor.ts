@@ -1,7 +1,87 @@
-/** Makes the PC's processor of the vCPU and engine that the processor's room provides. */
+/** Makes the PC's processor: a vCPU, its engine and what CPUID says of them. */
+import { ATTRIBUTE_UNUSABLE } from '../cpu/registers.ts'
+import { CS, DS, ES, F, FS, GDTR, GS, LDTR, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, SS, TR } from '../cpu/state.ts'
+import { Vcpu } from '../cpu/vcpu.ts'
+import { Interpreter } from '../engines/interpreter/interpreter.ts'
+import { makeCpuid } from '../isa/cpuid.ts'
+import { instructionFeatures } from '../isa/features.ts'
+import { instructions } from '../isa/index.ts'
+import type { BootSegment, BootState } from './boot/index.ts'
 import type { Processor, ProcessorOptions } from './processor.ts'
 
-/** Makes a processor. @throws Error until the first engine is there */
-export function createPcProcessor(_options: ProcessorOptions): Processor {
-  throw new Error('there is no engine yet')
+/** What the processor has besides instructions: paging, interrupts, timers, MSRs. */
+const SYSTEM_FEATURES = [
+  ...['de', 'pse', 'pae', 'mce', 'mca', 'apic', 'mtrr', 'pge', 'pat', 'pse36', 'pcid', 'x2apic', 'tsc_deadline_timer'],
+  ...['arat', 'tsc_adjust', 'smep', 'erms', 'umip', 'la57', 'nx', 'pdpe1gb', 'nonstop_tsc', 'xgetbv1', 'hypervisor'],
+]
+
+const HYPERVISOR_FIRST = 0x40000000
+const HYPERVISOR_LAST = 0x400000ff
+const CR4_OSXSAVE = 1 << 18
+const EFER_LMA = 1 << 10
+const IA32_APIC_BASE = 0x1b
+const APIC_ENABLE = 1 << 11
+
+const REGISTERS = { rax: RAX, rcx: RCX, rdx: RDX, rbx: RBX, rsp: RSP, rbp: RBP, rsi: RSI, rdi: RDI } as const
+
+/** Makes a processor for a PC. @throws Error when the engine is not to be had */
+export function createPcProcessor(options: ProcessorOptions): Processor {
+  const { machine, memory, hypervisorLeaves } = options
+  const features = [...SYSTEM_FEATURES, ...instructionFeatures(instructions)]
+  const leaves = makeCpuid(features)
+  let vcpu: Vcpu | undefined
+  const cpuid = (leaf: number, subleaf: number) => {
+    if (leaf >= HYPERVISOR_FIRST && leaf <= HYPERVISOR_LAST)
+      return hypervisorLeaves.get(leaf) ?? ([0, 0, 0, 0] as const)
+    const state = vcpu?.state
+    return leaves(leaf, subleaf, {
+      osxsave: state !== undefined && (state.get32(F.cr4) & CR4_OSXSAVE) !== 0,
+      apic: ((machine.readMsr(IA32_APIC_BASE)?.[0] ?? APIC_ENABLE) & APIC_ENABLE) !== 0,
+      xcr0: state?.get32(F.xcr0) ?? 1,
+      is64: state !== undefined && (state.get32(F.efer) & EFER_LMA) !== 0,
+    })
+  }
+  const cpu = new Vcpu(memory, machine, { cpuid, random32: options.random32 })
+  vcpu = cpu
+  const engine = new Interpreter(cpu)
+  return {
+    signals: cpu,
+    engine,
+    instructions: () => engine.instructions,
+    timestampOffset: () => cpu.state.get64(F.tscOffset),
+    reset: () => {
+      cpu.reset()
+      engine.blocks.flush()
+    },
+    boot: state => boot(cpu, state),
+    stats: () => ({
+      ...engine.statistics,
+      decodedInstructions: engine.blocks.decodedInstructions,
+      invalidations: engine.blocks.invalidations,
+      flushes: engine.blocks.flushes,
+      modules: engine.library.statistics.modules,
+      codeBytes: engine.library.statistics.bytes,
+      compileMilliseconds: engine.library.statistics.milliseconds,
+    }),
+  }
+}
+
+function boot(cpu: Vcpu, description: BootState): void {
+  const { state } = cpu
+  for (const [name, number] of Object.entries(REGISTERS)) {
+    cpu.setRegister(number, description.registers[name as keyof typeof REGISTERS] ?? 0)
+  }
+  cpu.rip = BigInt(description.rip)
+  const segment = (index: number, { selector, base, limit, attributes }: BootSegment) =>
+    cpu.setSegment(index, selector, base, limit, attributes)
+  segment(CS, description.code)
+  for (const index of [DS, ES, FS, GS, SS]) segment(index, description.data)
+  segment(TR, description.task)
+  cpu.setSegment(LDTR, 0, 0, 0, ATTRIBUTE_UNUSABLE)
+  cpu.setDescriptorTable(GDTR, description.gdt.base, description.gdt.limit)
+  state.set32(F.cr0, description.cr0)
+  state.setHalves(F.cr3, description.cr3, 0)
+  state.set32(F.cr4, description.cr4)
+  state.set32(F.efer, description.efer)
+  cpu.updateMode()
 }

@@ -1,8 +1,11 @@
 /** The thread of Node in which a machine runs. */
+import { setFlagsFromString } from 'node:v8'
 import { parentPort } from 'node:worker_threads'
+import { v8Flags } from '../../engines/tiering.ts'
 import { createPcProcessor } from '../../machine/create-processor.ts'
 import { serveMachine } from '../../machine/worker.ts'
 
+v8Flags.set = setFlagsFromString
 const port = parentPort
 if (!port) throw new Error('this module is the entry of a worker thread')
 serveMachine(

@@ -1,0 +1,22 @@
+/** What an engine puts before a definition: privilege and the availability of the floating-point units. */
+import type { Instruction } from '../isa/definition.ts'
+import { enterMmx } from '../isa/mmx-unit.ts'
+import type { Routine } from '../isa/semantics.ts'
+import { mmxCheck, sseCheck } from '../isa/sse-unit.ts'
+import type { EngineSemantics } from './semantics.ts'
+
+/** Builds the checks that an instruction's description asks for. */
+export function buildChecks(m: EngineSemantics, instruction: Instruction): void {
+  const check = (routine: Routine) => {
+    m.if(m.call(routine).isNonZero(), () => m.leaveForFault())
+  }
+  switch (instruction.unit) {
+    case 'sse':
+      check(sseCheck)
+      break
+    case 'mmx':
+      check(mmxCheck)
+      enterMmx(m)
+      break
+  }
+}

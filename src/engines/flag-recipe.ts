@@ -1,0 +1,38 @@
+/**
+ * Flags not yet looked at: the kind of the last operation and its operands, from which a routine makes the pieces that the
+ * rest of the house knows when somebody does look.
+ */
+import { F } from '../cpu/state.ts'
+import type { Int, Width } from '../ir/values.ts'
+import { routine } from '../isa/semantics.ts'
+import { PieceFlags, StatePieces } from './flags.ts'
+
+/** The pieces are what they should be. */
+export const RECIPE_NONE = 0
+/** a + b, by width: 1 + index of the width. */
+export const RECIPE_ADD = 1
+/** a − b. */
+export const RECIPE_SUB = 5
+/** A logical operation with the result a. */
+export const RECIPE_LOGIC = 9
+
+const WIDTHS: readonly Width[] = [8, 16, 32, 64]
+
+/** The kind for an operation and a width. */
+export const recipeKind = (operation: number, width: Width): number => operation + WIDTHS.indexOf(width)
+
+/** Makes flagResult, flagCarries and flagAdjust of the state from a kind and its operands (zero-extended). */
+export const flagsFromRecipe = routine('flagsFromRecipe', [32, 64, 64], undefined, (code, kind, a, b) => {
+  const flags = new PieceFlags(code, new StatePieces(code))
+  for (const [operation, set] of [
+    [RECIPE_ADD, (x: Int, y: Int) => flags.setAdd(x, y, x.add(y))],
+    [RECIPE_SUB, (x: Int, y: Int) => flags.setSub(x, y, x.sub(y))],
+    [RECIPE_LOGIC, (x: Int) => flags.setLogic(x)],
+  ] as const) {
+    for (const width of WIDTHS) {
+      code.if(kind.eq(recipeKind(operation, width)), () => set(a.truncate(width), b.truncate(width)))
+    }
+  }
+  code.set(F.flagKind, RECIPE_NONE)
+  return undefined
+})

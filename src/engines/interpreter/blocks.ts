@@ -1,0 +1,307 @@
+/**
+ * Blocks of decoded instructions: decoded when execution first comes to an address, found by address through the block
+ * table, dropped when their bytes are written.
+ */
+import { MODE_CLASS, MODE_CODE_32, MODE_LONG, MODE_NAMES, MODE_SEGMENTED, MODE_STACK_32 } from '../../cpu/mode.ts'
+import { F } from '../../cpu/state.ts'
+import { DECODED, Decoded, type DecodeMode, isHighByte, MORE_BYTES, TOO_LONG } from '../../isa/decoder.ts'
+import type { OperandSpec } from '../../isa/encoding.ts'
+import { decoder } from '../../isa/index.ts'
+import type { Mode } from '../../isa/semantics.ts'
+import { BLOCK_TABLE_BASE, CPU_MEMORY_SIZE, RECORDS_BASE } from '../../memory/layout.ts'
+import { FRAME_SIZE, type PhysicalMemory } from '../../memory/physical.ts'
+import * as R from './record.ts'
+
+/** A decoded block, as TypeScript remembers it. */
+export interface Block {
+  /** First record. */
+  readonly record: number
+  /** Address in memory 1 of its first byte. */
+  readonly address: number
+  readonly mode: number
+  readonly instructions: number
+  /** Bytes; the last instruction may reach into the next frame when the block is not kept. */
+  readonly length: number
+}
+
+/** How the cache gets handlers and bytes that it has not. */
+export interface BlockSource {
+  /** The handler of a decoded instruction: its index. */
+  handler(decoded: Decoded, mode: Mode, modeClass: number, stackSize: 16 | 32 | 64, segmented: boolean): number
+  /** The handler that raises an exception. */
+  faultHandler(vector: number, errorCode: number): number
+  /** Address in memory 1 of the byte of code at RIP + distance, or -1 with F.fault set. */
+  fetch(distance: number): number
+  /** The frame is about to hold decoded code: writes to it must be seen from now on. */
+  protect(frameAddress: number): void
+  /** Everything decoded was dropped. */
+  flushed(): void
+}
+
+/** The decode mode of a mode word. */
+export function decodeMode(mode: number): DecodeMode & { modeClass: number; segmented: boolean } {
+  const modeClass = mode & MODE_CLASS
+  const long = modeClass === MODE_LONG
+  return {
+    mode: MODE_NAMES[modeClass],
+    modeClass,
+    codeSize: long ? 64 : mode & MODE_CODE_32 ? 32 : 16,
+    stackSize: long ? 64 : mode & MODE_STACK_32 ? 32 : 16,
+    segmented: (mode & MODE_SEGMENTED) !== 0 && !long,
+  }
+}
+
+/** Instructions after which the next one is not simply the following one. */
+const endsBlock = (decoded: Decoded): boolean => decoded.form.instruction.endsBlock === true
+
+/** The blocks of one processor. */
+export class BlockCache {
+  /** Blocks by the address of their frame in memory 1. */
+  private readonly byFrame = new Map<number, Block[]>()
+  private readonly byRecord = new Map<number, Block>()
+  private next = RECORDS_BASE
+  private readonly table: Int32Array
+  private readonly words: Int32Array
+  private readonly halves: Uint16Array
+  private readonly bytes: Uint8Array
+  private readonly memory: PhysicalMemory
+  private readonly source: BlockSource
+  private readonly decoded = new Decoded()
+  private readonly modes = new Map<number, ReturnType<typeof decodeMode>>()
+  private readonly crossing = new Uint8Array(32)
+  /** How often a block must be entered before it is reported as hot; huge: never. */
+  heat = 0x7fffffff
+  /** Instructions decoded so far. */
+  decodedInstructions = 0
+  flushes = 0
+  invalidations = 0
+
+  constructor(memory: PhysicalMemory, source: BlockSource) {
+    this.memory = memory
+    this.source = source
+    const { buffer } = memory.cpuMemory
+    this.table = new Int32Array(buffer, BLOCK_TABLE_BASE, (R.BLOCK_TABLE_ENTRIES * R.BLOCK_ENTRY_SIZE) >> 2)
+    this.words = new Int32Array(buffer)
+    this.halves = new Uint16Array(buffer)
+    this.bytes = new Uint8Array(buffer)
+    this.table.fill(-1)
+  }
+
+  /** The block whose first record this is. */
+  find(record: number): Block | undefined {
+    return this.byRecord.get(record)
+  }
+
+  /** Entry of the block table for an address, as an index of words. */
+  private entry(address: number): number {
+    return ((address ^ (address >>> 15)) & (R.BLOCK_TABLE_ENTRIES - 1)) * (R.BLOCK_ENTRY_SIZE >> 2)
+  }
+
+  /** Makes a region's function run whenever execution comes to the address under the mode. */
+  setRegion(block: Block, index: number): void {
+    const entry = this.entry(block.address)
+    const { table } = this
+    if (table[entry] === block.address && table[entry + 1] === block.mode) table[entry + 3] = index
+  }
+
+  /** Decodes the block at an address, in the current mode. @returns its first record, or 0 with F.fault set */
+  decode(address: number, mode: number): number {
+    if (this.next + (FRAME_SIZE + 2) * R.RECORD_SIZE > CPU_MEMORY_SIZE) this.flush()
+    let info = this.modes.get(mode)
+    if (!info) this.modes.set(mode, (info = decodeMode(mode)))
+    const header = this.next
+    const first = header + R.RECORD_SIZE
+    let at = first
+    const { ram } = this.memory
+    const frameEnd = (address & ~0xfff) + FRAME_SIZE
+    const end = frameEnd >>> 0 || 0x100000000
+    let position = address >>> 0
+    const start = position
+    let count = 0
+    let keep = true
+    const { decoded } = this
+    while (position < end) {
+      let outcome: number = decoder.decode(ram, position, end, info, decoded)
+      if (outcome === MORE_BYTES) {
+        if (count > 0) break
+        outcome = this.decodeAcross(address, end, info)
+        if (outcome === -1) return 0
+        keep = false
+      }
+      let last = false
+      if (outcome === DECODED) {
+        this.fill(at, this.source.handler(decoded, info.mode, info.modeClass, info.stackSize, info.segmented))
+        position += decoded.length
+        last = endsBlock(decoded) || this.ends[this.halves[at >> 1]] === 1
+      } else {
+        this.words.fill(0, at >> 2, (at + R.RECORD_SIZE) >> 2)
+        const [vector, code] = outcome === TOO_LONG ? [13, 0] : [6, -1]
+        this.halves[at >> 1] = this.source.faultHandler(vector, code)
+        last = true
+      }
+      this.halves[(at + R.RECORD_END) >> 1] = position - start
+      at += R.RECORD_SIZE
+      count++
+      if (last || !keep) break
+    }
+    this.words.fill(0, at >> 2, (at + R.RECORD_SIZE) >> 2)
+    this.halves[(at + R.RECORD_END) >> 1] = position - start
+    this.decodedInstructions += count
+    const words = this.words
+    words[(header + R.HEADER_HEAT) >> 2] = keep ? this.heat : 0x7fffffff
+    words[(header + R.HEADER_COUNT) >> 2] = count
+    words[(header + R.HEADER_ADDRESS) >> 2] = address
+    words[(header + R.HEADER_MODE) >> 2] = mode
+    // A block across two frames is decoded each time: the second frame may be another the next time.
+    if (!keep) return first
+    this.next = at + R.RECORD_SIZE
+    this.add({ record: first, address: address | 0, mode, instructions: count, length: position - start })
+    return first
+  }
+
+  /** Handlers after which a block ends, by index: filled by whoever makes handlers. */
+  readonly ends = new Uint8Array(65536)
+
+  /** Decodes an instruction that goes on in the next page. -1: its fetch faults. */
+  private decodeAcross(address: number, end: number, info: DecodeMode): number {
+    const here = end - (address >>> 0)
+    const { crossing } = this
+    crossing.set(this.memory.ram.subarray(address >>> 0, end))
+    const second = this.source.fetch(here)
+    if (second < 0) return -1
+    const there = second >>> 0
+    crossing.set(this.memory.ram.subarray(there, there + 16), here)
+    return decoder.decode(crossing, 0, here + 16, info, this.decoded)
+  }
+
+  private add(block: Block): void {
+    const frame = block.address & ~0xfff
+    const blocks = this.byFrame.get(frame)
+    if (blocks) blocks.push(block)
+    else this.byFrame.set(frame, [block])
+    this.byRecord.set(block.record, block)
+    this.source.protect(frame)
+    const entry = this.entry(block.address)
+    const { table } = this
+    table[entry] = block.address
+    table[entry + 1] = block.mode
+    table[entry + 2] = block.record
+    table[entry + 3] = 0
+  }
+
+  /** Fills a record from what was decoded. */
+  private fill(at: number, handler: number): void {
+    const { decoded, halves, words, bytes } = this
+    halves[at >> 1] = handler
+    bytes[at + R.RECORD_LENGTH] = decoded.length
+    bytes[at + R.RECORD_SCALE] = decoded.scale
+    const { operands } = decoded.form
+    let reg = 0
+    let rm = 0
+    let opcode = 0
+    for (let i = 0; i < operands.length; i++) {
+      const spec = operands[i]
+      switch (spec.kind) {
+        case 'rm':
+        case 'rmRegister':
+          rm = this.gprPlace(spec, decoded.rm)
+          break
+        case 'mmxRm':
+        case 'mmxRegister':
+          rm = F.fpr.offset + (decoded.rm & 7) * F.fpr.stride
+          break
+        case 'xmmRm':
+        case 'xmmRegister':
+          rm = F.xmm.offset + decoded.rm * F.xmm.stride
+          break
+        case 'sti':
+          rm = decoded.rm & 7
+          break
+        case 'reg':
+          reg = this.gprPlace(spec, decoded.reg)
+          break
+        case 'mmx':
+          reg = F.fpr.offset + (decoded.reg & 7) * F.fpr.stride
+          break
+        case 'xmm':
+          reg = F.xmm.offset + decoded.reg * F.xmm.stride
+          break
+        case 'segment':
+        case 'control':
+        case 'debug':
+          reg = decoded.reg
+          break
+        case 'opcodeRegister':
+          opcode = this.gprPlace(spec, decoded.opcodeRegister)
+          break
+      }
+    }
+    halves[(at + R.RECORD_REG) >> 1] = reg
+    halves[(at + R.RECORD_OPCODE_REGISTER) >> 1] = opcode
+    if (decoded.hasMemory) {
+      halves[(at + R.RECORD_RM) >> 1] = F.gpr.offset + decoded.base * 8
+      halves[(at + R.RECORD_INDEX) >> 1] = F.gpr.offset + decoded.index * 8
+    } else {
+      halves[(at + R.RECORD_RM) >> 1] = rm
+      halves[(at + R.RECORD_INDEX) >> 1] = decoded.imm2
+    }
+    halves[(at + R.RECORD_SEGMENT) >> 1] = decoded.segment
+    const word = at >> 2
+    words[word + (R.RECORD_DISPLACEMENT >> 2)] = decoded.displacement
+    words[word + (R.RECORD_DISPLACEMENT >> 2) + 1] = decoded.displacementHigh
+    words[word + (R.RECORD_IMMEDIATE >> 2)] = decoded.immLow
+    words[word + (R.RECORD_IMMEDIATE >> 2) + 1] = decoded.immHigh
+  }
+
+  private gprPlace(spec: OperandSpec, number: number): number {
+    const byte = spec.size === 'b' && isHighByte(this.decoded, number)
+    return byte ? F.gpr.offset + (number - 4) * 8 + 1 : F.gpr.offset + number * 8
+  }
+
+  /**
+   * Bytes `first` to `last` of the frame at an address in memory 1 were written: drops the blocks that hold any of them.
+   * @returns whether blocks of the frame are left
+   */
+  invalidate(frameAddress: number, first: number, last: number): boolean {
+    const blocks = this.byFrame.get(frameAddress | 0)
+    if (!blocks) return false
+    let kept = 0
+    for (const block of blocks) {
+      const from = block.address & 0xfff
+      if (from <= last && from + block.length > first) this.drop(block)
+      else blocks[kept++] = block
+    }
+    blocks.length = kept
+    if (kept === 0) this.byFrame.delete(frameAddress | 0)
+    return kept > 0
+  }
+
+  /** Called for each block that is dropped. */
+  onDrop: ((block: Block) => void) | undefined
+
+  private drop(block: Block): void {
+    this.invalidations++
+    this.byRecord.delete(block.record)
+    const entry = this.entry(block.address)
+    const { table } = this
+    if (table[entry] === block.address && table[entry + 1] === block.mode) {
+      table[entry + 1] = -1
+      table[entry + 3] = 0
+    }
+    // Execution may be in the middle of it: every record becomes the end of the block.
+    for (let i = 0, at = block.record; i < block.instructions; i++, at += R.RECORD_SIZE) {
+      this.halves[at >> 1] = R.HANDLER_END
+    }
+    this.onDrop?.(block)
+  }
+
+  /** Drops everything. Only between blocks. */
+  flush(): void {
+    this.flushes++
+    this.table.fill(-1)
+    this.byFrame.clear()
+    this.byRecord.clear()
+    this.next = RECORDS_BASE
+    this.source.flushed()
+  }
+}

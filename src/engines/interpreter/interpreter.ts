@@ -1,0 +1,247 @@
+/** Runs a vCPU: interprets decoded blocks, and regions of translated code where a translator has put them. */
+import { EVENT_SHUTDOWN } from '../../cpu/events.ts'
+import { fetchPhysical, loadSlow, probeWrite, storeSlow } from '../../cpu/memory-access.ts'
+import { MODE_BREAKPOINTS, MODE_SINGLE_STEP } from '../../cpu/mode.ts'
+import { segmentCheck } from '../../cpu/segment-check.ts'
+import { services } from '../../cpu/services/index.ts'
+import { CS, F } from '../../cpu/state.ts'
+import { dropFrame } from '../../cpu/translation.ts'
+import type { Vcpu } from '../../cpu/vcpu.ts'
+import type { Decoded } from '../../isa/decoder.ts'
+import type { Mode } from '../../isa/semantics.ts'
+import { FRAME_CODE, type PhysicalMemory } from '../../memory/physical.ts'
+import type { Engine, Exit } from '../contract.ts'
+import { CodeLibrary } from '../library.ts'
+import type { Usage } from '../semantics.ts'
+import { compileOptimised } from '../tiering.ts'
+import { type Block, BlockCache, type BlockSource } from './blocks.ts'
+import { faultUnit, handlerUnit, shapeKey, shapeOf, usageOf } from './handlers.ts'
+import { mainUnit, RUN_BUDGET, RUN_FAULT } from './main.ts'
+
+/** Table indices from here on are regions; below are handlers. */
+export const FIRST_REGION = 16384
+const TABLE_SIZE = 65536
+
+/** Counters of what a processor did. */
+export interface EngineStatistics {
+  /** Guest instructions executed. */
+  instructions: number
+  /** How often the main function came back, by why. */
+  budgetExits: number
+  faultExits: number
+  eventExits: number
+  handlers: number
+  decodedInstructions: number
+  invalidations: number
+  flushes: number
+}
+
+/** The interpreter, and the ground under a translator. */
+export class Interpreter implements Engine, BlockSource {
+  readonly name: 'interpreter' | 'translator' = 'interpreter'
+  readonly vcpu: Vcpu
+  readonly memory: PhysicalMemory
+  readonly library: CodeLibrary
+  readonly table: WebAssembly.Table
+  readonly blocks: BlockCache
+  readonly statistics = { budgetExits: 0, faultExits: 0, eventExits: 0, handlers: 0 }
+  /** What a hot block is reported to. */
+  onHotBlock: ((block: Block) => void) | undefined
+  /** Told when everything decoded was dropped. */
+  onFlush: (() => void) | undefined
+  private readonly byShape = new Map<number, number>()
+  private readonly byFault = new Map<number, number>()
+  private nextHandler = 1
+  /** How each handler's instruction uses flags, memory and the rest, by index. */
+  readonly usages: Usage[] = []
+  private readonly interpret: (base: number) => number
+  /** Which frame an address in memory 1 belongs to, for the frame table. */
+  private readonly frameOf = new Map<number, number>()
+
+  constructor(vcpu: Vcpu) {
+    this.vcpu = vcpu
+    this.memory = vcpu.memory
+    this.table = new WebAssembly.Table({ element: 'anyfunc', initial: TABLE_SIZE })
+    this.library = new CodeLibrary(this.memory, this.table, name => this.external(name))
+    this.blocks = new BlockCache(this.memory, this)
+    this.memory.observer = {
+      codeWritten: (frame, first, last) => this.codeWritten(frame, first, last),
+      frameChanged: frame => dropFrame(vcpu, frame, false),
+    }
+    const main = compileOptimised(() => this.library.compile([mainUnit([])]))
+    this.interpret = main.get('interpret') as unknown as (base: number) => number
+  }
+
+  /** TypeScript functions that generated code calls. */
+  private external(name: string): CallableFunction {
+    const cpu = this.vcpu
+    switch (name) {
+      case 'loadSlow':
+        return (low: number, high: number, size: number) => loadSlow(cpu, low, high, size)
+      case 'loadForWriteSlow':
+        return (low: number, high: number, size: number) => {
+          probeWrite(cpu, low, high, size)
+          if (!cpu.state.get32(F.fault)) loadSlow(cpu, low, high, size)
+        }
+      case 'storeSlow':
+        return (low: number, high: number, size: number) => storeSlow(cpu, low, high, size)
+      case 'probeWrite':
+        return (low: number, high: number, size: number) => probeWrite(cpu, low, high, size)
+      case 'segmentCheck':
+        return (segment: number, offset: number, size: number, write: number) =>
+          segmentCheck(cpu, segment, offset, size, write !== 0)
+      case 'fetchPhysical':
+        return (low: number, high: number) => fetchPhysical(cpu, low, high)
+      case 'decodeBlock':
+        return (address: number) => this.blocks.decode(address, cpu.state.get32(F.mode))
+      case 'blockIsHot':
+        return (record: number) => {
+          const block = this.blocks.find(record)
+          if (block) this.onHotBlock?.(block)
+        }
+    }
+    if (name.startsWith('service:')) {
+      const service = services[name.slice(8)]
+      if (service) return (...args: number[]) => service.run(cpu, ...args)
+    }
+    throw new Error(`generated code calls ${name}, which nothing provides`)
+  }
+
+  handler(decoded: Decoded, mode: Mode, modeClass: number, stackSize: 16 | 32 | 64, segmented: boolean): number {
+    const key = shapeKey(decoded, modeClass, stackSize, segmented)
+    let index = this.byShape.get(key)
+    if (index === undefined) {
+      const shape = shapeOf(decoded, mode, stackSize, segmented)
+      const name = `${decoded.form.instruction.mnemonic} ${key}`
+      index = this.install(this.library.compile([handlerUnit(name, shape)]).get(name)!)
+      const usage = usageOf(shape)
+      this.usages[index] = usage
+      if (usage.jumps || usage.endsBlock) this.blocks.ends[index] = 1
+      this.byShape.set(key, index)
+    }
+    return index
+  }
+
+  faultHandler(vector: number, errorCode: number): number {
+    let index = this.byFault.get(vector)
+    if (index === undefined) {
+      const name = `fault ${vector}`
+      index = this.install(this.library.compile([faultUnit(name, vector, errorCode)]).get(name)!)
+      this.byFault.set(vector, index)
+    }
+    return index
+  }
+
+  private install(handler: CallableFunction): number {
+    this.statistics.handlers++
+    const index = this.nextHandler++
+    if (index >= FIRST_REGION) throw new Error('more kinds of instructions than handlers fit the table')
+    this.table.set(index, handler)
+    return index
+  }
+
+  fetch(distance: number): number {
+    const { state } = this.vcpu
+    const base = state.get64(F.segmentBase, CS)
+    let linear = BigInt.asUintN(64, state.get64(F.rip) + base + BigInt(distance))
+    if ((state.get32(F.mode) & 4) === 0) linear &= 0xffffffffn
+    const address = fetchPhysical(this.vcpu, Number(linear & 0xffffffffn) | 0, Number(linear >> 32n) | 0)
+    return state.get32(F.fault) ? -1 : address >>> 0
+  }
+
+  protect(frameAddress: number): void {
+    const frame = this.frameNumber(frameAddress)
+    if (frame < 0 || this.memory.frames[frame] & FRAME_CODE) return
+    this.memory.frames[frame] |= FRAME_CODE
+    dropFrame(this.vcpu, frame, true)
+  }
+
+  /** The guest-physical frame at an address in memory 1. */
+  private frameNumber(frameAddress: number): number {
+    // RAM lies in memory 1 in the order of its frames, but for the hole below 4 GiB.
+    const address = frameAddress >>> 0
+    let frame = this.frameOf.get(address)
+    if (frame === undefined) {
+      let passed = 0
+      frame = -1
+      for (const { start, length } of this.memory.regions()) {
+        if (address < passed + length) {
+          frame = (start + address - passed) / 4096
+          break
+        }
+        passed += length
+      }
+      this.frameOf.set(address, frame)
+    }
+    return frame
+  }
+
+  flushed(): void {
+    const { frames, frameCount } = this.memory
+    for (let i = 0; i < frameCount; i++) frames[i] &= ~FRAME_CODE
+    this.onFlush?.()
+  }
+
+  private codeWritten(frame: number, first: number, last: number): void {
+    const address = this.memory.frames[frame] & ~0xfff
+    if (!this.blocks.invalidate(address, first, last)) this.memory.frames[frame] &= ~FRAME_CODE
+  }
+
+  run(budget: number): Exit {
+    const { vcpu } = this
+    const { state } = vcpu
+    let left = budget
+    for (;;) {
+      if (state.get32(F.events) && !this.interruptsWait()) vcpu.takeEvent()
+      if (vcpu.shutdown !== undefined || state.get32(F.events) & EVENT_SHUTDOWN) {
+        return { kind: 'shutdown', reason: vcpu.shutdown ?? 'the processor is in shutdown' }
+      }
+      if (state.get32(F.halted)) return { kind: 'halt' }
+      if (vcpu.machine.stopRequested) return { kind: 'stopped' }
+      if (left <= 0) return { kind: 'budget' }
+      left -= this.slice(left)
+    }
+  }
+
+  /** Whether the interrupt shadow holds back all that is pending. */
+  private interruptsWait(): boolean {
+    return this.vcpu.state.get32(F.interruptShadow) !== 0
+  }
+
+  /** Executes up to `budget` instructions. @returns how many it were */
+  private slice(budget: number): number {
+    const { vcpu } = this
+    const { state } = vcpu
+    const mode = state.get32(F.mode)
+    const stepping = (mode & MODE_SINGLE_STEP) !== 0
+    const careful = mode & (MODE_SINGLE_STEP | MODE_BREAKPOINTS) || this.interruptsWait()
+    if (mode & MODE_BREAKPOINTS && vcpu.instructionBreakpoint()) return 0
+    if (this.interruptsWait()) state.set32(F.interruptShadow, 0)
+    const allowed = careful ? 1 : budget
+    this.spent = vcpu.instructions
+    this.allowed = allowed
+    state.set32(F.budget, allowed)
+    const reason = this.interpret(state.base)
+    const executed = allowed - (state.get32(F.budget) | 0)
+    vcpu.instructions = this.spent + executed
+    this.allowed = 0
+    if (reason === RUN_FAULT) {
+      this.statistics.faultExits++
+      vcpu.deliverFault()
+    } else {
+      if (reason === RUN_BUDGET) this.statistics.budgetExits++
+      else this.statistics.eventExits++
+      if (stepping && executed > 0) vcpu.singleStep()
+    }
+    return executed
+  }
+
+  private spent = 0
+  private allowed = 0
+
+  /** Guest instructions executed up to now, also in the middle of {@link run}: for clocks that count them. */
+  get instructions(): number {
+    if (this.allowed === 0) return this.vcpu.instructions
+    return this.spent + this.allowed - (this.vcpu.state.get32(F.budget) | 0)
+  }
+}

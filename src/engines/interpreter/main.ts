@@ -1,0 +1,305 @@
+/**
+ * The interpreter's main function: finds the block at RIP, runs its records one after another, and calls regions where
+ * there are some. Flags and budget are in locals while it runs.
+ */
+
+import { EVENT_INTERRUPT } from '../../cpu/events.ts'
+import { CS, F, IF } from '../../cpu/state.ts'
+import { FunctionBuilder } from '../../ir/function.ts'
+import { type Label, OP_BLOCK } from '../../ir/node.ts'
+import { Int } from '../../ir/values.ts'
+import { Code, type Variable } from '../../isa/semantics.ts'
+import { BLOCK_TABLE_BASE } from '../../memory/layout.ts'
+import { TLB_ADDEND, TLB_FETCH } from '../../memory/tlb.ts'
+import { type FunctionType, I32, I64 } from '../../wasm/types.ts'
+import { flagsFromRecipe } from '../flag-recipe.ts'
+import { type FlagPieces, PieceFlags } from '../flags.ts'
+import type { Unit } from '../library.ts'
+import { build, HANDLER_TYPE, usageOf } from './handlers.ts'
+import * as R from './record.ts'
+import { DISPATCH, type Home, InterpreterSemantics, NEXT, type Shape } from './semantics.ts'
+
+/** Why the main function returned. */
+export const RUN_BUDGET = 0
+/** F.fault is set, RIP is the faulting instruction's. */
+export const RUN_FAULT = 1
+/** F.events has something that may be acted upon. */
+export const RUN_EVENT = 2
+
+/** A region: takes the vCPU's base; leaves with RIP, flags and budget in the state. 1: the instruction at RIP is the interpreter's. */
+export const REGION_TYPE: FunctionType = { params: [I32], results: [I32] }
+
+/** A shape whose handler is part of the main function, and the index of its handler. */
+export interface InlineHandler {
+  shape: Shape
+  index: number
+}
+
+class LocalPieces implements FlagPieces {
+  private readonly locals: MainLocals
+  constructor(locals: MainLocals) {
+    this.locals = locals
+  }
+  getResult(): Int {
+    return this.locals.result.value
+  }
+  getCarries(): Int {
+    return this.locals.carries.value
+  }
+  getAdjust(): Int {
+    return this.locals.adjust.value
+  }
+  setResult(value: Int): void {
+    this.locals.result.value = value
+  }
+  setCarries(value: Int): void {
+    this.locals.carries.value = value
+  }
+  setAdjust(value: Int): void {
+    this.locals.adjust.value = value
+  }
+}
+
+interface MainLocals {
+  record: Variable
+  blockRip: Variable
+  result: Variable
+  carries: Variable
+  adjust: Variable
+  budget: Variable
+  /** Nonzero after a region gave up at RIP: the interpreter takes the next block. */
+  skipRegion: Variable
+}
+
+function spillFlags(code: Code, locals: MainLocals): void {
+  code.set(F.flagResult, locals.result.value)
+  code.set(F.flagCarries, locals.carries.value)
+  code.set(F.flagAdjust, locals.adjust.value)
+  spillBudget(code, locals)
+}
+
+function spillBudget(code: Code, locals: MainLocals): void {
+  code.set(F.budget, locals.budget.value)
+}
+
+function reloadFlags(code: Code, locals: MainLocals): void {
+  locals.result.value = code.get(F.flagResult)
+  locals.carries.value = code.get(F.flagCarries)
+  locals.adjust.value = code.get(F.flagAdjust)
+  locals.budget.value = code.get(F.budget)
+}
+
+/** Flags that translated code left as a recipe become pieces; then they are taken into the locals. */
+function takeFlags(code: Code, locals: MainLocals): void {
+  code.if(code.get(F.flagKind).isNonZero(), () => {
+    code.call(flagsFromRecipe, code.get(F.flagKind), code.get(F.flagA), code.get(F.flagB))
+  })
+  reloadFlags(code, locals)
+}
+
+/** The home of handlers inside the main function. */
+class MainHome implements Home {
+  private readonly locals: MainLocals
+  private readonly labels: { next: Label; dispatch: Label; fault: Label }
+  constructor(locals: MainLocals, labels: { next: Label; dispatch: Label; fault: Label }) {
+    this.locals = locals
+    this.labels = labels
+  }
+  record(): Int {
+    return this.locals.record.value
+  }
+  blockRip(): Int {
+    return this.locals.blockRip.value
+  }
+  flags(m: InterpreterSemantics) {
+    return new PieceFlags(m, new LocalPieces(this.locals))
+  }
+  spill(m: InterpreterSemantics): void {
+    spillFlags(m, this.locals)
+  }
+  reload(m: InterpreterSemantics): void {
+    reloadFlags(m, this.locals)
+  }
+  spillBudget(m: InterpreterSemantics): void {
+    m.set(F.budget, this.locals.budget.value)
+  }
+  leave(m: InterpreterSemantics, status: number): void {
+    const { next, dispatch, fault } = this.labels
+    m.f.branch(status === NEXT ? next : status === DISPATCH ? dispatch : fault)
+  }
+}
+
+/** Builds the main function. @param handlers those to be inside it; index 1 on, in order */
+export function mainUnit(handlers: readonly InlineHandler[]): Unit {
+  const f = new FunctionBuilder({ params: [I32], results: [I32] })
+  const code = new Code(f)
+  const locals: MainLocals = {
+    record: code.variable(32, 0),
+    blockRip: code.variable(64, 0),
+    result: code.variable(64, 0),
+    carries: code.variable(64, 0),
+    adjust: code.variable(64, 0),
+    budget: code.variable(32, 0),
+    skipRegion: code.variable(32, 0),
+  }
+  const used = code.used
+  const { record, blockRip, budget } = locals
+  budget.value = code.get(F.budget)
+  // Wherever the loop starts anew, the flags are in the state; the budget is in its local.
+  const leave = (reason: number) => {
+    spillBudget(code, locals)
+    f.return(f.const32(reason))
+  }
+  f.loop(dispatch => {
+    code.if(budget.value.leS(0), () => leave(RUN_BUDGET))
+    code.if(code.get(F.events).isNonZero(), () => {
+      const flags = code.get(F.systemFlags).and(IF).or(~EVENT_INTERRUPT)
+      code.if(code.get(F.events).and(flags).isNonZero(), () => leave(RUN_EVENT))
+    })
+    blockRip.value = code.get(F.rip)
+    findBlock(code, f, locals, leave, dispatch)
+    takeFlags(code, locals)
+    f.block(faulted => {
+      f.block(left => {
+        f.loop(again => {
+          f.block(next => {
+            const labels = { next, dispatch: left, fault: faulted }
+            const cases = handlers.map(() => f.open(OP_BLOCK))
+            const other = f.open(OP_BLOCK)
+            const end = f.open(OP_BLOCK)
+            const handler = load16(code, record.value, R.RECORD_HANDLER)
+            budget.value = budget.value.sub(1)
+            // The innermost block is index 0, the next one all that have functions of their own.
+            f.branchTable(handler.node, [end, ...cases.toReversed(), other])
+            f.end()
+            endOfBlock(code, locals)
+            f.branch(left)
+            f.end()
+            callHandler(code, f, locals, labels)
+            for (const { shape } of handlers) {
+              f.end()
+              const home = new MainHome(locals, labels)
+              const m = new InterpreterSemantics(f, shape, usageOf(shape), home)
+              build(m)
+              for (const routine of m.used) used.add(routine)
+            }
+          })
+          record.value = record.value.add(R.RECORD_SIZE)
+          // The budget is spent in the middle of a block: RIP is that of the next record.
+          code.if(budget.value.leS(0), () => {
+            budget.value = budget.value.sub(1)
+            endOfBlock(code, locals)
+            f.branch(left)
+          })
+          f.branch(again)
+        })
+      })
+      spillFlags(code, locals)
+      f.branch(dispatch)
+    })
+    // A fault: RIP of the instruction, whatever it has done to it.
+    code.set(F.rip, startRip(code, locals))
+    spillFlags(code, locals)
+    leave(RUN_FAULT)
+  })
+  f.unreachable()
+  return { name: 'interpret', f, uses: used }
+}
+
+const load16 = (code: Code, address: Int, offset: number): Int =>
+  new Int(code.f, code.f.load(0x2f, I32, 0, address.node, offset), 32)
+const load32 = (code: Code, address: Int, offset: number): Int =>
+  new Int(code.f, code.f.load(0x28, I32, 0, address.node, offset), 32)
+
+/** RIP of the record's instruction; 32 bits outside of 64-bit mode, whose blocks start below 2^32. */
+function startRip(code: Code, locals: MainLocals): Int {
+  const record = locals.record.value
+  const length = new Int(code.f, code.f.load(0x2d, I32, 0, record.node, R.RECORD_LENGTH), 32)
+  return locals.blockRip.value.add(load16(code, record, R.RECORD_END).sub(length).zeroExtend(64))
+}
+
+/** HANDLER_END: it was no instruction, so the budget gets it back. */
+function endOfBlock(code: Code, locals: MainLocals): void {
+  code.set(F.rip, startRip(code, locals))
+  locals.budget.value = locals.budget.value.add(1)
+}
+
+function callHandler(
+  code: Code,
+  f: FunctionBuilder,
+  locals: MainLocals,
+  labels: { next: Label; dispatch: Label; fault: Label },
+): void {
+  spillFlags(code, locals)
+  const args = [code.base, locals.record.value, locals.blockRip.value]
+  const handler = load16(code, locals.record.value, R.RECORD_HANDLER)
+  const status = new Int(f, f.callIndirect(HANDLER_TYPE, [...args.map(arg => arg.node), handler.node]), 32)
+  reloadFlags(code, locals)
+  code.leave(labels.next, status.isZero())
+  code.leave(labels.dispatch, status.eq(DISPATCH))
+  f.branch(labels.fault)
+}
+
+/** Sets the record to the first of the block at RIP, or runs its region and dispatches again. */
+function findBlock(
+  code: Code,
+  f: FunctionBuilder,
+  locals: MainLocals,
+  leave: (reason: number) => void,
+  dispatch: Label,
+): void {
+  const { budget } = locals
+  const linear = code.variable(64, locals.blockRip.value.add(code.get(F.segmentBase, CS)))
+  code.if(code.get(F.mode).and(4).isZero(), () => linear.set(linear.value.and(0xffffffff)))
+  const tlb = code.get(F.tlb).add(linear.value.truncate(32).shr(7).and(0x7fe0))
+  const address = code.variable(32, 0)
+  const tag = new Int(f, f.load(0x29, I64, 0, tlb.node, TLB_FETCH), 64)
+  code.if(
+    tag.eq(linear.value.and(0xfffffffffffff000n)),
+    () => address.set(load32(code, tlb, TLB_ADDEND).add(linear.value.truncate(32))),
+    () => {
+      spillBudget(code, locals)
+      const node = f.call('fetchPhysical', { params: [I32, I32], results: [I32] }, [
+        linear.value.truncate(32).node,
+        linear.value.shr(32).truncate(32).node,
+      ])
+      address.set(new Int(f, node, 32))
+      code.if(code.get(F.fault).isNonZero(), () => leave(RUN_FAULT))
+    },
+  )
+  const hash = address.value.xor(address.value.shr(15)).and(R.BLOCK_TABLE_ENTRIES - 1)
+  const entry = code.variable(32, hash.mul(R.BLOCK_ENTRY_SIZE).add(BLOCK_TABLE_BASE))
+  const mode = code.get(F.mode)
+  const found = load32(code, entry.value, R.BLOCK_ENTRY_ADDRESS)
+    .eq(address.value)
+    .and(load32(code, entry.value, R.BLOCK_ENTRY_MODE).eq(mode))
+  code.if(
+    found,
+    () => {
+      const region = load32(code, entry.value, R.BLOCK_ENTRY_REGION)
+      code.if(region.isNonZero().and(locals.skipRegion.value.isZero()), () => {
+        spillBudget(code, locals)
+        const index = load32(code, entry.value, R.BLOCK_ENTRY_REGION)
+        const status = new Int(f, f.callIndirect(REGION_TYPE, [code.base.node, index.node]), 32)
+        budget.value = code.get(F.budget)
+        locals.skipRegion.value = status
+        f.branch(dispatch)
+      })
+      locals.skipRegion.set(0)
+      locals.record.value = load32(code, entry.value, R.BLOCK_ENTRY_RECORD)
+      const header = locals.record.value.sub(R.RECORD_SIZE)
+      const heat = load32(code, header, R.HEADER_HEAT).sub(1)
+      f.store(0x36, 0, header.node, heat.node, R.HEADER_HEAT)
+      code.if(heat.isZero(), () => {
+        spillBudget(code, locals)
+        f.call('blockIsHot', { params: [I32], results: [] }, [locals.record.value.node])
+      })
+    },
+    () => {
+      spillBudget(code, locals)
+      const node = f.call('decodeBlock', { params: [I32], results: [I32] }, [address.value.node])
+      locals.record.value = new Int(f, node, 32)
+      code.if(locals.record.value.isZero(), () => leave(RUN_FAULT))
+    },
+  )
+}

@@ -1,0 +1,51 @@
+/**
+ * Decoded instructions as the interpreter runs them: a block is a header and a row of records in memory 0, ended by a
+ * record whose handler is {@link HANDLER_END}. Registers are named by the byte offsets of their places in the state.
+ */
+
+/** Bytes of a record, and of a block's header. */
+export const RECORD_SIZE = 32
+
+/** u16: index of the handler. */
+export const RECORD_HANDLER = 0
+/** u8: bytes of the instruction. */
+export const RECORD_LENGTH = 2
+/** u8: shift of the index register. */
+export const RECORD_SCALE = 3
+/** u16: the register of ModRM.reg, or its number for segment, control, debug registers. */
+export const RECORD_REG = 4
+/** u16: the register of ModRM.rm or the base register; the number for ST(i). */
+export const RECORD_RM = 6
+/** u16: the index register; or the second immediate. */
+export const RECORD_INDEX = 8
+/** u16: the register of the opcode. */
+export const RECORD_OPCODE_REGISTER = 10
+/** u16: the segment of the memory operand. */
+export const RECORD_SEGMENT = 12
+/** u16: bytes from the start of the block to the end of the instruction. */
+export const RECORD_END = 14
+/** i64: displacement. */
+export const RECORD_DISPLACEMENT = 16
+/** i64: immediate. */
+export const RECORD_IMMEDIATE = 24
+
+/** i32: how often the block was entered. */
+export const HEADER_HEAT = 0
+/** i32: instructions in the block. */
+export const HEADER_COUNT = 4
+/** i32: address in memory 1 of the first byte. */
+export const HEADER_ADDRESS = 8
+/** i32: the mode word it was decoded for. */
+export const HEADER_MODE = 12
+
+/** Ends a block: continue at RIP of the record. An invalidated record becomes one, so that execution leaves it. */
+export const HANDLER_END = 0
+
+/** The table that finds blocks: direct-mapped by address in memory 1. */
+export const BLOCK_TABLE_ENTRIES = 32768
+export const BLOCK_ENTRY_SIZE = 16
+/** i32 each: address of the first byte, mode word, the first record (0: none), index of the region's function. */
+export const BLOCK_ENTRY_ADDRESS = 0
+export const BLOCK_ENTRY_MODE = 4
+export const BLOCK_ENTRY_RECORD = 8
+export const BLOCK_ENTRY_REGION = 12

@@ -1,0 +1,126 @@
+/** Generated functions of one processor: modules are made from builders, linked with what is there already. */
+import type { FunctionBuilder } from '../ir/function.ts'
+import { OP_CALL, OP_RETURN_CALL } from '../ir/node.ts'
+import { type Routine, routineFunction } from '../isa/semantics.ts'
+import { CPU_MEMORY_SIZE, WASM_PAGE } from '../memory/layout.ts'
+import type { PhysicalMemory } from '../memory/physical.ts'
+import { ModuleBuilder } from '../wasm/module.ts'
+import type { FunctionType, ValueType } from '../wasm/types.ts'
+
+/** A function to be compiled. */
+export interface Unit {
+  name: string
+  f: FunctionBuilder
+  uses: Iterable<Routine>
+}
+
+/** What was compiled so far, for reports. */
+export interface LibraryStatistics {
+  modules: number
+  bytes: number
+  milliseconds: number
+}
+
+/**
+ * Compiles functions and keeps them by name. A function calls another by its name: one of the same module, one compiled
+ * earlier, a routine (compiled when it is first needed) or a TypeScript function of `externals`.
+ */
+export class CodeLibrary {
+  readonly statistics: LibraryStatistics = { modules: 0, bytes: 0, milliseconds: 0 }
+  private readonly functions = new Map<string, CallableFunction>()
+  private readonly memory: PhysicalMemory
+  private readonly table: WebAssembly.Table
+  private readonly externals: (name: string) => CallableFunction
+
+  constructor(memory: PhysicalMemory, table: WebAssembly.Table, externals: (name: string) => CallableFunction) {
+    this.memory = memory
+    this.table = table
+    this.externals = externals
+  }
+
+  /**
+   * Compiles functions into one module and instantiates it.
+   * @returns the functions by name.
+   */
+  compile(units: readonly Unit[]): Map<string, CallableFunction> {
+    const bytes = this.assemble(units)
+    const from = performance.now()
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports)
+    this.statistics.milliseconds += performance.now() - from
+    this.statistics.modules++
+    this.statistics.bytes += bytes.length
+    const made = new Map<string, CallableFunction>()
+    for (const [name, f] of Object.entries(instance.exports)) {
+      this.functions.set(name, f as CallableFunction)
+      made.set(name, f as CallableFunction)
+    }
+    this.imports = undefined as unknown as WebAssembly.Imports
+    return made
+  }
+
+  private imports: WebAssembly.Imports = {}
+
+  /** The module's bytes; {@link imports} is what it is to be instantiated with. */
+  private assemble(units: readonly Unit[]): Uint8Array<ArrayBuffer> {
+    const all = this.withRoutines(units)
+    const own = new Set(all.map(unit => unit.name))
+    const module = new ModuleBuilder()
+    const index = new Map<string, number>()
+    const functionImports: Record<string, CallableFunction> = {}
+    for (const unit of all) {
+      for (const [name, type] of calls(unit.f)) {
+        if (own.has(name) || index.has(name)) continue
+        index.set(name, module.importFunction('f', name, type))
+        functionImports[name] = this.functions.get(name) ?? this.externals(name)
+      }
+    }
+    const pages = (size: number) => Math.ceil(size / WASM_PAGE)
+    const state = pages(CPU_MEMORY_SIZE)
+    module.importMemory({ module: 'm', name: '0', minimum: state, maximum: state })
+    const ram = pages(this.memory.ramMemory.buffer.byteLength)
+    module.importMemory({ module: 'm', name: '1', minimum: ram, maximum: ram })
+    module.importTable('t', '0', 0)
+    for (const unit of all) index.set(unit.name, module.declare(unit.f.type, unit.name))
+    const linker = {
+      functionIndex: (name: string) => index.get(name)!,
+      typeIndex: (type: FunctionType) => module.type(type),
+    }
+    for (const unit of all) {
+      module.define(index.get(unit.name)!, unit.f.emit(linker))
+      module.export(unit.name, index.get(unit.name)!)
+    }
+    this.imports = {
+      f: functionImports as WebAssembly.ModuleImports,
+      m: { 0: this.memory.cpuMemory, 1: this.memory.ramMemory },
+      t: { 0: this.table },
+    }
+    return module.finish()
+  }
+
+  /** The functions and every routine that they reach and that was not compiled yet. */
+  private withRoutines(units: readonly Unit[]): Unit[] {
+    const all = [...units]
+    const seen = new Set<string>()
+    for (let i = 0; i < all.length; i++) {
+      for (const routine of all[i].uses) {
+        if (seen.has(routine.name) || this.functions.has(routine.name)) continue
+        seen.add(routine.name)
+        all.push({ name: routine.name, ...routineFunction(routine) })
+      }
+    }
+    return all
+  }
+}
+
+/** The functions that a function calls by name, with their types. */
+function calls(f: FunctionBuilder): Map<string, FunctionType> {
+  const found = new Map<string, FunctionType>()
+  for (const node of f.nodes) {
+    if (node.op !== OP_CALL && node.op !== OP_RETURN_CALL) continue
+    const name = node.extra as string
+    if (found.has(name)) continue
+    const params = node.args.map(arg => arg.type as ValueType)
+    found.set(name, { params, results: node.type ? [node.type] : [] })
+  }
+  return found
+}
