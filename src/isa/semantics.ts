@@ -385,6 +385,8 @@ export abstract class Semantics extends Code {
   raiseIf(condition: Int, vector: number, errorCode?: number): void {
     this.if(condition, () => this.raise(vector, errorCode))
   }
+  /** Leaves the instruction if a routine has set F.fault (with F.faultVector and F.faultErrorCode). Before anything is committed. */
+  abstract faultCheck(): void
   /**
    * Calls a service of src/cpu/services by name: TypeScript that may read and change all state, raise exceptions and change
    * RIP. 64-bit arguments arrive as two numbers, low and high half (unsigned); narrower as one. Results come back in `F.serviceResult`, read by {@link serviceResult}.
