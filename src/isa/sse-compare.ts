@@ -1,0 +1,196 @@
+/** Floating-point comparison, minimum and maximum of SSE and SSE2 (SDM vol. 2, CMPPS, COMISS, MAXPS, MINPS, UCOMISS). */
+import { F } from '../cpu/state.ts'
+import { f32Compare, f64Compare, LESS } from '../float/sse.ts'
+import { type Int, Vector } from '../ir/values.ts'
+import * as S from '../wasm/simd.ts'
+import { type Instruction, instruction } from './definition.ts'
+import { type Code, type Operand, type Routine, routine, type Semantics, type VectorOperand } from './semantics.ts'
+import { PACKED, SCALARS } from './sse-arithmetic.ts'
+import {
+  allLanes,
+  eitherVector,
+  eitherWay,
+  type FloatWidth,
+  FORMATS,
+  lanewise,
+  ordinaryOrZero,
+  ordinaryOrZeroLanes,
+} from './sse-float-paths.ts'
+
+const COMPARE = { 32: f32Compare, 64: f64Compare }
+const DAZ_BIT = 6
+
+/** GREATER, LESS, EQUAL or UNORDERED of src/float/sse.ts. Finite normal numbers compare alike under every MXCSR. */
+function relation(m: Semantics, a: Int, b: Int, signalling: Int): Int {
+  const less = a.asFloat().lt(b.asFloat()).zeroExtend(32)
+  const fast = less.or(a.asFloat().eq(b.asFloat()).zeroExtend(32).shl(1))
+  const quick = ordinaryOrZero(a).and(ordinaryOrZero(b))
+  return eitherWay(m, quick, fast, COMPARE[a.width as FloatWidth], a, b, signalling)
+}
+
+const flagComparisons = (
+  [
+    ['UCOMISS', 'NP 0F 2E', 'Wd', 'sse', 32, 0],
+    ['UCOMISD', '66 0F 2E', 'Wq', 'sse2', 64, 0],
+    ['COMISS', 'NP 0F 2F', 'Wd', 'sse', 32, 1],
+    ['COMISD', '66 0F 2F', 'Wq', 'sse2', 64, 1],
+  ] as const
+).map(([mnemonic, encoding, letter, feature, width, signalling]) =>
+  instruction<[VectorOperand, VectorOperand]>(mnemonic, {
+    encodings: [`${encoding} /r  Vdq,${letter}`],
+    feature,
+    unit: 'sse',
+    execute(m, first, second) {
+      const b = second.readLow(width)
+      const order = relation(m, first.readLow(width), b, m.const(signalling, 32))
+      const no = m.bool(false)
+      // LESS is 1, EQUAL 2, UNORDERED 3: CF and ZF are its bits.
+      m.flags.set({ carry: order.bit(0), zero: order.bit(1), parity: order.eq(3), adjust: no, sign: no, overflow: no })
+    },
+  }),
+)
+
+/** For the predicates EQ LT LE UNORD NEQ NLT NLE ORD four bits each: whether it holds for GREATER, LESS, EQUAL, UNORDERED. */
+const PREDICATES = 0x79db8624
+
+/** Predicates that raise invalid for quiet NaNs: LT, LE and their opposites. */
+const SIGNALLING = 0b01100110
+
+/** Whether predicate `predicate` (32 bits, 0 to 7) holds for a relation. */
+const holds = (code: Code, predicate: Int, order: Int): Int =>
+  code.const(PREDICATES, 32).shr(predicate.shl(2).add(order)).and(1)
+
+const signals = (code: Code, predicate: Int): Int => code.const(SIGNALLING, 32).shr(predicate).and(1)
+
+const scalarCompares = SCALARS.map(([suffix, prefix, letter, feature, width]) =>
+  instruction<[VectorOperand, VectorOperand, Operand]>(`CMP${suffix}`, {
+    encodings: [`${prefix} 0F C2 /r ib  Vdq,${letter},Ib`],
+    feature,
+    unit: 'sse',
+    execute(m, destination, source, immediate) {
+      const predicate = immediate.read().and(7).zeroExtend(32)
+      const b = source.readLow(width)
+      const order = relation(m, destination.readLow(width), b, signals(m, predicate))
+      destination.writeLow(
+        m
+          .const(0, 32)
+          .sub(holds(m, predicate, order))
+          .signExtend(width),
+      )
+    },
+  }),
+)
+
+const comparePacked = (width: FloatWidth): Routine =>
+  routine(`f${width}x${128 / width}Compare`, [128, 128, 32], 128, (code, a, b, predicate) => {
+    const result = code.vectorVariable(a)
+    const signalling = code.variable(32, signals(code, predicate)).value
+    for (let i = 0; i < 128 / width; i++) {
+      const order = code.call(COMPARE[width], a.lane(width, i), b.lane(width, i), signalling)
+      const mask = code
+        .const(0, 32)
+        .sub(holds(code, predicate, order))
+        .signExtend(width)
+      result.value = result.value.withLane(i, mask)
+    }
+    return result.value
+  })
+
+const packedCompareRoutines = { 32: comparePacked(32), 64: comparePacked(64) }
+
+/** The predicate for lanes that are ordered: EQ, LT, LE or never, or the opposite (bit 2). */
+function orderedMask(m: Semantics, width: FloatWidth, predicate: Int, a: Vector, b: Vector): Vector {
+  const { eq, lt, le } = FORMATS[width]
+  const known = predicate.constant
+  if (known !== undefined) {
+    const kind = Number(known)
+    const mask = [() => a.op(eq, [b]), () => a.op(lt, [b]), () => a.op(le, [b]), () => m.vector(new Uint8Array(16))][
+      kind & 3
+    ]()
+    return kind & 4 ? mask.not() : mask
+  }
+  const all = (condition: Int) => Vector.splat(m.const(0, 32).sub(condition.zeroExtend(32)))
+  const equal = a.op(eq, [b]).and(all(predicate.bit(0).isZero()))
+  const less = a.op(lt, [b]).and(all(predicate.bit(0).xor(predicate.bit(1))))
+  return equal.or(less).xor(all(predicate.bit(2)))
+}
+
+const packedCompares = PACKED.map(([suffix, prefix, letter, feature, width]) =>
+  instruction<[VectorOperand, VectorOperand, Operand]>(`CMP${suffix}`, {
+    encodings: [`${prefix} 0F C2 /r ib  Vdq,${letter},Ib`],
+    feature,
+    unit: 'sse',
+    execute(m, destination, source, immediate) {
+      const predicate = immediate.read().and(7).zeroExtend(32)
+      const b = source.readVector()
+      const a = destination.readVector()
+      const fast = orderedMask(m, width, predicate, a, b)
+      const lanes = ordinaryOrZeroLanes(m, width, a).and(ordinaryOrZeroLanes(m, width, b))
+      const quick = allLanes(width, lanes)
+      destination.writeVector(eitherVector(m, quick, fast, packedCompareRoutines[width], a, b, predicate))
+    },
+  }),
+)
+
+/** Minimum or maximum: the second operand unless the first is less (greater), so also for NaNs and two zeros. */
+const extreme = (name: string, width: FloatWidth, swap: boolean): Routine =>
+  routine(`f${width}${name}`, [width, width], width, (code, a, b) => {
+    const one = code.const(1, 32)
+    const order = swap ? code.call(COMPARE[width], b, a, one) : code.call(COMPARE[width], a, b, one)
+    const chosen = code.variable(width, order.eq(LESS).select(a, b)).value
+    const { smallest, sign } = FORMATS[width]
+    const denormal = chosen.and(sign - 1n).ltU(smallest)
+    const flush = code.get(F.mxcsr).bit(DAZ_BIT).and(denormal)
+    return flush.select(chosen.and(sign), chosen)
+  })
+
+/** WebAssembly's pmin(x, y) is y < x ? y : x, its pmax(x, y) x < y ? y : x. */
+const extremes = (
+  [
+    ['MIN', '5D', false, S.F32X4_PMIN, S.F64X2_PMIN],
+    ['MAX', '5F', true, S.F32X4_PMAX, S.F64X2_PMAX],
+  ] as const
+).flatMap(([name, opcode, swap, op32, op64]) => {
+  const exact = { 32: extreme(name, 32, swap), 64: extreme(name, 64, swap) }
+  const exactPacked = {
+    32: lanewise(`f32x4${name}`, 32, 2, () => exact[32]),
+    64: lanewise(`f64x2${name}`, 64, 2, () => exact[64]),
+  }
+  return [
+    ...SCALARS.map(([suffix, prefix, letter, feature, width]) =>
+      instruction<[VectorOperand, VectorOperand]>(name + suffix, {
+        encodings: [`${prefix} 0F ${opcode} /r  Vdq,${letter}`],
+        feature,
+        unit: 'sse',
+        execute(m, destination, source) {
+          const b = source.readLow(width)
+          const a = destination.readLow(width)
+          const first = swap ? a.asFloat().gt(b.asFloat()) : a.asFloat().lt(b.asFloat())
+          const quick = ordinaryOrZero(a).and(ordinaryOrZero(b))
+          destination.writeLow(eitherWay(m, quick, first.select(a, b), exact[width], a, b))
+        },
+      }),
+    ),
+    ...PACKED.map(([suffix, prefix, letter, feature, width]) =>
+      instruction<[VectorOperand, VectorOperand]>(name + suffix, {
+        encodings: [`${prefix} 0F ${opcode} /r  Vdq,${letter}`],
+        feature,
+        unit: 'sse',
+        execute(m, destination, source) {
+          const b = source.readVector()
+          const a = destination.readVector()
+          const fast = b.op(width === 32 ? op32 : op64, [a])
+          const lanes = ordinaryOrZeroLanes(m, width, a).and(ordinaryOrZeroLanes(m, width, b))
+          destination.writeVector(eitherVector(m, allLanes(width, lanes), fast, exactPacked[width], a, b))
+        },
+      }),
+    ),
+  ]
+})
+
+export const instructions: readonly Instruction[] = [
+  ...flagComparisons,
+  ...scalarCompares,
+  ...packedCompares,
+  ...extremes,
+]
