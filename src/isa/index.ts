@@ -12,15 +12,10 @@ import * as exchange from './exchange.ts'
 import * as flags from './flags.ts'
 import * as logic from './logic.ts'
 import * as misc from './misc.ts'
-import * as mmx from './mmx.ts'
-import * as mmxShifts from './mmx-shifts.ts'
 import * as moves from './moves.ts'
 import * as multiply from './multiply.ts'
 import * as shifts from './shifts.ts'
-import * as sseMaskedMoves from './sse-masked-moves.ts'
-import * as sseMoves from './sse-moves.ts'
-import * as sseShuffles from './sse-shuffles.ts'
-import * as ssse3 from './ssse3.ts'
+import * as simd from './simd-set.ts'
 import * as stack from './stack.ts'
 import * as strings from './strings.ts'
 
@@ -36,15 +31,10 @@ export const instructions: readonly Instruction[] = [
   ...flags.instructions,
   ...logic.instructions,
   ...misc.instructions,
-  ...mmx.instructions,
-  ...mmxShifts.instructions,
   ...moves.instructions,
   ...multiply.instructions,
   ...shifts.instructions,
-  ...sseMaskedMoves.instructions,
-  ...sseMoves.instructions,
-  ...sseShuffles.instructions,
-  ...ssse3.instructions,
+  ...simd.instructions,
   ...stack.instructions,
   ...strings.instructions,
 ]
