@@ -1,11 +1,12 @@
 /** Reciprocals and dot products (SDM vol. 2, RCPPS, RSQRTPS, DPPS, DPPD). */
+import { F } from '../cpu/state.ts'
 import * as exact from '../float/sse.ts'
-import { type Int, Vector } from '../ir/values.ts'
+import { Vector } from '../ir/values.ts'
 import * as S from '../wasm/simd.ts'
 import { type Instruction, instruction } from './definition.ts'
 import { type Code, type Operand, type Routine, routine, type VectorOperand } from './semantics.ts'
 import { splatOf } from './simd-forms.ts'
-import type { FloatWidth } from './sse-float-paths.ts'
+import { allTogether, type FloatWidth } from './sse-float-paths.ts'
 
 const ONE = 0x3f800000
 const SIGN = 0x80000000
@@ -66,21 +67,38 @@ const approximations = (
   }),
 ])
 
-/** Products of the lanes chosen by bits 7–4 of the immediate, their sum into the lanes chosen by bits 3–0. */
+/**
+ * Products of the lanes chosen by bits 7–4 of the immediate, their sum into the lanes chosen by bits 3–0. Products, sums
+ * of pairs and their sum are steps: an unmasked exception in one keeps the next from happening.
+ */
 const dotProduct = (width: FloatWidth, multiply: Routine, add: Routine): Routine =>
   routine(`f${width}DotProduct`, [128, 128, 32], 128, (code, a, b, immediate) => {
-    const products = Array.from({ length: 128 / width }, (_, i) => {
-      const product = code.variable(width, 0)
-      code.if(immediate.bit(4 + i), () => {
-        product.value = code.call(multiply, a.lane(width, i), b.lane(width, i))
+    const count = 128 / width
+    const products = Array.from({ length: count }, () => code.variable(width, 0))
+    const sum = code.variable(width, 0)
+    code.block(end => {
+      const step = (body: () => void) => {
+        allTogether(code, body)
+        code.leave(end, code.get(F.fault).isNonZero())
+      }
+      step(() => {
+        products.forEach((product, i) => {
+          code.if(immediate.bit(4 + i), () => {
+            product.value = code.call(multiply, a.lane(width, i), b.lane(width, i))
+          })
+        })
       })
-      return product.value
+      step(() => {
+        for (let i = 0; i < count; i += 2) {
+          products[i].value = code.call(add, products[i].value, products[i + 1].value)
+        }
+      })
+      sum.value = products[0].value
+      if (count === 4) step(() => (sum.value = code.call(add, products[0].value, products[2].value)))
     })
-    let sum: Int = code.call(add, products[0], products[1])
-    if (width === 32) sum = code.call(add, sum, code.call(add, products[2], products[3]))
     let result = splatOf(code, 1, 0)
-    for (let i = 0; i < 128 / width; i++) {
-      result = result.withLane(i, immediate.bit(i).select(sum, code.const(0, width)))
+    for (let i = 0; i < count; i++) {
+      result = result.withLane(i, immediate.bit(i).select(sum.value, code.const(0, width)))
     }
     return result
   })

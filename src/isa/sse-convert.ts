@@ -8,6 +8,7 @@ import { splatOf } from './simd-forms.ts'
 import { PACKED, SCALARS } from './sse-arithmetic.ts'
 import {
   allLanes,
+  allTogether,
   eitherVector,
   eitherWay,
   type FloatWidth,
@@ -103,9 +104,13 @@ export const CVTSD2SS = instruction<[VectorOperand, VectorOperand]>('CVTSD2SS', 
 })
 
 const widenExact = routine('f32x2ToF64', [64], 128, (code, pair) => {
-  const low = code.call(exact.f32ToF64, pair.truncate(32))
-  const high = code.call(exact.f32ToF64, pair.shr(32).truncate(32))
-  return Vector.splat(low).withLane(1, high)
+  const result = code.vectorVariable(Vector.splat(pair))
+  allTogether(code, () => {
+    const low = code.call(exact.f32ToF64, pair.truncate(32))
+    const high = code.call(exact.f32ToF64, pair.shr(32).truncate(32))
+    result.value = Vector.splat(low).withLane(1, high)
+  })
+  return result.value
 })
 
 export const CVTPS2PD = instruction<[VectorOperand, VectorOperand]>('CVTPS2PD', {
@@ -121,9 +126,13 @@ export const CVTPS2PD = instruction<[VectorOperand, VectorOperand]>('CVTPS2PD', 
 })
 
 const narrowExact = routine('f64x2ToF32', [128], 128, (code, pair) => {
-  const low = code.call(exact.f64ToF32, pair.lane(64, 0))
-  const high = code.call(exact.f64ToF32, pair.lane(64, 1))
-  return Vector.low(low).withLane(1, high)
+  const result = code.vectorVariable(pair)
+  allTogether(code, () => {
+    const low = code.call(exact.f64ToF32, pair.lane(64, 0))
+    const high = code.call(exact.f64ToF32, pair.lane(64, 1))
+    result.value = Vector.low(low).withLane(1, high)
+  })
+  return result.value
 })
 
 export const CVTPD2PS = instruction<[VectorOperand, VectorOperand]>('CVTPD2PS', {
@@ -178,10 +187,12 @@ export const CVTDQ2PD = instruction<[VectorOperand, VectorOperand]>('CVTDQ2PD', 
 const toPackedExact = (from: FloatWidth): Routine =>
   routine(`f${from}x${128 / from}ToI32`, [128, 32], 128, (code, value, truncate) => {
     const result = code.vectorVariable(splatOf(code, 1, 0))
-    for (let i = 0; i < 128 / from; i++) {
-      const lane = code.call(TO_INTEGER[from][32], value.lane(from, i), truncate)
-      result.value = result.value.withLane(i, lane)
-    }
+    allTogether(code, () => {
+      for (let i = 0; i < 128 / from; i++) {
+        const lane = code.call(TO_INTEGER[from][32], value.lane(from, i), truncate)
+        result.value = result.value.withLane(i, lane)
+      }
+    })
     return result.value
   })
 const TO_PACKED = { 32: toPackedExact(32), 64: toPackedExact(64) }
@@ -301,9 +312,11 @@ const scalarRounds = SCALARS.map(([suffix, , letter, , width]) =>
 const roundExact = (width: FloatWidth): Routine =>
   routine(`f${width}x${128 / width}Round`, [128, 32], 128, (code, value, control) => {
     const result = code.vectorVariable(value)
-    for (let i = 0; i < 128 / width; i++) {
-      result.value = result.value.withLane(i, code.call(ROUND[width], value.lane(width, i), control))
-    }
+    allTogether(code, () => {
+      for (let i = 0; i < 128 / width; i++) {
+        result.value = result.value.withLane(i, code.call(ROUND[width], value.lane(width, i), control))
+      }
+    })
     return result.value
   })
 const PACKED_ROUND = { 32: roundExact(32), 64: roundExact(64) }

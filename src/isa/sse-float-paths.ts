@@ -104,15 +104,34 @@ export function eitherVector(
 /** A scalar operation on floats by WebAssembly. */
 export type FloatOperation = (a: Float, b: Float) => Float
 
+/** The flags of MXCSR, and those of exceptions found before computing: IE, DE, ZE. */
+const FLAGS = 0x3f
+const BEFORE = 0x07
+
+/**
+ * Runs the exact routines for all lanes of one instruction. The flags of all are reported; but where an exception that
+ * is found before computing is unmasked in any lane, no lane is computed, so that OE, UE and PE do not arise.
+ */
+export function allTogether(code: Code, lanes: () => void): void {
+  const before = code.variable(32, code.get(F.mxcsr))
+  code.set(F.mxcsr, before.value.and(0xffffffff & ~FLAGS))
+  lanes()
+  const raised = code.variable(32, code.get(F.mxcsr).and(FLAGS))
+  const stopped = raised.value.and(before.value.shr(7).not()).and(BEFORE).isNonZero()
+  code.set(F.mxcsr, before.value.or(stopped.select(raised.value.and(BEFORE), raised.value)))
+}
+
 /** A routine that applies a scalar routine (or one of several, by lane number) of one or two operands to every lane. */
 export function lanewise(name: string, width: FloatWidth, operands: 1 | 2, of: (lane: number) => Routine): Routine {
   const body = (code: Code, a: Vector, b: Vector | undefined): Vector => {
     const result = code.vectorVariable(a)
-    for (let i = 0; i < 128 / width; i++) {
-      const lane = a.lane(width, i)
-      const value = b ? code.call(of(i), lane, b.lane(width, i)) : code.call(of(i), lane)
-      result.value = result.value.withLane(i, value)
-    }
+    allTogether(code, () => {
+      for (let i = 0; i < 128 / width; i++) {
+        const lane = a.lane(width, i)
+        const value = b ? code.call(of(i), lane, b.lane(width, i)) : code.call(of(i), lane)
+        result.value = result.value.withLane(i, value)
+      }
+    })
     return result.value
   }
   return operands === 2
