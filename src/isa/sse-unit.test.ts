@@ -56,6 +56,8 @@ test('an MMX instruction makes TOP 0 and all registers valid, and a write sets t
   assert.equal(call(enter, 5, 0x123456789abcdefn), 0x123456789abcdefn)
   assert.equal(state.get32(F.fsw), 0xc7ff)
   assert.equal(state.get32(F.ftw), 0)
-  const exponents = [4, 5, 6].map(n => state.bytes[F.fpr.offset + n * 16 + 8] | (state.bytes[F.fpr.offset + n * 16 + 9] << 8))
+  const exponents = [4, 5, 6].map(
+    n => state.bytes[F.fpr.offset + n * 16 + 8] | (state.bytes[F.fpr.offset + n * 16 + 9] << 8),
+  )
   assert.deepEqual(exponents, [0, 0xffff, 0])
 })
