@@ -177,15 +177,22 @@ const extracts = (
   }),
 )
 
-/** PEXTRD, and PEXTRQ with REX.W. */
-export const PEXTRD = instruction<[Operand, VectorOperand, Operand]>('PEXTRD', {
-  encodings: ['66 0F 3A 16 /r ib  Ey,Vdq,Ib'],
-  feature: 'sse4_1',
-  unit: 'sse',
-  execute(m, destination, source, index) {
-    destination.write(extractLane(m, source.readVector(), index.read(), destination.width as 32 | 64))
-  },
-})
+/** PEXTRQ is PEXTRD with REX.W. */
+const wideExtracts = (
+  [
+    ['PEXTRD', 'W0', 'Ed', 32],
+    ['PEXTRQ', 'W1', 'Eq', 64],
+  ] as const
+).map(([mnemonic, rexW, letter, width]) =>
+  instruction<[Operand, VectorOperand, Operand]>(mnemonic, {
+    encodings: [`66 ${rexW} 0F 3A 16 /r ib  ${letter},Vdq,Ib`],
+    feature: 'sse4_1',
+    unit: 'sse',
+    execute(m, destination, source, index) {
+      destination.write(extractLane(m, source.readVector(), index.read(), width))
+    },
+  }),
+)
 
 export const PINSRB = instruction<[VectorOperand, Operand, Operand]>('PINSRB', {
   encodings: ['66 0F 3A 20 /r ib reg  Vdq,Rd,Ib', '66 0F 3A 20 /r ib mem  Vdq,Mb,Ib'],
@@ -197,16 +204,23 @@ export const PINSRB = instruction<[VectorOperand, Operand, Operand]>('PINSRB', {
   },
 })
 
-/** PINSRD, and PINSRQ with REX.W. */
-export const PINSRD = instruction<[VectorOperand, Operand, Operand]>('PINSRD', {
-  encodings: ['66 0F 3A 22 /r ib  Vdq,Ey,Ib'],
-  feature: 'sse4_1',
-  unit: 'sse',
-  execute(m, destination, source, index) {
-    const value = source.read()
-    destination.writeVector(insertLane(m, destination.readVector(), index.read(), value))
-  },
-})
+/** PINSRQ is PINSRD with REX.W. */
+const wideInserts = (
+  [
+    ['PINSRD', 'W0', 'Ed'],
+    ['PINSRQ', 'W1', 'Eq'],
+  ] as const
+).map(([mnemonic, rexW, letter]) =>
+  instruction<[VectorOperand, Operand, Operand]>(mnemonic, {
+    encodings: [`66 ${rexW} 0F 3A 22 /r ib  Vdq,${letter},Ib`],
+    feature: 'sse4_1',
+    unit: 'sse',
+    execute(m, destination, source, index) {
+      const value = source.read()
+      destination.writeVector(insertLane(m, destination.readVector(), index.read(), value))
+    },
+  }),
+)
 
 /** Immediate: bits 7–6 the source lane (registers only), 5–4 the destination lane, 3–0 the lanes to clear. */
 export const INSERTPS = instruction<[VectorOperand, VectorOperand, Operand]>('INSERTPS', {
@@ -255,9 +269,9 @@ export const instructions: readonly Instruction[] = [
   ...immediateBlends,
   PTEST,
   ...extracts,
-  PEXTRD,
+  ...wideExtracts,
   PINSRB,
-  PINSRD,
+  ...wideInserts,
   INSERTPS,
   MPSADBW,
   ...PCMPGTQ,

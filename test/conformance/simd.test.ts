@@ -61,9 +61,8 @@ function immediatesOf(form: Form): (number | undefined)[] {
 function shapesOf(form: Form): Shape[] {
   const shapes: Shape[] = []
   const usesRm = form.modrm !== undefined
-  const wides =
-    form.operands.some(o => o.size === 'y') || form.instruction.mnemonic.startsWith('PCMPE') ? [false, true] : [false]
-  if (form.instruction.mnemonic.startsWith('PCMPEQ')) wides.length = 1
+  const eitherWidth = form.operands.some(o => o.size === 'y') || /^PCMPESTR/.test(form.instruction.mnemonic)
+  const wides = form.rexW === 1 ? [true] : eitherWidth ? [false, true] : [false]
   for (const memory of [false, true]) {
     if (memory ? form.modKind === 'reg' || !usesRm : form.modKind === 'mem') continue
     for (const wide of wides) {

@@ -141,6 +141,8 @@ const OTHER_NAMES: Record<string, readonly string[]> = {
   bsr: ['lzcnt'],
   shl: ['sal'],
   xlat: ['xlatb'],
+  pcmpestri: ['pcmpestri64'],
+  pcmpestrm: ['pcmpestrm64'],
 }
 
 /** Differences that are right as they are: what {@link compare} says, and why. */
