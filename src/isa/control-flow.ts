@@ -32,20 +32,29 @@ export const JMP_INDIRECT = instruction('JMP', {
   },
 })
 
-/** Stores the return address and jumps; the stack pointer moves when neither can fault any more. */
-function call(m: Semantics, target: Int): void {
-  const { operandSize, stackSize } = m.context
+/** Jumps, storing the return address; the stack pointer moves when neither can fault any more. */
+function call(m: Semantics, target: Int, checked: boolean): void {
+  const { mode, operandSize, stackSize } = m.context
   const pointer = m.register(RSP, stackSize)
   const top = pointer.read().sub(operandSize / 8)
-  m.memory(SS, top, operandSize).write(m.nextRip.truncate(operandSize))
-  m.jump(target)
+  const place = m.memory(SS, top, operandSize)
+  const store = () => place.write(m.nextRip.truncate(operandSize))
+  if (checked && mode === 'long') {
+    // A target that is not canonical leaves the stack alone.
+    place.probeWrite(operandSize / 8)
+    m.jump(target)
+    store()
+  } else {
+    store()
+    m.jump(target)
+  }
   pointer.write(top)
 }
 
 export const CALL = instruction<[Int]>('CALL', {
   encodings: ['E8 cz f64  Jz'],
   execute(m, target) {
-    call(m, target)
+    call(m, target, false)
   },
 })
 
@@ -53,7 +62,7 @@ export const CALL_INDIRECT = instruction('CALL', {
   title: 'CALL indirect',
   encodings: ['FF /2 f64  Ev'],
   execute(m, target) {
-    call(m, target.read().zeroExtend(64))
+    call(m, target.read().zeroExtend(64), true)
   },
 })
 

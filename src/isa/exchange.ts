@@ -38,9 +38,16 @@ export const CMPXCHG = instruction('CMPXCHG', {
     const expected = accumulator.read()
     const found = destination.read()
     const equal = expected.eq(found)
-    // Memory is written in both cases, with what it held if the comparison failed.
-    destination.write(equal.select(source.read(), found))
-    m.if(equal.isZero(), () => accumulator.write(found))
+    const replacement = source.read()
+    const failed = () => accumulator.write(found)
+    if (destination.kind === 'register') {
+      // Only one of the two registers is written: the upper half of the other stays.
+      m.if(equal, () => destination.write(replacement), failed)
+    } else {
+      // Memory is written in both cases, with what it held if the comparison failed.
+      destination.write(equal.select(replacement, found))
+      m.if(equal.isZero(), failed)
+    }
     m.flags.setSub(expected, found, expected.sub(found))
   },
 })

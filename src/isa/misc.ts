@@ -2,13 +2,13 @@
 import { type Instruction, instruction } from './definition.ts'
 import { BR, type MemoryOperand, type Operand, UD } from './semantics.ts'
 
-/** The space of hints, 0F 18 to 0F 1F and 0F 0D, but for prefetches: nothing is done, nor the memory named touched. */
+/** The space of hints, 0F 18 to 0F 1F and 0F 0D with memory, but for prefetches: nothing is done, nor the memory named touched. */
 const hints = (): string[] => {
   const whole = ['19', '1A', '1B', '1C', '1D', '1E', '1F'].map(opcode => `0F ${opcode} /r  Ev`)
   const prefetches = [0, 1, 2, 3].map(hint => `0F 18 /${hint} reg  Ev`)
   const others = [4, 5, 6, 7].map(hint => `0F 18 /${hint}  Ev`)
-  const exclusive = [0, 2, 3, 4, 5, 6, 7].map(hint => `0F 0D /${hint}  Ev`)
-  return [...whole, ...prefetches, ...others, '0F 0D /1 reg  Ev', ...exclusive]
+  const exclusive = [0, 2, 3, 4, 5, 6, 7].map(hint => `0F 0D /${hint} mem  Ev`)
+  return [...whole, ...prefetches, ...others, ...exclusive]
 }
 
 export const NOP = instruction<Operand[]>('NOP', { encodings: ['90', ...hints()], execute() {} })

@@ -1,5 +1,5 @@
 /** Multiplication and division (SDM vol. 2, DIV IDIV IMUL MUL). */
-import { AF, ARITHMETIC_FLAGS, F, RAX, RDX } from '../cpu/state.ts'
+import { AF, F, PF, RAX, RDX, SF, ZF } from '../cpu/state.ts'
 import { type Instruction, instruction } from './definition.ts'
 import { type Code, DE, type Int, type Operand, routine, type Semantics } from './semantics.ts'
 
@@ -67,9 +67,9 @@ export const IMUL_TRUNCATING = instruction<[Operand, Operand, Operand?]>('IMUL',
   },
 })
 
-/** The flags after a division are undefined: AMD's processors set AF and clear the others. */
+/** The flags after a division are undefined: AMD's processors set AF, clear SF, ZF and PF, and keep CF and OF. */
 function setQuotientFlags(m: Semantics): void {
-  m.flags.writeImage(m.const(AF, 32), ARITHMETIC_FLAGS)
+  m.flags.writeImage(m.const(AF, 32), SF | ZF | AF | PF)
 }
 
 /**

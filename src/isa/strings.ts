@@ -70,8 +70,9 @@ const goesOn = (m: Semantics, a: Int, b: Int): Int => (m.context.rep === 'repne'
 export const CMPS = forms('CMPS', 0xa6, 'repe/repne', (m, width) => {
   const source = element(m, RSI, m.context.segment, width)
   const destination = element(m, RDI, ES, width)
-  const a = source.place.read()
+  // Where both are out of reach, processors report the destination.
   const b = destination.place.read()
+  const a = source.place.read()
   source.advance()
   destination.advance()
   m.flags.setSub(a, b, a.sub(b))
