@@ -97,8 +97,9 @@ class Immediate implements Operand {
   }
 }
 
-/** The width that a size letter means. */
+/** The width of an operand: what its size letter means; immediates that are sign-extended have the operand size. */
 export function widthOf(spec: OperandSpec, context: Context): Width {
+  if (spec.signed) return context.operandSize
   switch (spec.size) {
     case 'b':
       return 8
@@ -322,6 +323,10 @@ export class InterpreterSemantics extends EngineSemantics {
       case 'register':
         return this.register(spec.number, width)
       case 'immediate':
+        // The second one (ENTER, EXTRQ) has the place of the index register, whose instructions have no memory operand.
+        if (this.shape.form.operands.find(other => other.kind === 'immediate') !== spec) {
+          return new Immediate(width, () => this.slot(R.RECORD_INDEX).resize(width))
+        }
         return new Immediate(width, () => this.wideSlot(R.RECORD_IMMEDIATE).truncate(width))
       case 'one':
         return new Immediate(8, () => this.const(1, 8))
