@@ -405,8 +405,13 @@ export class GuestMemoryOperand implements MemoryOperand, VectorOperand {
 
   private vectorLinear(aligned: boolean, write: boolean): Int {
     const linear = this.linear(16, write)
-    if (aligned) this.m.raiseIf(linear.truncate(32).and(15).isNonZero(), GP, 0)
+    if (aligned) this.requireAligned(linear, 16)
     return linear
+  }
+
+  private requireAligned(linear: Int, bytes: number): void {
+    const low = linear.truncate(32).and(bytes - 1)
+    this.m.raiseIf(low.isNonZero(), GP, 0)
   }
 
   /** As a MemoryOperand: `true` demands alignment. As a VectorOperand see {@link VectorMemory}. */
@@ -418,8 +423,10 @@ export class GuestMemoryOperand implements MemoryOperand, VectorOperand {
     this.m.storeVector(this.vectorLinear(aligned, true), value, this.size)
   }
 
-  probeWrite(bytes: number): void {
-    this.m.probeForWrite(this.linear(bytes, true), bytes, this.size)
+  probeWrite(bytes: number, aligned = false): void {
+    const linear = this.linear(bytes, true)
+    if (aligned) this.requireAligned(linear, bytes)
+    this.m.probeForWrite(linear, bytes, this.size)
   }
 
   readLow(width: Width): Int {

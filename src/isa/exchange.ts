@@ -84,13 +84,13 @@ export const CMPXCHG16B = instruction<[MemoryOperand]>('CMPXCHG16B', {
   feature: 'cx16',
   lockable: true,
   execute(m: Semantics, destination) {
-    const found = destination.readVector(true)
-    destination.probeWrite(16)
+    destination.probeWrite(16, true)
+    const found = destination.readVector()
     const [low, high] = [laneOf(found, 0), laneOf(found, 1)]
     const equal = low.eq(m.register(RAX, 64).read()).and(high.eq(m.register(RDX, 64).read()))
     const newLow = equal.select(m.register(RBX, 64).read(), low)
     const newHigh = equal.select(m.register(RCX, 64).read(), high)
-    destination.writeVector(vectorOf(newLow, newHigh), true)
+    destination.writeVector(vectorOf(newLow, newHigh))
     m.if(equal.isZero(), () => {
       m.register(RAX, 64).write(low)
       m.register(RDX, 64).write(high)

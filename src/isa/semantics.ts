@@ -58,8 +58,11 @@ export interface MemoryOperand extends Operand {
   /** 128 bits. `aligned`: #GP(0) unless the address is a multiple of 16. */
   readVector(aligned?: boolean): Vector
   writeVector(value: Vector, aligned?: boolean): void
-  /** Raises the faults that writing `bytes` bytes would raise, without writing. */
-  probeWrite(bytes: number): void
+  /**
+   * Raises the faults that writing `bytes` bytes would raise, without writing. `aligned`: #GP(0) first unless the address
+   * is a multiple of `bytes`.
+   */
+  probeWrite(bytes: number, aligned?: boolean): void
 }
 
 /** An XMM register, or memory of 1 to 16 bytes in its place. */
