@@ -92,8 +92,6 @@ interface UartState {
   scr: number
   divisor: number
   fifo: number[]
-  /** The byte that was read last. */
-  lastRead: number
   /** The FIFO holds bytes that the guest sent itself in loopback. */
   fifoFromLoop: boolean
   /** Bytes on the wire, not yet in the FIFO. */
@@ -153,7 +151,6 @@ export class Uart16550 implements Device {
       scr: 0,
       divisor: 12,
       fifo: [],
-      lastRead: 0,
       fifoFromLoop: false,
       queue: [],
       refused: false,
@@ -296,8 +293,7 @@ export class Uart16550 implements Device {
 
   #writeModemControl(value: number): void {
     const s = this.state
-    // What came from outside and was not read waits until the loop is open again.
-    if (value & ~s.mcr & MCR_LOOP && !s.fifoFromLoop) this.#unreceive()
+    if (value & ~s.mcr & MCR_LOOP) this.#unreceive()
     s.mcr = value
     let inputs = MODEM_READY
     if (value & MCR_LOOP)
@@ -342,10 +338,8 @@ export class Uart16550 implements Device {
 
   #readData(): number {
     const s = this.state
-    // Without the FIFO the buffer register keeps what was read last.
-    if (s.fifo.length === 0) return s.fcr & FCR_ENABLE ? 0 : s.lastRead
+    if (s.fifo.length === 0) return 0
     const byte = s.fifo.shift()!
-    s.lastRead = byte
     s.timeoutInterrupt = false
     if (s.fifo.length === 0) s.fifoFromLoop = false
     this.#fill()

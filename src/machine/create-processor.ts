@@ -3,7 +3,6 @@ import { ATTRIBUTE_UNUSABLE } from '../cpu/registers.ts'
 import { CS, DS, ES, F, FS, GDTR, GS, LDTR, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, SS, TR } from '../cpu/state.ts'
 import { Vcpu } from '../cpu/vcpu.ts'
 import { Interpreter } from '../engines/interpreter/interpreter.ts'
-import { DEFAULT_HEAT, Translator } from '../engines/translator/translator.ts'
 import { makeCpuid } from '../isa/cpuid.ts'
 import { instructionFeatures } from '../isa/features.ts'
 import { instructions } from '../isa/index.ts'
@@ -25,9 +24,6 @@ const APIC_ENABLE = 1 << 11
 
 const REGISTERS = { rax: RAX, rcx: RCX, rdx: RDX, rbx: RBX, rsp: RSP, rbp: RBP, rsi: RSI, rdi: RDI } as const
 
-/** How often a block is interpreted before it is translated. */
-const HEAT = { auto: DEFAULT_HEAT, translator: 1 } as const
-
 /** Makes a processor for a PC. @throws Error when the engine is not to be had */
 export function createPcProcessor(options: ProcessorOptions): Processor {
   const { machine, memory, hypervisorLeaves } = options
@@ -48,7 +44,6 @@ export function createPcProcessor(options: ProcessorOptions): Processor {
   const cpu = new Vcpu(memory, machine, { cpuid, random32: options.random32 })
   vcpu = cpu
   const engine = new Interpreter(cpu)
-  const translator = options.engine === 'interpreter' ? undefined : new Translator(engine, HEAT[options.engine])
   return {
     signals: cpu,
     engine,
@@ -61,7 +56,6 @@ export function createPcProcessor(options: ProcessorOptions): Processor {
     boot: state => boot(cpu, state),
     stats: () => ({
       ...engine.statistics,
-      ...translator?.statistics,
       decodedInstructions: engine.blocks.decodedInstructions,
       invalidations: engine.blocks.invalidations,
       flushes: engine.blocks.flushes,
