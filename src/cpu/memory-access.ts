@@ -344,3 +344,21 @@ export function readSystem16(cpu: Vcpu, low: number, high: number): number {
 export function faulted(cpu: Vcpu): boolean {
   return cpu.state.i32[FAULT] !== 0
 }
+
+/**
+ * A TLB miss of translated code: notes the page in the TLB if an access of `size` bytes there can go straight to RAM.
+ * @returns 1 if so; 0 for a fault (not noted: the interpreter will find it again), devices, a page crossing, watched code
+ */
+export function tryFillTlb(cpu: Vcpu, low: number, high: number, size: number, write: number): number {
+  const tlbClass = currentClass(cpu)
+  if ((low & 0xfff) + (size & 0xff) > 4096 || !checkAddress(cpu, low, high, size, tlbClass)) {
+    cpu.state.i32[FAULT] = 0
+    return 0
+  }
+  const access = currentAccess(cpu) | (write ? ACCESS_WRITE : 0)
+  if (resolve(cpu, low, high, access, tlbClass) < 0) {
+    cpu.state.i32[FAULT] = 0
+    return 0
+  }
+  return probeTlb(cpu, tlbClass, low, high, access) >= 0 ? 1 : 0
+}

@@ -92,6 +92,8 @@ interface UartState {
   scr: number
   divisor: number
   fifo: number[]
+  /** The byte that was read last. */
+  lastRead: number
   /** The FIFO holds bytes that the guest sent itself in loopback. */
   fifoFromLoop: boolean
   /** Bytes on the wire, not yet in the FIFO. */
@@ -151,6 +153,7 @@ export class Uart16550 implements Device {
       scr: 0,
       divisor: 12,
       fifo: [],
+      lastRead: 0,
       fifoFromLoop: false,
       queue: [],
       refused: false,
@@ -293,7 +296,8 @@ export class Uart16550 implements Device {
 
   #writeModemControl(value: number): void {
     const s = this.state
-    if (value & ~s.mcr & MCR_LOOP) this.#unreceive()
+    // What came from outside and was not read waits until the loop is open again.
+    if (value & ~s.mcr & MCR_LOOP && !s.fifoFromLoop) this.#unreceive()
     s.mcr = value
     let inputs = MODEM_READY
     if (value & MCR_LOOP)
@@ -338,8 +342,10 @@ export class Uart16550 implements Device {
 
   #readData(): number {
     const s = this.state
-    if (s.fifo.length === 0) return 0
+    // Without the FIFO the buffer register keeps what was read last.
+    if (s.fifo.length === 0) return s.fcr & FCR_ENABLE ? 0 : s.lastRead
     const byte = s.fifo.shift()!
+    s.lastRead = byte
     s.timeoutInterrupt = false
     if (s.fifo.length === 0) s.fifoFromLoop = false
     this.#fill()

@@ -40,9 +40,10 @@ export class CodeLibrary {
 
   /**
    * Compiles functions into one module and instantiates it.
+   * @param keep whether later functions may call these by name
    * @returns the functions by name.
    */
-  compile(units: readonly Unit[]): Map<string, CallableFunction> {
+  compile(units: readonly Unit[], keep = true): Map<string, CallableFunction> {
     const bytes = this.assemble(units)
     const from = performance.now()
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports)
@@ -51,7 +52,7 @@ export class CodeLibrary {
     this.statistics.bytes += bytes.length
     const made = new Map<string, CallableFunction>()
     for (const [name, f] of Object.entries(instance.exports)) {
-      this.functions.set(name, f as CallableFunction)
+      if (keep || !units.some(unit => unit.name === name)) this.functions.set(name, f as CallableFunction)
       made.set(name, f as CallableFunction)
     }
     this.imports = undefined as unknown as WebAssembly.Imports

@@ -3,6 +3,7 @@ import { ATTRIBUTE_UNUSABLE } from '../cpu/registers.ts'
 import { CS, DS, ES, F, FS, GDTR, GS, LDTR, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, SS, TR } from '../cpu/state.ts'
 import { Vcpu } from '../cpu/vcpu.ts'
 import { Interpreter } from '../engines/interpreter/interpreter.ts'
+import { DEFAULT_HEAT, Translator } from '../engines/translator/translator.ts'
 import { makeCpuid } from '../isa/cpuid.ts'
 import { instructionFeatures } from '../isa/features.ts'
 import { instructions } from '../isa/index.ts'
@@ -24,6 +25,9 @@ const APIC_ENABLE = 1 << 11
 
 const REGISTERS = { rax: RAX, rcx: RCX, rdx: RDX, rbx: RBX, rsp: RSP, rbp: RBP, rsi: RSI, rdi: RDI } as const
 
+/** How often a block is interpreted before it is translated. */
+const HEAT = { auto: DEFAULT_HEAT, translator: 1 } as const
+
 /** Makes a processor for a PC. @throws Error when the engine is not to be had */
 export function createPcProcessor(options: ProcessorOptions): Processor {
   const { machine, memory, hypervisorLeaves } = options
@@ -36,8 +40,7 @@ export function createPcProcessor(options: ProcessorOptions): Processor {
     const state = vcpu?.state
     return leaves(leaf, subleaf, {
       osxsave: state !== undefined && (state.get32(F.cr4) & CR4_OSXSAVE) !== 0,
-      // The vCPU asks for its signature while it is made, before the machine is connected.
-      apic: !state || ((machine.readMsr(IA32_APIC_BASE)?.[0] ?? APIC_ENABLE) & APIC_ENABLE) !== 0,
+      apic: ((machine.readMsr(IA32_APIC_BASE)?.[0] ?? APIC_ENABLE) & APIC_ENABLE) !== 0,
       xcr0: state?.get32(F.xcr0) ?? 1,
       is64: state !== undefined && (state.get32(F.efer) & EFER_LMA) !== 0,
     })
@@ -45,6 +48,7 @@ export function createPcProcessor(options: ProcessorOptions): Processor {
   const cpu = new Vcpu(memory, machine, { cpuid, random32: options.random32 })
   vcpu = cpu
   const engine = new Interpreter(cpu)
+  const translator = options.engine === 'interpreter' ? undefined : new Translator(engine, HEAT[options.engine])
   return {
     signals: cpu,
     engine,
@@ -57,6 +61,7 @@ export function createPcProcessor(options: ProcessorOptions): Processor {
     boot: state => boot(cpu, state),
     stats: () => ({
       ...engine.statistics,
+      ...translator?.statistics,
       decodedInstructions: engine.blocks.decodedInstructions,
       invalidations: engine.blocks.invalidations,
       flushes: engine.blocks.flushes,

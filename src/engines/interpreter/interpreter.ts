@@ -1,6 +1,6 @@
 /** Runs a vCPU: interprets decoded blocks, and regions of translated code where a translator has put them. */
 import { EVENT_SHUTDOWN } from '../../cpu/events.ts'
-import { fetchPhysical, loadSlow, probeWrite, storeSlow } from '../../cpu/memory-access.ts'
+import { fetchPhysical, loadSlow, probeWrite, storeSlow, tryFillTlb } from '../../cpu/memory-access.ts'
 import { MODE_BREAKPOINTS, MODE_SINGLE_STEP } from '../../cpu/mode.ts'
 import { segmentCheck } from '../../cpu/segment-check.ts'
 import { services } from '../../cpu/services/index.ts'
@@ -87,6 +87,8 @@ export class Interpreter implements Engine, BlockSource {
         return (low: number, high: number, size: number) => storeSlow(cpu, low, high, size)
       case 'probeWrite':
         return (low: number, high: number, size: number) => probeWrite(cpu, low, high, size)
+      case 'fillTlb':
+        return (low: number, high: number, size: number, write: number) => tryFillTlb(cpu, low, high, size, write)
       case 'segmentCheck':
         return (segment: number, offset: number, size: number, write: number) =>
           segmentCheck(cpu, segment, offset, size, write !== 0)
@@ -187,11 +189,22 @@ export class Interpreter implements Engine, BlockSource {
     if (!this.blocks.invalidate(address, first, last)) this.memory.frames[frame] &= ~FRAME_CODE
   }
 
+  private flushWanted = false
+
+  /** Drops everything decoded and translated at the next opportunity. */
+  flushSoon(): void {
+    this.flushWanted = true
+  }
+
   run(budget: number): Exit {
     const { vcpu } = this
     const { state } = vcpu
     let left = budget
     for (;;) {
+      if (this.flushWanted) {
+        this.flushWanted = false
+        this.blocks.flush()
+      }
       if (state.get32(F.events) && !this.interruptsWait()) vcpu.takeEvent()
       if (vcpu.shutdown !== undefined || state.get32(F.events) & EVENT_SHUTDOWN) {
         return { kind: 'shutdown', reason: vcpu.shutdown ?? 'the processor is in shutdown' }

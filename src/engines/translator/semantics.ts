@@ -1,0 +1,351 @@
+/** The meaning of instructions for the translator: registers in locals, everything that the bytes say is constant. */
+
+import { THROUGH_STACK_SEGMENT } from '../../cpu/memory-access.ts'
+import { MODE_SSE, MODE_TLB_SHIFT, MODE_USER, MODE_X87 } from '../../cpu/mode.ts'
+import { F, FS, SS } from '../../cpu/state.ts'
+import { Int, Vector, type Width } from '../../ir/values.ts'
+import { type Decoded, isHighByte, NO_REGISTER, RIP_BASE } from '../../isa/decoder.ts'
+import type { OperandSpec } from '../../isa/encoding.ts'
+import { enterMmx } from '../../isa/mmx-unit.ts'
+import type { Context, Operand, Operandish, Variable, VectorOperand } from '../../isa/semantics.ts'
+import { TLB_BASE } from '../../memory/layout.ts'
+import { TLB_ADDEND, TLB_READ, TLB_SIZE, TLB_WRITE } from '../../memory/tlb.ts'
+import { I32, I64, V128 } from '../../wasm/types.ts'
+import { memoryBytes, widthOf } from '../interpreter/semantics.ts'
+import {
+  bytesOf,
+  EngineSemantics,
+  GuestMemoryOperand,
+  type SizeArgument,
+  type Usage,
+  VectorMemory,
+} from '../semantics.ts'
+import { FprOperand, VectorRegister } from '../vector-register.ts'
+import type { RegionFlags } from './flags.ts'
+import type { RegionCode } from './region-code.ts'
+
+/** How an instruction ends, if not by going on with the next. */
+export type Ending =
+  | { kind: 'next' }
+  /** To RIP plus this displacement, always or if the condition (a variable) holds. */
+  | { kind: 'goto'; condition: Variable | undefined }
+  /** To the address in the region's RIP variable. */
+  | { kind: 'indirect' }
+
+const LOADS = { 1: 0x2d, 2: 0x2f, 4: 0x28, 8: 0x29 } as const
+const STORES = { 1: 0x3a, 2: 0x3b, 4: 0x36, 8: 0x37 } as const
+const PAGE_MASK = 0xfffffffffffff000n
+
+/** A general-purpose register in a local. */
+class LocalRegister implements Operand {
+  readonly kind = 'register'
+  readonly width: Width
+  private readonly region: RegionCode
+  private readonly number: number
+  private readonly shift: number
+  constructor(region: RegionCode, number: number, width: Width, shift = 0) {
+    this.region = region
+    this.number = number
+    this.width = width
+    this.shift = shift
+  }
+  read(): Int {
+    return this.region.readGpr(this.number).shr(this.shift).truncate(this.width)
+  }
+  write(value: Operandish): void {
+    const { region, number, width, shift } = this
+    if (!(value instanceof Int) || value.width !== width) throw new Error('a register takes a value of its width')
+    if (width >= 32) region.writeGpr(number, value.zeroExtend(64))
+    else {
+      const mask = BigInt.asUintN(64, ~(((1n << BigInt(width)) - 1n) << BigInt(shift)))
+      region.writeGpr(number, region.readGpr(number).and(mask).or(value.zeroExtend(64).shl(shift)))
+    }
+  }
+}
+
+/** Builds one instruction of a region. */
+export class TranslatorSemantics extends EngineSemantics {
+  readonly segmented = false
+  readonly region: RegionCode
+  private readonly decoded: Decoded
+  private readonly mode: number
+  private readonly end: number
+  private relative: Int | undefined
+  private readonly offset: Int | undefined
+  ending: Ending = { kind: 'next' }
+
+  /** @param end bytes from the region's entry to the end of the instruction */
+  constructor(region: RegionCode, decoded: Decoded, context: Context, usage: Usage, mode: number, end: number) {
+    super(region.f, context, usage)
+    this.region = region
+    this.decoded = decoded
+    this.mode = mode
+    this.end = end
+    if (decoded.hasMemory) this.offset = this.effectiveAddress()
+  }
+
+  override get base(): Int {
+    return this.region.base
+  }
+
+  get flags(): RegionFlags {
+    return this.region.flags
+  }
+
+  get nextRip(): Int {
+    return this.ripAt(this.end)
+  }
+  get thisRip(): Int {
+    return this.ripAt(this.end - this.decoded.length)
+  }
+  private ripAt(distance: number): Int {
+    const rip = this.region.entryRip.add(distance)
+    return this.long ? rip : rip.and(0xffffffff)
+  }
+  get privilegeLevel(): Int {
+    return this.mode & MODE_USER ? this.const(3, 32) : this.get(F.cpl)
+  }
+
+  register(number: number, width: Width): Operand {
+    return new LocalRegister(this.region, number, width)
+  }
+  highByte(number: number): Operand {
+    return new LocalRegister(this.region, number, 8, 8)
+  }
+  xmm(number: number): VectorOperand {
+    return new VectorRegister(this, { base: this.base, offset: F.xmm.offset + number * F.xmm.stride })
+  }
+
+  private effectiveAddress(): Int {
+    const { decoded } = this
+    const width = decoded.addressSize === 64 ? 64 : 32
+    const wide = (low: number, high: number) => this.region.constant64(low, high)
+    let sum: Int | undefined
+    if (decoded.base === RIP_BASE) {
+      return this.nextRip.add(wide(decoded.displacement, decoded.displacement >> 31)).resize(width)
+    }
+    if (decoded.base !== NO_REGISTER) sum = this.region.readGpr(decoded.base).truncate(width)
+    if (decoded.index !== NO_REGISTER) {
+      const index = this.region.readGpr(decoded.index).truncate(width).shl(decoded.scale)
+      sum = sum ? sum.add(index) : index
+    }
+    const displacement =
+      width === 64 ? wide(decoded.displacement, decoded.displacementHigh) : this.const(decoded.displacement, 32)
+    const address = sum ? sum.add(displacement) : displacement
+    return decoded.addressSize === 16 ? address.truncate(16) : address
+  }
+
+  segmentBase(segment: number | Int): Int {
+    if (typeof segment !== 'number') throw new Error('the translator knows its segments')
+    return segment >= FS ? this.get(F.segmentBase, segment) : this.const(0, 64)
+  }
+  tlbBase(): Int {
+    return this.const(TLB_BASE + ((this.mode >> MODE_TLB_SHIFT) & 3) * TLB_SIZE, 32)
+  }
+
+  leaveForFault(): void {
+    this.set(F.fault, 0)
+    this.bail()
+  }
+  beforeSlowAccess(): void {}
+
+  /** Leaves with the state as before this instruction, for the interpreter to execute it. */
+  bail(): void {
+    this.region.bail(this.end - this.decoded.length)
+  }
+
+  raise(): void {
+    this.bail()
+  }
+  override raiseIf(condition: Int): void {
+    this.if(condition, () => this.bail())
+  }
+
+  jump(target: Int): void {
+    if (target === this.relative && !this.cutsTarget) this.ending = { kind: 'goto', condition: undefined }
+    else {
+      this.region.rip.value = this.checkedTarget(target, target === this.relative)
+      this.ending = { kind: 'indirect' }
+    }
+  }
+
+  /** A 16-bit jump in 32-bit code loses the upper half of EIP: it goes through the RIP variable. */
+  private get cutsTarget(): boolean {
+    return !this.long && this.context.operandSize === 16
+  }
+
+  branch(condition: Int, target: Int): void {
+    if (this.cutsTarget || target !== this.relative) throw new Error('a conditional jump of another kind')
+    this.ending = { kind: 'goto', condition: this.variable(1, condition) }
+  }
+
+  service(name: string): void {
+    throw new Error(`${name} is not translated`)
+  }
+  serviceResult(width: Width): Int {
+    return this.get(F.serviceResult).resize(width)
+  }
+  endBlock(): void {}
+  restart(): void {
+    throw new Error('string instructions are not translated')
+  }
+  systemFlag(mask: number): Int {
+    return this.get(F.systemFlags).and(mask).isNonZero()
+  }
+
+  private entryOf(linear: Int): Int {
+    return this.tlbBase().add(linear.truncate(32).shr(7).and(0x7fe0))
+  }
+
+  /** The address in RAM, after a TLB miss has been dealt with; leaves where there is none. */
+  private ramAddress(linear: Int, bytes: number, tag: number, size: SizeArgument): Int {
+    const held = this.variable(64, linear).value
+    const entry = this.variable(32, this.entryOf(held)).value
+    const stored = new Int(this.f, this.f.load(0x29, I64, 0, entry.node, tag), 64)
+    const page = (bytes === 1 ? held : held.add(bytes - 1)).and(PAGE_MASK)
+    this.if(stored.ne(page), () => {
+      const write = this.const(tag === TLB_WRITE ? 1 : 0, 32)
+      const args = [held.truncate(32), held.shr(32).truncate(32), size(bytes), write]
+      const type = { params: [I32, I32, I32, I32], results: [I32] } as const
+      const filled = this.f.call(
+        'fillTlb',
+        type,
+        args.map(arg => arg.node),
+      )
+      this.if(new Int(this.f, filled, 32).isZero(), () => this.bail())
+    })
+    const addend = new Int(this.f, this.f.load(0x28, I32, 0, entry.node, TLB_ADDEND), 32)
+    return addend.add(held.truncate(32))
+  }
+
+  private ram(address: Int, width: Width): Int {
+    const type = width === 64 ? I64 : I32
+    return new Int(this.f, this.f.load(LOADS[bytesOf(width) as 1 | 2 | 4 | 8], type, 1, address.node, 0), width)
+  }
+
+  override load(linear: Int, width: Width, size: SizeArgument): Int {
+    return this.ram(this.ramAddress(linear, bytesOf(width), TLB_READ, size), width)
+  }
+  override loadVector(linear: Int, size: SizeArgument): Vector {
+    const address = this.ramAddress(linear, 16, TLB_READ, size)
+    return new Vector(this.f, this.f.load(0xfd00, V128, 1, address.node, 0))
+  }
+  override loadForWrite(linear: Int, width: Width, address: Variable, size: SizeArgument): Int {
+    address.value = this.ramAddress(linear, bytesOf(width), TLB_WRITE, size)
+    return this.ram(address.value, width)
+  }
+  override storeBack(_linear: Int, value: Int, address: Int): void {
+    this.f.store(STORES[bytesOf(value.width) as 1 | 2 | 4 | 8], 1, address.node, value.node, 0)
+  }
+  override store(linear: Int, value: Int, size: SizeArgument): void {
+    this.storeBack(linear, value, this.ramAddress(linear, bytesOf(value.width), TLB_WRITE, size))
+  }
+  override storeVector(linear: Int, value: Vector, size: SizeArgument): void {
+    const address = this.ramAddress(linear, 16, TLB_WRITE, size)
+    this.f.store(0xfd0b, 1, address.node, value.node, 0)
+  }
+  override probeForWrite(linear: Int, bytes: number, size: SizeArgument): void {
+    this.ramAddress(linear, bytes, TLB_WRITE, size)
+  }
+
+  /** The operands of the form, in order. */
+  operands(): unknown[] {
+    return this.decoded.form.operands.map(spec => this.operand(spec))
+  }
+
+  private gpr(spec: OperandSpec, number: number, width: Width): Operand {
+    if (spec.size === 'b' && isHighByte(this.decoded, number)) return this.highByte(number - 4)
+    return this.register(number, width)
+  }
+
+  private operand(spec: OperandSpec): unknown {
+    const { decoded, context } = this
+    const width = widthOf(spec, context)
+    const fpr = (number: number) =>
+      new FprOperand(this, { base: this.base, offset: F.fpr.offset + (number & 7) * F.fpr.stride })
+    switch (spec.kind) {
+      case 'rm':
+        return decoded.hasMemory ? this.modrmMemory(spec) : this.gpr(spec, decoded.rm, width)
+      case 'memory':
+      case 'absolute':
+        return this.modrmMemory(spec)
+      case 'rmRegister':
+        return this.gpr(spec, decoded.rm, width)
+      case 'reg':
+        return this.gpr(spec, decoded.reg, width)
+      case 'opcodeRegister':
+        return this.gpr(spec, decoded.opcodeRegister, width)
+      case 'register':
+        return this.register(spec.number, width)
+      case 'immediate':
+      case 'farOffset':
+        return this.immediate(width, this.region.constant64(decoded.immLow, decoded.immHigh).truncate(width))
+      case 'one':
+        return this.immediate(8, this.const(1, 8))
+      case 'relative':
+        this.relative = this.nextRip.add(this.region.constant64(decoded.immLow, decoded.immHigh))
+        return this.relative
+      case 'farSelector':
+        return this.immediate(16, this.const(decoded.imm2, 16))
+      case 'segment':
+      case 'control':
+      case 'debug':
+        return { number: this.const(decoded.reg, 32) }
+      case 'fixedSegment':
+        return { number: this.const(spec.number, 32) }
+      case 'st':
+        return { number: this.const(0, 32) }
+      case 'sti':
+        return { number: this.const(decoded.rm & 7, 32) }
+      case 'mmx':
+        return fpr(decoded.reg)
+      case 'mmxRegister':
+        return fpr(decoded.rm)
+      case 'mmxRm':
+        return decoded.hasMemory ? new VectorMemory(this.modrmMemory(spec)) : fpr(decoded.rm)
+      case 'xmm':
+        return this.xmm(decoded.reg)
+      case 'xmmRegister':
+        return this.xmm(decoded.rm)
+      case 'xmmRm':
+        return decoded.hasMemory ? new VectorMemory(this.modrmMemory(spec)) : this.xmm(decoded.rm)
+      case 'xmm0':
+        return this.xmm(0)
+    }
+  }
+
+  private immediate(width: Width, value: Int): Operand {
+    return {
+      kind: 'immediate',
+      width,
+      read: () => value,
+      write: () => {
+        throw new Error('an immediate cannot be written')
+      },
+    }
+  }
+
+  private modrmMemory(spec: OperandSpec): GuestMemoryOperand {
+    const { context, decoded } = this
+    const stack = decoded.segment === SS ? THROUGH_STACK_SEGMENT : 0
+    const bytes = memoryBytes(spec, context)
+    return new GuestMemoryOperand(this, decoded.segment, this.offset!, widthOf(spec, context), bytes, n =>
+      this.const(n | stack, 32),
+    )
+  }
+
+  /** Whether the mode says that the unit may be used without asking; builds what remains to be done. */
+  static unitAllowed(unit: string | undefined, mode: number): boolean {
+    if (unit === undefined) return true
+    if (unit === 'sse') return (mode & MODE_SSE) !== 0
+    return unit === 'mmx' && (mode & MODE_X87) !== 0
+  }
+
+  /** What the unit wants before an instruction. */
+  enterUnit(): void {
+    if (this.decoded.form.instruction.unit !== 'mmx') return
+    const pending = this.get(F.fsw).and(this.get(F.fcw).not()).and(0x3f)
+    this.if(pending.isNonZero(), () => this.bail())
+    enterMmx(this)
+  }
+}

@@ -1,0 +1,199 @@
+/** Makes a region's function from its blocks. */
+import { type Label, OP_BLOCK, OP_LOOP } from '../../ir/node.ts'
+import type { Context } from '../../isa/semantics.ts'
+import type { decodeMode } from '../interpreter/blocks.ts'
+import type { Unit } from '../library.ts'
+import type { RegionBlock, RegionInstruction } from './region.ts'
+import { RegionCode } from './region-code.ts'
+import { TranslatorSemantics } from './semantics.ts'
+import { jumpKind, outerLoop, type PlacedBlock, placeBlocks } from './structure.ts'
+
+/** The context of a decoded instruction in a mode. */
+function contextOf({ decoded }: RegionInstruction, info: ReturnType<typeof decodeMode>): Context {
+  return {
+    mode: info.mode,
+    operandSize: decoded.operandSize,
+    addressSize: decoded.addressSize,
+    stackSize: info.stackSize,
+    rep: decoded.repPrefix,
+    lock: decoded.lock,
+    segment: decoded.segment,
+  }
+}
+
+/** Builds the function of a region. */
+export function translateRegion(
+  name: string,
+  blocks: ReadonlyMap<number, RegionBlock>,
+  mode: number,
+  info: ReturnType<typeof decodeMode>,
+): Unit {
+  return new RegionTranslator(blocks, mode, info).translate(name)
+}
+
+class RegionTranslator {
+  private readonly region = new RegionCode()
+  private readonly placed: PlacedBlock[]
+  private readonly indexOf = new Map<number, number>()
+  private readonly mode: number
+  private readonly info: ReturnType<typeof decodeMode>
+  /** Labels in front of blocks, by index: the end of a WebAssembly block, or the start of a loop. */
+  private readonly forward: (Label | undefined)[] = []
+  private readonly loops: (Label | undefined)[] = []
+  private readonly liveOut: boolean[] = []
+  private readonly used = new Set<Unit['uses'] extends Iterable<infer R> ? R : never>()
+
+  constructor(blocks: ReadonlyMap<number, RegionBlock>, mode: number, info: ReturnType<typeof decodeMode>) {
+    this.mode = mode
+    this.info = info
+    this.placed = placeBlocks(blocks)
+    for (const { block, index } of this.placed) this.indexOf.set(block.distance, index)
+  }
+
+  private get long(): boolean {
+    return this.info.mode === 'long'
+  }
+
+  translate(name: string): Unit {
+    const { region, placed } = this
+    this.findLiveness()
+    const { f } = region
+    this.openForward(-1)
+    const openLoops: number[] = []
+    for (const place of placed) {
+      if (place.jumpedTo) f.end()
+      if (place.loopEnd >= 0) {
+        this.loops[place.index] = f.open(OP_LOOP)
+        openLoops.push(place.index)
+        this.openForward(place.index)
+      }
+      this.block(place)
+      while (openLoops.length && placed[openLoops.at(-1)!].loopEnd === place.index) {
+        f.end()
+        openLoops.pop()
+      }
+    }
+    region.finish(this.long, this.liveIn(this.placed[0].block))
+    for (const routine of region.code.used) this.used.add(routine)
+    return { name, f, uses: this.used }
+  }
+
+  /** Opens WebAssembly blocks for all blocks directly inside a loop (−1: the region) that are jumped to, the last outermost. */
+  private openForward(loop: number): void {
+    const { placed } = this
+    for (let i = placed.length - 1; i > loop; i--) {
+      if (!placed[i].jumpedTo) continue
+      const around = placed[i].loop === i ? outerLoop(placed, i) : placed[i].loop
+      if (around === loop) this.forward[i] = this.region.f.open(OP_BLOCK)
+    }
+  }
+
+  /** Which blocks' ends see flags that somebody looks at. */
+  private findLiveness(): void {
+    const { placed } = this
+    for (let changed = true; changed; ) {
+      changed = false
+      for (let i = placed.length - 1; i >= 0; i--) {
+        const { block } = placed[i]
+        const leaves = block.successors.length < this.ways(block)
+        const live = leaves || block.successors.some(to => this.liveIn(placed[this.indexOf.get(to)!].block))
+        if (live !== this.liveOut[i]) {
+          this.liveOut[i] = live
+          changed = true
+        }
+      }
+    }
+  }
+
+  /** In how many ways a block ends: a way that is no successor leaves the region. */
+  private ways(block: RegionBlock): number {
+    if (block.interpretAt !== undefined) return 1
+    return (block.fallsTo === undefined ? 0 : 1) + (block.jumpsTo === undefined ? 0 : 1) || 1
+  }
+
+  /** Whether somebody looks at the flags as they are at the start of a block. Its budget check may always leave. */
+  private liveIn(block: RegionBlock): boolean {
+    return block.instructions.length > 0
+  }
+
+  /** For each instruction of a block whether the flags after it matter. */
+  private liveAfter(place: PlacedBlock): boolean[] {
+    const { instructions } = place.block
+    const after: boolean[] = []
+    let live = this.liveOut[place.index]
+    for (let i = instructions.length - 1; i >= 0; i--) {
+      after[i] = live
+      const { usage } = instructions[i]
+      if (usage.setsFlags && !usage.readsFlags) live = false
+      if (usage.readsFlags || usage.mayLeave) live = true
+    }
+    return after
+  }
+
+  private block(place: PlacedBlock): void {
+    const { region } = this
+    const { block } = place
+    const count = block.instructions.length
+    region.startBlock(block.distance, count)
+    const liveAfter = this.liveAfter(place)
+    let last: TranslatorSemantics | undefined
+    block.instructions.forEach((instruction, i) => {
+      last = this.instruction(instruction, liveAfter[i])
+      region.remaining--
+    })
+    this.endBlock(place, last!)
+  }
+
+  private instruction(instruction: RegionInstruction, live: boolean): TranslatorSemantics {
+    const { decoded, distance, usage } = instruction
+    const { region } = this
+    const { flags } = region
+    flags.dead = !live
+    flags.onlySometimes = usage.setsFlagsSometimes
+    if (usage.setsFlagsSometimes && live) flags.usePieces()
+    const context = contextOf(instruction, this.info)
+    const m = new TranslatorSemantics(region, decoded, context, usage, this.mode, distance + decoded.length)
+    m.enterUnit()
+    const definition = decoded.form.instruction
+    const execute = definition.execute as (m: TranslatorSemantics, ...operands: unknown[]) => void
+    execute.call(definition, m, ...m.operands())
+    for (const routine of m.used) this.used.add(routine)
+    return m
+  }
+
+  private endBlock(place: PlacedBlock, last: TranslatorSemantics): void {
+    const { block, index } = place
+    const { region } = this
+    if (block.interpretAt !== undefined) {
+      region.bail(block.interpretAt)
+      return
+    }
+    const { ending } = last
+    if (ending.kind === 'indirect') {
+      region.exitIndirect()
+      return
+    }
+    if (ending.kind === 'goto') {
+      const go = () => this.goTo(index, block.jumpsTo!)
+      if (!ending.condition) {
+        go()
+        return
+      }
+      region.code.if(ending.condition.value, go)
+    }
+    this.goTo(index, block.fallsTo!)
+  }
+
+  private goTo(from: number, distance: number): void {
+    const { region } = this
+    const to = this.indexOf.get(distance)
+    if (to === undefined) {
+      region.exit(distance, this.long)
+      return
+    }
+    const kind = jumpKind(this.placed, from, to)
+    if (kind === 'back') region.f.branch(this.loops[to]!)
+    else if (kind === 'outside') region.exit(distance, this.long)
+    else region.f.branch(this.forward[to]!)
+  }
+}

@@ -1,0 +1,137 @@
+/** Translates hot code: regions become functions that the interpreter calls in place of blocks. */
+import { MODE_CLASS, MODE_PROTECTED, MODE_SEGMENTED } from '../../cpu/mode.ts'
+import type { Decoded } from '../../isa/decoder.ts'
+import type { Block } from '../interpreter/blocks.ts'
+import { decodeMode } from '../interpreter/blocks.ts'
+import { FIRST_REGION, type Interpreter } from '../interpreter/interpreter.ts'
+import type { Usage } from '../semantics.ts'
+import { findRegion, type RegionBlock } from './region.ts'
+import { TranslatorSemantics } from './semantics.ts'
+import { translateRegion } from './translate.ts'
+
+/** A translated region. */
+interface Region {
+  readonly block: Block
+  readonly index: number
+  /** First and last byte of its code within the frame. */
+  readonly first: number
+  readonly last: number
+  readonly instructions: number
+}
+
+/** How often a block is entered before it is translated. */
+export const DEFAULT_HEAT = 300
+
+/** The last index of the function table. */
+const LAST_REGION = 65535
+
+/** The translator of one processor. */
+export class Translator {
+  readonly statistics = { regions: 0, regionInstructions: 0, translateMilliseconds: 0, dropped: 0, refused: 0 }
+  private readonly interpreter: Interpreter
+  private readonly byFrame = new Map<number, Region[]>()
+  private readonly modes = new Map<number, ReturnType<typeof decodeMode>>()
+  private readonly free: number[] = []
+  private next = FIRST_REGION
+  private serial = 0
+
+  constructor(interpreter: Interpreter, heat = DEFAULT_HEAT) {
+    this.interpreter = interpreter
+    interpreter.blocks.heat = heat
+    interpreter.onHotBlock = block => this.translate(block)
+    interpreter.blocks.onDrop = block => this.blockDropped(block)
+    interpreter.onFlush = () => this.flush()
+  }
+
+  private info(mode: number): ReturnType<typeof decodeMode> {
+    let info = this.modes.get(mode)
+    if (!info) this.modes.set(mode, (info = decodeMode(mode)))
+    return info
+  }
+
+  /** What the translator may do with an instruction. */
+  private usage(decoded: Decoded, mode: number): Usage | undefined {
+    const info = this.info(mode)
+    const { instruction } = decoded.form
+    if (instruction.endsBlock || (instruction.privilege ?? 'user') !== 'user') return undefined
+    if (!TranslatorSemantics.unitAllowed(instruction.unit, mode)) return undefined
+    const index = this.interpreter.handler(decoded, info.mode, info.modeClass, info.stackSize, info.segmented)
+    const usage = this.interpreter.usages[index]
+    if (usage.callsService || usage.restarts || usage.jumpsSometimes || usage.endsBlock) return undefined
+    return usage
+  }
+
+  /** Translates the region that a block begins. */
+  translate(block: Block): void {
+    if (block.mode & MODE_SEGMENTED || (block.mode & MODE_CLASS) < MODE_PROTECTED) return
+    const from = performance.now()
+    const info = this.info(block.mode)
+    const host = {
+      memory: this.interpreter.memory,
+      usage: (decoded: Decoded) => this.usage(decoded, block.mode),
+    }
+    const blocks = findRegion(host, block.address, info)
+    if (!blocks.has(0)) {
+      this.statistics.refused++
+      return
+    }
+    const name = `region ${this.serial++}`
+    const unit = translateRegion(name, blocks, block.mode, info)
+    const made = this.interpreter.library.compile([unit], false).get(name)!
+    this.install(block, blocks, made)
+    this.statistics.translateMilliseconds += performance.now() - from
+  }
+
+  private install(block: Block, blocks: ReadonlyMap<number, RegionBlock>, made: CallableFunction): void {
+    const index = this.free.pop() ?? this.next++
+    if (index > LAST_REGION) {
+      this.interpreter.flushSoon()
+      return
+    }
+    this.interpreter.table.set(index, made)
+    const start = block.address & 0xfff
+    let first = start
+    let last = start
+    let instructions = 0
+    for (const { instructions: list } of blocks.values()) {
+      instructions += list.length
+      for (const { distance, decoded } of list) {
+        first = Math.min(first, start + distance)
+        last = Math.max(last, start + distance + decoded.length - 1)
+      }
+    }
+    const region: Region = { block, index, first, last, instructions }
+    const frame = block.address & ~0xfff
+    const regions = this.byFrame.get(frame)
+    if (regions) regions.push(region)
+    else this.byFrame.set(frame, [region])
+    this.interpreter.blocks.setRegion(block, index)
+    this.statistics.regions++
+    this.statistics.regionInstructions += instructions
+  }
+
+  /** Code changed: regions that hold any of it go. */
+  private blockDropped(block: Block): void {
+    const frame = block.address & ~0xfff
+    const regions = this.byFrame.get(frame)
+    if (!regions) return
+    const first = block.address & 0xfff
+    const last = first + block.length - 1
+    const kept = regions.filter(region => region.first > last || region.last < first || !this.drop(region))
+    if (kept.length) this.byFrame.set(frame, kept)
+    else this.byFrame.delete(frame)
+  }
+
+  private drop(region: Region): boolean {
+    this.interpreter.blocks.setRegion(region.block, 0)
+    this.interpreter.table.set(region.index, null)
+    this.free.push(region.index)
+    this.statistics.dropped++
+    return true
+  }
+
+  private flush(): void {
+    for (const regions of this.byFrame.values()) for (const region of regions) this.drop(region)
+    this.byFrame.clear()
+  }
+}
