@@ -63,6 +63,28 @@ test('one-shot in 32 and 64 bits', () => {
   assert.equal(bus.edges[21], 1)
 })
 
+test('a 64-bit periodic timer, written in halves or by its low half only', () => {
+  for (const halves of [true, false]) {
+    const { bus, read, write } = setUp()
+    write(0x10, 1)
+    write(0x100, 0x04c | (20 << 9))
+    // All ones after reset, and this one is written low half only.
+    if (!halves) {
+      write(0x100, 0x044 | (20 << 9))
+      write(0x108, 0)
+      write(0x10c, 0)
+      write(0x100, 0x04c | (20 << 9))
+    }
+    write(0x108, 5000)
+    if (halves) write(0x10c, 0)
+    write(0x108, 1000_000)
+    if (halves) write(0x10c, 0)
+    assert.equal(read(0x100) & 0x40, 0)
+    bus.clock.advance(50_000 + 99 * 10_000_000)
+    assert.equal(bus.edges[20], 100)
+  }
+})
+
 test('level triggered: status bit, cleared by writing one', () => {
   const { bus, read, write } = setUp()
   write(0x10, 1)

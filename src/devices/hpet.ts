@@ -49,6 +49,8 @@ interface HpetTimerState {
   config: number
   comparator: Wide
   period: Wide
+  /** The low half of the comparator was written after TN_VAL_SET: the next low half is the period. */
+  accumulated: boolean
   /** The counter value in ticks of the clock at which it fires next, or -1. */
   due: number
 }
@@ -101,6 +103,7 @@ export class Hpet implements Device {
       config: TN_PER_INT_CAP | TN_SIZE_CAP,
       comparator: { low: 0xffffffff, high: 0xffffffff },
       period: { low: 0, high: 0 },
+      accumulated: false,
       due: -1,
     }))
     return { config: 0, interruptStatus: 0, counter: { low: 0, high: 0 }, timers }
@@ -209,6 +212,7 @@ export class Hpet implements Device {
       timer.comparator.high = 0
       timer.period.high = 0
     }
+    timer.accumulated = false
     if ((timer.config & TN_INT_TYPE_LEVEL) === 0) this.state.interruptStatus &= ~(1 << index)
     this.#updateLines()
     this.#arm(index)
@@ -219,10 +223,12 @@ export class Hpet implements Device {
     const timer = this.state.timers[index]
     if (half === 'high' && timer.config & TN_32MODE) return
     const periodic = (timer.config & TN_TYPE_PERIODIC) !== 0
+    if (half === 'low' && timer.accumulated) timer.config &= ~TN_VAL_SET
     if (!periodic || timer.config & TN_VAL_SET) timer.comparator = { ...timer.comparator, [half]: value }
     if (periodic) timer.period = { ...timer.period, [half]: value }
-    // The bit clears itself; a 64-bit write comes as two, low first.
+    // The bit clears itself; a 64-bit write comes as two, low first, but the high half may as well never come.
     if (half === 'high' || timer.config & TN_32MODE) timer.config &= ~TN_VAL_SET
+    timer.accumulated = (timer.config & TN_VAL_SET) !== 0
     this.#arm(index)
   }
 
