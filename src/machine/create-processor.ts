@@ -40,7 +40,8 @@ export function createPcProcessor(options: ProcessorOptions): Processor {
     const state = vcpu?.state
     return leaves(leaf, subleaf, {
       osxsave: state !== undefined && (state.get32(F.cr4) & CR4_OSXSAVE) !== 0,
-      apic: ((machine.readMsr(IA32_APIC_BASE)?.[0] ?? APIC_ENABLE) & APIC_ENABLE) !== 0,
+      // The vCPU asks for its signature while it is made, before the machine is connected.
+      apic: !state || ((machine.readMsr(IA32_APIC_BASE)?.[0] ?? APIC_ENABLE) & APIC_ENABLE) !== 0,
       xcr0: state?.get32(F.xcr0) ?? 1,
       is64: state !== undefined && (state.get32(F.efer) & EFER_LMA) !== 0,
     })
