@@ -162,6 +162,7 @@ export class AcpiPm implements Device {
         return Math.floor(this.#ticks() / 2 ** (8 * (offset - PM_TIMER))) % 256
       default:
         if (offset >= GPE0 && offset < GPE0 + GPE0_LENGTH) return s.gpe[offset - GPE0]
+        this.#unknown(offset)
         return 0
     }
   }
@@ -187,8 +188,13 @@ export class AcpiPm implements Device {
       default:
         if (offset >= GPE0 && offset < GPE0 + GPE0_LENGTH / 2) s.gpe[offset - GPE0] &= ~value
         else if (offset >= GPE0 && offset < GPE0 + GPE0_LENGTH) s.gpe[offset - GPE0] = value
+        else if (offset >= PM1_CONTROL + 2) this.#unknown(offset)
     }
     this.#update()
+  }
+
+  #unknown(offset: number): void {
+    this.#bus.logOnce(`acpi ${offset}`, `ACPI: there is no register at offset 0x${offset.toString(16)} of the block`)
   }
 
   #sleep(type: number): void {

@@ -82,6 +82,7 @@ export class Hpet implements Device {
   readonly name = 'hpet'
   readonly version = 1
   state: HpetState = this.#initial()
+  readonly #bus: Bus
   readonly #clock: Clock
   readonly #options: HpetOptions
   readonly #timers: Timer[]
@@ -91,6 +92,7 @@ export class Hpet implements Device {
 
   /** @throws if the kilobyte at fed00000h is taken. */
   constructor(bus: Bus, options: HpetOptions = {}) {
+    this.#bus = bus
     this.#clock = bus.clock
     this.#options = options
     for (const line of [0, 8, ...ROUTES]) this.#lines.set(line, bus.interrupt(line))
@@ -149,7 +151,7 @@ export class Hpet implements Device {
         return this.#counter().high
       default: {
         const timer = s.timers[(offset - TIMER_CONFIG) >> 5]
-        if (timer === undefined) return 0
+        if (timer === undefined) return this.#unknown(offset)
         switch (offset & 0x1c) {
           case 0:
             return timer.config
@@ -184,12 +186,27 @@ export class Hpet implements Device {
         break
       default: {
         const index = (offset - TIMER_CONFIG) >> 5
-        if (s.timers[index] === undefined) break
+        if (s.timers[index] === undefined) {
+          this.#unknown(offset)
+          break
+        }
         if ((offset & 0x1c) === 0) this.#configureTimer(index, value)
         else if ((offset & 0x1c) === 8) this.#writeComparator(index, 'low', value)
         else if ((offset & 0x1c) === 0x0c) this.#writeComparator(index, 'high', value)
       }
     }
+  }
+
+  /** A narrow or unaligned write does nothing. */
+  refuse(offset: number): void {
+    this.#bus.logOnce(`hpet write ${offset}`, `HPET: a narrow write at offset 0x${offset.toString(16)} is ignored`)
+  }
+
+  #unknown(offset: number): number {
+    // The high halves of the general registers are reserved.
+    if (offset !== GEN_CONF + 4 && offset !== GINTR_STA + 4 && offset > GCAP_ID + 4)
+      this.#bus.logOnce(`hpet ${offset}`, `HPET: there is no register at offset 0x${offset.toString(16)}`)
+    return 0
   }
 
   #configure(config: number): void {

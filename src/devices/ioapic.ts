@@ -46,10 +46,12 @@ export class IoApic implements Device {
   readonly version = 1
   state: IoApicState
   readonly #options: IoApicOptions
+  readonly #bus: Bus
 
   /** @throws if the page at fec00000h is taken. */
   constructor(bus: Bus, options: IoApicOptions) {
     this.#options = options
+    this.#bus = bus
     this.state = this.#initial()
     bus.mmio(IOAPIC_BASE, 0x1000, dwordRegisters(this))
   }
@@ -78,6 +80,11 @@ export class IoApic implements Device {
     if (s.low[pin] & ENTRY_LEVEL) this.#serviceLevel(pin)
     // An edge while the input is masked is lost.
     else if ((s.low[pin] & ENTRY_MASKED) === 0) this.#send(pin)
+  }
+
+  /** A narrow or unaligned write does nothing. */
+  refuse(offset: number): void {
+    this.#unknown(`offset 0x${offset.toString(16)} for such a write`)
   }
 
   /** A local APIC's EOI of a level-triggered interrupt. */
@@ -115,11 +122,11 @@ export class IoApic implements Device {
   readDword(offset: number): number {
     const s = this.state
     if (offset === IOREGSEL) return s.select
-    if (offset !== IOWIN) return 0
+    if (offset !== IOWIN) return this.#unknown(`offset 0x${offset.toString(16)}`)
     if (s.select === IOAPICID || s.select === IOAPICARB) return s.id << 24
     if (s.select === IOAPICVER) return VERSION | ((IOAPIC_PINS - 1) << 16)
     const pin = (s.select - IOREDTBL) >> 1
-    if (pin < 0 || pin >= IOAPIC_PINS) return 0
+    if (pin < 0 || pin >= IOAPIC_PINS) return this.#unknown(`register 0x${s.select.toString(16)}`)
     return (s.select & 1 ? s.high[pin] : s.low[pin]) >>> 0
   }
 
@@ -128,6 +135,12 @@ export class IoApic implements Device {
     if (offset === IOREGSEL) s.select = value & 0xff
     else if (offset === EOIR) this.endOfInterrupt(value & 0xff)
     else if (offset === IOWIN) this.#writeWindow(value)
+    else this.#unknown(`offset 0x${offset.toString(16)}`)
+  }
+
+  #unknown(what: string): number {
+    this.#bus.logOnce(`ioapic ${what}`, `I/O APIC: there is no register at ${what}`)
+    return 0
   }
 
   #writeWindow(value: number): void {
@@ -137,7 +150,10 @@ export class IoApic implements Device {
       return
     }
     const pin = (s.select - IOREDTBL) >> 1
-    if (pin < 0 || pin >= IOAPIC_PINS) return
+    if (pin < 0 || pin >= IOAPIC_PINS) {
+      this.#unknown(`register 0x${s.select.toString(16)}`)
+      return
+    }
     if (s.select & 1) {
       s.high[pin] = (value & 0xff000000) >>> 0
       return
