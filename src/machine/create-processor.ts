@@ -1,13 +1,12 @@
 /** Makes the PC's processor: a vCPU, its engine and what CPUID says of them. */
-import { ATTRIBUTE_UNUSABLE } from '../cpu/registers.ts'
-import { CS, DS, ES, F, FS, GDTR, GS, LDTR, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, SS, TR } from '../cpu/state.ts'
+import { F } from '../cpu/state.ts'
 import { Vcpu } from '../cpu/vcpu.ts'
 import { Interpreter } from '../engines/interpreter/interpreter.ts'
 import { DEFAULT_HEAT, Translator } from '../engines/translator/translator.ts'
 import { makeCpuid } from '../isa/cpuid.ts'
 import { instructionFeatures } from '../isa/features.ts'
 import { instructions } from '../isa/index.ts'
-import type { BootSegment, BootState } from './boot/index.ts'
+import { applyBootState } from './boot/apply.ts'
 import type { Processor, ProcessorOptions } from './processor.ts'
 
 /** What the processor has besides instructions: paging, interrupts, timers, MSRs. */
@@ -22,8 +21,6 @@ const CR4_OSXSAVE = 1 << 18
 const EFER_LMA = 1 << 10
 const IA32_APIC_BASE = 0x1b
 const APIC_ENABLE = 1 << 11
-
-const REGISTERS = { rax: RAX, rcx: RCX, rdx: RDX, rbx: RBX, rsp: RSP, rbp: RBP, rsi: RSI, rdi: RDI } as const
 
 /** How often a block is interpreted before it is translated. */
 const HEAT = { auto: DEFAULT_HEAT, translator: 1 } as const
@@ -50,16 +47,19 @@ export function createPcProcessor(options: ProcessorOptions): Processor {
   vcpu = cpu
   const engine = new Interpreter(cpu)
   const translator = options.engine === 'interpreter' ? undefined : new Translator(engine, HEAT[options.engine])
+  let before = 0
   return {
     signals: cpu,
     engine,
-    instructions: () => engine.instructions,
+    instructions: () => before + engine.instructions,
     timestampOffset: () => cpu.state.get64(F.tscOffset),
     reset: () => {
+      // The clock counts on, whatever the guest does to its processor.
+      before += engine.instructions
       cpu.reset()
       engine.blocks.flush()
     },
-    boot: state => boot(cpu, state),
+    boot: state => applyBootState(cpu, state),
     stats: () => ({
       ...engine.statistics,
       ...translator?.statistics,
@@ -71,24 +71,4 @@ export function createPcProcessor(options: ProcessorOptions): Processor {
       compileMilliseconds: engine.library.statistics.milliseconds,
     }),
   }
-}
-
-function boot(cpu: Vcpu, description: BootState): void {
-  const { state } = cpu
-  for (const [name, number] of Object.entries(REGISTERS)) {
-    cpu.setRegister(number, description.registers[name as keyof typeof REGISTERS] ?? 0)
-  }
-  cpu.rip = BigInt(description.rip)
-  const segment = (index: number, { selector, base, limit, attributes }: BootSegment) =>
-    cpu.setSegment(index, selector, base, limit, attributes)
-  segment(CS, description.code)
-  for (const index of [DS, ES, FS, GS, SS]) segment(index, description.data)
-  segment(TR, description.task)
-  cpu.setSegment(LDTR, 0, 0, 0, ATTRIBUTE_UNUSABLE)
-  cpu.setDescriptorTable(GDTR, description.gdt.base, description.gdt.limit)
-  state.set32(F.cr0, description.cr0)
-  state.setHalves(F.cr3, description.cr3, 0)
-  state.set32(F.cr4, description.cr4)
-  state.set32(F.efer, description.efer)
-  cpu.updateMode()
 }

@@ -143,7 +143,6 @@ export class Machine extends EventTarget {
     })
     worker.onMessage(message => this.#receive(message as FromWorker))
     worker.onError(error => {
-      this.#created?.reject(new MachineError(`the machine's worker failed: ${error.message}`))
       this.#finish({ reason: 'error', message: `the machine's worker failed: ${error.message}` })
     })
   }
@@ -223,6 +222,8 @@ export class Machine extends EventTarget {
   #finish(end: MachineEnd): void {
     if (this.#end) return
     this.#end = end
+    // Creation, if it is still awaited, fails with this.
+    this.#created?.reject(new MachineError(end.message ?? 'the machine was destroyed before it was made'))
     for (const channel of this.#channels) channel.end()
     for (const request of this.#statsRequests.values())
       if (end.stats) request.resolve(end.stats)
@@ -239,7 +240,6 @@ export class Machine extends EventTarget {
         this.#created.resolve()
         break
       case 'refused':
-        this.#created.reject(new MachineError(message.message))
         this.#finish({ reason: 'error', message: message.message })
         break
       case 'stopped':

@@ -1,5 +1,26 @@
 /** Puts a virtual processor into the state that a boot loader leaves. */
-import { CS, DS, ES, F, FS, GDTR, GS, IDTR, RAX, RBP, RBX, RCX, RDI, RDX, RSI, RSP, SS, TR } from '../../cpu/state.ts'
+import { ATTRIBUTE_UNUSABLE } from '../../cpu/registers.ts'
+import {
+  CS,
+  DS,
+  ES,
+  F,
+  FS,
+  GDTR,
+  GS,
+  IDTR,
+  LDTR,
+  RAX,
+  RBP,
+  RBX,
+  RCX,
+  RDI,
+  RDX,
+  RSI,
+  RSP,
+  SS,
+  TR,
+} from '../../cpu/state.ts'
 import type { Vcpu } from '../../cpu/vcpu.ts'
 import type { BootState } from './state.ts'
 
@@ -15,6 +36,7 @@ export function applyBootState(vcpu: Vcpu, state: BootState): void {
   for (const index of [DS, ES, FS, GS, SS])
     vcpu.setSegment(index, data.selector, data.base, data.limit, data.attributes)
   vcpu.setSegment(TR, task.selector, task.base, task.limit, task.attributes)
+  vcpu.setSegment(LDTR, 0, 0, 0, ATTRIBUTE_UNUSABLE)
   vcpu.setDescriptorTable(GDTR, state.gdt.base, state.gdt.limit)
   vcpu.setDescriptorTable(IDTR, 0, 0)
   vcpu.state.set32(F.cr0, state.cr0)
