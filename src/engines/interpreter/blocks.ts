@@ -276,6 +276,18 @@ export class BlockCache {
     return kept > 0
   }
 
+  /** Every block and how often it was entered. */
+  *entries(): Iterable<[block: Block, entered: number]> {
+    for (const block of this.byRecord.values()) {
+      yield [block, this.heat - this.words[(block.record - R.RECORD_SIZE + R.HEADER_HEAT) >> 2]]
+    }
+  }
+
+  /** The handlers of a block's instructions. */
+  handlersOf({ record, instructions }: Block): number[] {
+    return Array.from({ length: instructions }, (_, i) => this.halves[(record + i * R.RECORD_SIZE) >> 1])
+  }
+
   /** Called for each block that is dropped. */
   onDrop: ((block: Block) => void) | undefined
 

@@ -1,11 +1,13 @@
 /** Handlers by shape: made when an instruction of a new shape is first decoded. */
 
+import { MODE_NAMES } from '../../cpu/mode.ts'
 import { DS, F, FS } from '../../cpu/state.ts'
 import { FunctionBuilder } from '../../ir/function.ts'
 import { Int } from '../../ir/values.ts'
 import type { Decoded } from '../../isa/decoder.ts'
 import { NO_REGISTER, RIP_BASE } from '../../isa/decoder.ts'
 import type { Form } from '../../isa/encoding.ts'
+import { forms } from '../../isa/index.ts'
 import type { Context, FlagChanges, Mode } from '../../isa/semantics.ts'
 import { type FunctionType, I32, I64 } from '../../wasm/types.ts'
 import { buildChecks } from '../checks.ts'
@@ -71,20 +73,65 @@ const REP_CODE = { none: 0, rep: 1, repne: 2 } as const
 
 /** A number that is the same for decoded instructions of one shape, given the same mode class and stack size. */
 export function shapeKey(decoded: Decoded, modeClass: number, stackSize: 16 | 32 | 64, segmented: boolean): number {
-  const { form } = decoded
-  let key: number = SIZE_CODE[decoded.operandSize]
-  key = key * 3 + SIZE_CODE[decoded.addressSize]
-  key = key * 3 + SIZE_CODE[stackSize]
-  key = key * 3 + REP_CODE[decoded.repPrefix]
-  key = key * 2 + (decoded.lock ? 1 : 0)
-  key = key * 8 + (ownMemory(form) || form.instruction.unit ? decoded.segment : DS)
-  key = key * 2 + (decoded.hasMemory ? 1 : 0)
-  key = key * 2 + (decoded.hasMemory && decoded.index !== NO_REGISTER ? 1 : 0)
-  key = key * 2 + (decoded.hasMemory && decoded.base === RIP_BASE ? 1 : 0)
-  key = key * 2 + (segmented ? 1 : 0)
-  key = key * 2 + (decoded.hasMemory && decoded.segment >= FS ? 1 : 0)
-  key = key * 5 + modeClass
-  return key * 8192 + form.index
+  const { form, hasMemory } = decoded
+  let bits = SIZE_CODE[decoded.operandSize] | (SIZE_CODE[decoded.addressSize] << 2) | (SIZE_CODE[stackSize] << 4)
+  bits |= (REP_CODE[decoded.repPrefix] << 6) | (decoded.lock ? 1 << 8 : 0)
+  bits |= (ownMemory(form) || form.instruction.unit ? decoded.segment : DS) << 9
+  if (hasMemory) {
+    bits |= 1 << 12
+    if (decoded.index !== NO_REGISTER) bits |= 1 << 13
+    if (decoded.base === RIP_BASE) bits |= 1 << 14
+    if (decoded.segment >= FS) bits |= 1 << 15
+  }
+  if (segmented) bits |= 1 << 16
+  bits |= modeClass << 17
+  return bits * 8192 + form.index
+}
+
+/** The key of a shape: what {@link shapeKey} gives for instructions of it. */
+export function keyOfShape({ form, context, ...shape }: Shape): number {
+  let bits = SIZE_CODE[context.operandSize] | (SIZE_CODE[context.addressSize] << 2)
+  bits |= (SIZE_CODE[context.stackSize] << 4) | (REP_CODE[context.rep] << 6) | (context.lock ? 1 << 8 : 0)
+  bits |= context.segment << 9
+  if (shape.hasMemory) bits |= 1 << 12
+  if (shape.hasIndex) bits |= 1 << 13
+  if (shape.ripRelative) bits |= 1 << 14
+  if (shape.farSegment) bits |= 1 << 15
+  if (shape.segmented) bits |= 1 << 16
+  bits |= MODE_NAMES.indexOf(context.mode) << 17
+  return bits * 8192 + form.index
+}
+
+/** A shape as text for the list of hot ones: mnemonic, encoding and what else there is to tell, by the bits of its key. */
+export const shapeText = (shape: Shape): string =>
+  `${Math.floor(keyOfShape(shape) / 8192).toString(36)} ${shape.form.instruction.mnemonic} ${shape.form.encoding}`
+
+/** The shape behind a text of {@link shapeText}, or undefined when the instruction is not there any more. */
+export function shapeFromText(text: string): Shape | undefined {
+  const [code, mnemonic] = text.split(' ')
+  const encoding = text.slice(code.length + mnemonic.length + 2)
+  const form = forms.find(f => f.encoding === encoding && f.instruction.mnemonic === mnemonic)
+  if (!form) return undefined
+  const bits = Number.parseInt(code, 36)
+  const sizes = [16, 32, 64] as const
+  const field = (shift: number, width: number) => (bits >> shift) & ((1 << width) - 1)
+  return {
+    form,
+    context: {
+      mode: MODE_NAMES[field(17, 3)],
+      operandSize: sizes[field(0, 2)],
+      addressSize: sizes[field(2, 2)],
+      stackSize: sizes[field(4, 2)],
+      rep: (['none', 'rep', 'repne'] as const)[field(6, 2)],
+      lock: field(8, 1) === 1,
+      segment: field(9, 3),
+    },
+    hasMemory: field(12, 1) === 1,
+    hasIndex: field(13, 1) === 1,
+    ripRelative: field(14, 1) === 1,
+    farSegment: field(15, 1) === 1,
+    segmented: field(16, 1) === 1,
+  }
 }
 
 /** Notes what is done with the flags. */

@@ -15,8 +15,10 @@ import { CodeLibrary } from '../library.ts'
 import type { Usage } from '../semantics.ts'
 import { compileOptimised } from '../tiering.ts'
 import { type Block, BlockCache, type BlockSource } from './blocks.ts'
-import { faultUnit, handlerUnit, shapeKey, shapeOf, usageOf } from './handlers.ts'
-import { mainUnit, RUN_BUDGET, RUN_FAULT } from './main.ts'
+import { faultUnit, handlerUnit, keyOfShape, shapeFromText, shapeKey, shapeOf, shapeText, usageOf } from './handlers.ts'
+import { HOT_SHAPES } from './hot-shapes.ts'
+import { type InlineHandler, mainUnit, RUN_BUDGET, RUN_FAULT } from './main.ts'
+import type { Shape } from './semantics.ts'
 
 /** Table indices from here on are regions; below are handlers. */
 export const FIRST_REGION = 16384
@@ -54,6 +56,7 @@ export class Interpreter implements Engine, BlockSource {
   private nextHandler = 1
   /** How each handler's instruction uses flags, memory and the rest, by index. */
   readonly usages: Usage[] = []
+  private readonly shapes: Shape[] = []
   private readonly interpret: (base: number) => number
   /** Which frame an address in memory 1 belongs to, for the frame table. */
   private readonly frameOf = new Map<number, number>()
@@ -68,8 +71,45 @@ export class Interpreter implements Engine, BlockSource {
       codeWritten: (frame, first, last) => this.codeWritten(frame, first, last),
       frameChanged: frame => dropFrame(vcpu, frame, false),
     }
-    const main = compileOptimised(() => this.library.compile([mainUnit([])]))
+    const inline = this.inlineHandlers()
+    const main = compileOptimised(() => this.library.compile([mainUnit(inline)]))
     this.interpret = main.get('interpret') as unknown as (base: number) => number
+  }
+
+  /** Handlers that are part of the main function: the first indices are theirs. */
+  private inlineHandlers(): InlineHandler[] {
+    const handlers: InlineHandler[] = []
+    for (const text of HOT_SHAPES) {
+      const shape = shapeFromText(text)
+      if (!shape) continue
+      const index = this.nextHandler++
+      this.note(shape, index)
+      handlers.push({ shape, index })
+    }
+    return handlers
+  }
+
+  private note(shape: Shape, index: number): void {
+    const usage = usageOf(shape)
+    this.usages[index] = usage
+    this.shapes[index] = shape
+    if (usage.jumps || usage.endsBlock) this.blocks.ends[index] = 1
+    this.byShape.set(keyOfShape(shape), index)
+  }
+
+  /**
+   * How often each shape of instruction was executed by the interpreter, as text, most often first: what
+   * src/engines/interpreter/hot-shapes.ts is made from. Counts only while {@link BlockCache.heat} is at its highest.
+   */
+  profile(): [shape: string, count: number][] {
+    const counts = new Map<number, number>()
+    for (const [block, entered] of this.blocks.entries()) {
+      for (const handler of this.blocks.handlersOf(block)) counts.set(handler, (counts.get(handler) ?? 0) + entered)
+    }
+    return [...counts]
+      .filter(([index]) => this.shapes[index])
+      .map(([index, count]): [string, number] => [shapeText(this.shapes[index]), count])
+      .sort((a, b) => b[1] - a[1])
   }
 
   /** TypeScript functions that generated code calls. */
@@ -116,10 +156,7 @@ export class Interpreter implements Engine, BlockSource {
       const shape = shapeOf(decoded, mode, stackSize, segmented)
       const name = `${decoded.form.instruction.mnemonic} ${key}`
       index = this.install(this.library.compile([handlerUnit(name, shape)]).get(name)!)
-      const usage = usageOf(shape)
-      this.usages[index] = usage
-      if (usage.jumps || usage.endsBlock) this.blocks.ends[index] = 1
-      this.byShape.set(key, index)
+      this.note(shape, index)
     }
     return index
   }
