@@ -5,6 +5,7 @@ import * as S from '../../src/cpu/state.ts'
 import { F, StateView } from '../../src/cpu/state.ts'
 import { poke64, testVcpu } from '../../src/cpu/test-vcpu.ts'
 import { Interpreter } from '../../src/engines/interpreter/interpreter.ts'
+import { Translator } from '../../src/engines/translator/translator.ts'
 import { allShapes, differences, loadState, storeState } from './simd-cases.ts'
 import { link } from './simd-module.ts'
 import * as N from './simd-native.ts'
@@ -59,8 +60,11 @@ function interpreter(): Interpreter {
   return new Interpreter(cpu)
 }
 
-test('every MMX and SSE instruction on the interpreter gives what the processor gives', options, () => {
-  const engine = interpreter()
+/** JMP to itself. */
+const STOP = [0xeb, 0xfe]
+
+/** Runs cases on an engine, each `times` over: instruction, then a jump to itself. */
+function runOn(engine: Interpreter, times: number): (index: number, record: Uint8Array) => Uint8Array {
   const { vcpu } = engine
   const { state } = vcpu
   let vector = -1
@@ -68,26 +72,44 @@ test('every MMX and SSE instruction on the interpreter gives what the processor 
   vcpu.deliverFault = () => {
     vector = state.get32(F.faultVector)
     state.set32(F.fault, 0)
+    state.set32(F.halted, 1)
   }
-  const shapes = allShapes().filter(shape => shape.immediate === undefined)
   let at = INSTRUCTIONS
-  const found = differences(runner!, shapes, Math.ceil(each / 2), 2, (_index, record) => {
-    vector = -1
+  return (_index, record) => {
+    const length = record[N.LENGTH]
     at = at + 32 < 0x80000 ? at + 32 : INSTRUCTIONS
-    vcpu.memory.write(at, record.subarray(0, record[N.LENGTH]))
-    vcpu.memory.write(OPERAND, record.subarray(N.MEMORY))
-    loadState(state, record, OPERAND)
-    vcpu.rip = BigInt(at)
-    vcpu.rflags = new DataView(record.buffer).getUint32(N.RFLAGS, true)
-    vcpu.updateMode()
-    engine.run(1)
-    if (vector < 0) assert.equal(vcpu.rip, BigInt(at + record[N.LENGTH]))
+    vcpu.memory.write(at, Uint8Array.of(...record.subarray(0, length), ...STOP))
+    for (let i = 0; i < times; i++) {
+      vector = -1
+      vcpu.memory.write(OPERAND, record.subarray(N.MEMORY))
+      loadState(state, record, OPERAND)
+      vcpu.rip = BigInt(at)
+      vcpu.rflags = new DataView(record.buffer).getUint32(N.RFLAGS, true)
+      vcpu.updateMode()
+      state.set32(F.halted, 0)
+      engine.run(2)
+    }
+    if (vector < 0) assert.equal(vcpu.rip, BigInt(at + length))
     const memory = new Uint8Array(32)
     for (let i = 0; i < 32; i += 4) {
       new DataView(memory.buffer).setUint32(i, vcpu.memory.readNumber(OPERAND + i, 4), true)
     }
     const trapped = vector < 0 ? 0 : ({ 13: SIGSEGV, 19: SIGFPE }[vector] ?? 100 + vector)
     return storeState(state, record, vcpu.rflags, trapped, memory)
-  })
-  assert.equal(found, '')
+  }
+}
+
+test('every MMX and SSE instruction on the interpreter gives what the processor gives', options, () => {
+  const shapes = allShapes().filter(shape => shape.immediate === undefined)
+  assert.equal(differences(runner!, shapes, Math.ceil(each / 2), 2, runOn(interpreter(), 1)), '')
+})
+
+test('every MMX and SSE instruction on the translator gives what the processor gives', options, () => {
+  const engine = interpreter()
+  const translator = new Translator(engine, 1)
+  const shapes = allShapes()
+  const cases = Math.ceil(each / 8)
+  assert.equal(differences(runner!, shapes, cases, 2, runOn(engine, 3)), '')
+  const { regions } = translator.statistics
+  assert.ok(regions > shapes.length * cases * 0.7, `only ${regions} regions for ${shapes.length * cases} cases`)
 })
