@@ -1,6 +1,7 @@
 /** The commands there are. To add one: its description, and how it is run. */
 import type { CommandDescription, OptionDescriptions, OptionValues } from './command.ts'
 import type { CommandHost } from './host.ts'
+import { ISA } from './isa-options.ts'
 import { RUN } from './run-options.ts'
 
 /** A command that can be run. */
@@ -21,4 +22,5 @@ function command<Options extends OptionDescriptions>(
 /** In the order of the manual. */
 export const COMMANDS: readonly Command[] = [
   command(RUN, async (options, host) => (await import('./run.ts')).run(options, host)),
+  command(ISA, async (options, host) => (await import('./isa.ts')).listIsa(options, host)),
 ]

@@ -101,9 +101,7 @@ function operandText(decoded: Decoded, spec: OperandSpec, nextRip: bigint): stri
       return registerName(spec.number, bits)
     case 'immediate': {
       const second = decoded.form.operands.filter(o => o.kind === 'immediate').indexOf(spec) === 1
-      return hex(
-        second ? decoded.imm2 : join(decoded.immLow, decoded.immHigh, spec.signed ? decoded.operandSize : bits),
-      )
+      return hex(second ? decoded.imm2 : join(decoded.immLow, decoded.immHigh, bits))
     }
     case 'one':
       return '1'

@@ -402,9 +402,11 @@ export function parseForms(instructions: readonly Instruction[]): Form[] {
 
 /**
  * Bits of an operand at an operand size; 0 for operands without a size of their own (M). Memory in an absolute or
- * ModRM place has the same width as the register that could stand there; ST is 80, MMX 64, XMM registers 128.
+ * ModRM place has the same width as the register that could stand there; sIb and sIz are as wide as the operand size they
+ * are extended to; ST is 80, MMX 64, XMM registers 128.
  */
 export function operandWidth(spec: OperandSpec, operandSize: number): number {
+  if (spec.signed) return operandSize
   switch (spec.size) {
     case 'b':
       return 8

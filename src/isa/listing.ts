@@ -1,0 +1,78 @@
+/** The instruction set as a table for people: what `typetwo isa` prints. */
+import type { Instruction } from './definition.ts'
+import { classesOf, isCritical, type Sensitivity, type SensitivityClass, sensitivities } from './sensitivity.ts'
+
+/** One definition in the listing. */
+export interface ListingRow {
+  /** The mnemonic, or the title where a mnemonic has several definitions. */
+  readonly name: string
+  readonly mnemonic: string
+  readonly encodings: readonly string[]
+  /** The CPUID feature, empty for what every processor has. */
+  readonly feature: string
+  /** Who may execute it: `user`, `cpl0`, `iopl` or `io`. */
+  readonly privilege: string
+  readonly classes: readonly SensitivityClass[]
+  /** Sensitive, and never trapping in user mode by itself. */
+  readonly critical: boolean
+  readonly sensitivity: Sensitivity
+}
+
+/** The rows of a set of instructions, by name. @throws Error as {@link sensitivities} */
+export function listInstructions(instructions: readonly Instruction[]): ListingRow[] {
+  const rows: ListingRow[] = []
+  for (const [instruction, sensitivity] of sensitivities(instructions)) {
+    rows.push({
+      name: instruction.title ?? instruction.mnemonic,
+      mnemonic: instruction.mnemonic,
+      encodings: instruction.encodings,
+      feature: instruction.feature ?? '',
+      privilege: instruction.privilege ?? 'user',
+      classes: classesOf(sensitivity),
+      critical: isCritical(sensitivity),
+      sensitivity,
+    })
+  }
+  return rows.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
+}
+
+/** A table with aligned columns; trailing blanks are cut. */
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column].length)))
+  return rows
+    .map(
+      row =>
+        `${row
+          .map((cell, i) => cell.padEnd(widths[i]))
+          .join('  ')
+          .trimEnd()}\n`,
+    )
+    .join('')
+}
+
+/**
+ * The listing: mnemonic, feature, privilege, class and encodings, a line for each definition. With `critical` only those
+ * that are sensitive and do not trap in user mode, and in place of the encodings what they read and write.
+ */
+export function formatListing(rows: readonly ListingRow[], critical = false): string {
+  if (!critical) {
+    const cells = rows.map(row => [
+      row.name,
+      row.feature || '-',
+      row.privilege,
+      row.classes.join(', '),
+      row.encodings.map(encoding => encoding.replace(/ {2,}/, ' ')).join('; '),
+    ])
+    return table([['MNEMONIC', 'FEATURE', 'PRIVILEGE', 'CLASS', 'ENCODINGS'], ...cells])
+  }
+  const cells = rows
+    .filter(row => row.critical)
+    .map(({ name, classes, sensitivity: { reads, writes, traps } }) => [
+      name,
+      classes.join(', '),
+      [...reads].sort().join(', ') || '-',
+      [...writes].sort().join(', ') || '-',
+      traps === 'configured' ? 'if a bit of CR4 asks for it' : 'never',
+    ])
+  return table([['MNEMONIC', 'CLASS', 'READS', 'CHANGES', 'TRAPS IN USER MODE'], ...cells])
+}
