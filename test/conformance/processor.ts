@@ -72,8 +72,7 @@ export class Processor {
   private readonly engine: Interpreter
   private readonly words: Uint32Array
   private fault: { vector: number; errorCode: number } | undefined
-  private readonly breakpoints = new Uint8Array(16).fill(0xcc)
-  private last = -1
+  private readonly breakpoints = new Uint8Array(2 * PAGE).fill(0xcc)
 
   constructor(bits: 32 | 64) {
     this.vcpu = new Vcpu(this.memory, machine)
@@ -86,7 +85,6 @@ export class Processor {
       this.fault = { vector: state.get32(F.faultVector), errorCode: state.get32(F.faultErrorCode) }
       state.set32(F.halted, 1)
     }
-    this.memory.write(CODE_FRAMES, new Uint8Array(2 * PAGE).fill(0xcc))
     this.words = new Uint32Array(this.memory.ramMemory.buffer, DATA_FRAMES, (2 * PAGE) / 4)
   }
 
@@ -133,11 +131,12 @@ export class Processor {
     memory.ram.set(pattern, DATA_FRAMES)
     memory.ram.set(window, DATA_FRAMES + PAGE - WINDOW / 2)
     memory.ram.set(window.subarray(0, WINDOW / 2), DATA_FRAMES + 2 * PAGE - WINDOW / 2)
-    if (this.last >= 0) memory.write(CODE_FRAMES + this.last, this.breakpoints)
-    this.last = record.getUint32(RECORD_OFFSET, true)
+    // Whole pages, because a stray address may have hit them.
+    memory.write(CODE_FRAMES, this.breakpoints)
+    const offset = record.getUint32(RECORD_OFFSET, true)
     const length = record.getUint32(RECORD_LENGTH, true)
-    memory.write(CODE_FRAMES + this.last, bytes.subarray(RECORD_CODE, RECORD_CODE + length))
-    const start = BigInt(CODE + this.last)
+    memory.write(CODE_FRAMES + offset, bytes.subarray(RECORD_CODE, RECORD_CODE + length))
+    const start = BigInt(CODE + offset)
     for (let i = 0; i < 16; i++) state.set64(F.gpr, record.getBigUint64(RECORD_GPR + i * 8, true), i)
     state.bytes.set(bytes.subarray(RECORD_XMM, RECORD_XMM + 256), F.xmm.offset)
     state.set32(F.mxcsr, record.getUint32(RECORD_MXCSR, true))
