@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -101,6 +110,14 @@ test('a cache that cannot be written is one sentence', async () => {
     name: 'UserError',
     message: `the cache folder '${file}/typetwo' cannot be written (a part of the path is not a folder): make it writable, or set XDG_CACHE_HOME to a folder that is`,
   })
+})
+
+const proc = existsSync('/proc/self')
+test('a cache on /proc is one sentence', { skip: proc ? false : 'there is no /proc' }, async () => {
+  await assert.rejects(
+    ensureDefaultGuest({ cache: '/proc/nope/typetwo', source: fakeSource() }),
+    /^UserError: the cache folder '\/proc\/nope\/typetwo' cannot be written \(it does not exist\)/,
+  )
 })
 
 test('packages without a kernel are refused', async () => {

@@ -8,9 +8,9 @@
  */
 import { createHash, randomBytes } from 'node:crypto'
 import { rmSync } from 'node:fs'
-import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { copyFile, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { cacheFolder } from './files.ts'
+import { cacheFolder, makeFolder } from './files.ts'
 import { type GuestArchitecture, PrivateApt, packageTar, type Report } from './guest/apt.ts'
 import { GUEST_COMMAND_LINE, GUEST_FILES, GUEST_FOLDERS, GUEST_MODULES } from './guest/init.ts'
 import { buildGuest } from './guest/initramfs.ts'
@@ -99,7 +99,7 @@ export async function ensureDefaultGuest(options: DefaultGuestOptions = {}): Pro
   process.once('exit', remove)
   try {
     const made = join(making, 'guest')
-    await writable(cache, () => mkdir(made, { recursive: true }))
+    await writable(cache, () => makeFolder(made))
     const kept = manifest && (await damagedFile(folder, manifest.packages)) === undefined
     const packages = kept
       ? Object.keys(manifest.packages).map(name => join(folder, name))

@@ -1,7 +1,7 @@
 /** Files of the host: whole reads with a clear refusal, and the cache folder. */
-import { readFile, stat } from 'node:fs/promises'
+import { mkdir, readFile, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { isAbsolute, join } from 'node:path'
+import { dirname, isAbsolute, join } from 'node:path'
 import { reasonOf, UserError } from './user-error.ts'
 
 /** The largest file {@link readWhole} takes: a guest has under 4 GiB, and a kernel or initrd lies in it whole. */
@@ -35,4 +35,27 @@ export async function readWhole(path: string, what: string): Promise<Uint8Array>
 export function cacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
   const base = environment.XDG_CACHE_HOME
   return join(base && isAbsolute(base) ? base : join(environment.HOME || homedir(), '.cache'), 'typetwo')
+}
+
+/**
+ * Makes a folder and those it lies in, where they are missing. Node's own recursive mkdir does not come back where a
+ * file system answers "no such file" for a folder whose parent exists, as /proc does.
+ * @throws the system's error when one cannot be made.
+ */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    const isFolder = (path: string) =>
+      stat(path).then(
+        stats => stats.isDirectory(),
+        () => false,
+      )
+    if (code === 'EEXIST' && (await isFolder(path))) return
+    const parent = dirname(path)
+    if (code !== 'ENOENT' || parent === path || (await isFolder(parent))) throw error
+    await makeFolder(parent)
+    await makeFolder(path)
+  }
 }
