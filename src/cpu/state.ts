@@ -110,11 +110,15 @@ export const F = {
   tscOffset: field('tscOffset', 'i64'),
   /** x87: eight physical registers of 16 bytes: significand at +0, sign and exponent (16 bits) at +8. */
   fpr: field('fpr', 'i64', 8, 16),
+  /** Element 8 of fpr: the operand from memory of the x87 instruction that executes (sign and exponent at +8). */
+  x87Operand: field('x87Operand', 'i64', 1, 16),
   /** Control word, status word (TOP in bits 11–13), tag word with two bits a register, last opcode. */
   fcw: field('fcw', 'i32'),
   fsw: field('fsw', 'i32'),
   ftw: field('ftw', 'i32'),
   fop: field('fop', 'i32'),
+  /** Exceptions (bits of the status word) that the current x87 instruction has met while not yet committed. */
+  x87Flags: field('x87Flags', 'i32'),
   fip: field('fip', 'i64'),
   fdp: field('fdp', 'i64'),
   fcs: field('fcs', 'i32'),

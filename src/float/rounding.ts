@@ -1,5 +1,5 @@
 import type { Code, Int, Variable } from '../isa/semantics.ts'
-import type { Unrounded } from './unrounded.ts'
+import type { Unpacked, Unrounded } from './unrounded.ts'
 
 /** Exception flags by their bits in MXCSR and the x87 status word (SDM vol. 1, 8.1.3 and 10.2.3). */
 export const INVALID = 1
@@ -153,4 +153,31 @@ export function roundTo(
       setResult(away.select(code.const(infinity, 64), infinity - 1n).or(signBit()))
     })
   })
+}
+
+/**
+ * Rounds a number that is neither NaN nor infinite nor zero to an integer.
+ * @returns its magnitude (what does not fit is cut off), whether it was inexact, whether the magnitude is
+ *   2^63 or more, and whether it was rounded up
+ */
+export function toInteger(
+  code: Code,
+  number: Unpacked,
+  mode: Int,
+): { magnitude: Int; inexact: Int; huge: Int; roundedUp: Int } {
+  const high = code.variable(64, number.significand)
+  const low = code.variable(64, 0)
+  const huge = code.variable(32, number.exponent.geS(16383 + 63).zeroExtend(32))
+  const distance = code.variable(32, code.const(16383 + 63, 32).sub(number.exponent))
+  const sign = code.variable(32, number.sign)
+  code.if(distance.value.gtS(0), () => shiftRightSticky(code, high, low, distance.value))
+  const inexact = code.variable(32, low.value.isNonZero().zeroExtend(32))
+  const up = code.variable(32, roundsUp(code, mode, sign.value, low.value, high.value.bit(0)).zeroExtend(32))
+  high.value = high.value.add(up.value.zeroExtend(64))
+  return {
+    magnitude: high.value,
+    inexact: inexact.value.toBool(),
+    roundedUp: up.value.toBool(),
+    huge: huge.value.isNonZero().or(high.value.isNegative()),
+  }
 }

@@ -22,8 +22,7 @@ import {
   type Format,
   INVALID,
   PRECISION,
-  roundsUp,
-  shiftRightSticky,
+  toInteger,
 } from './rounding.ts'
 import { type Operand, Operation } from './sse-operation.ts'
 import {
@@ -229,26 +228,6 @@ export const i32ToF32 = fromInteger('i32ToF32', 32, BINARY32)
 export const i64ToF32 = fromInteger('i64ToF32', 64, BINARY32)
 export const i32ToF64 = fromInteger('i32ToF64', 32, BINARY64)
 export const i64ToF64 = fromInteger('i64ToF64', 64, BINARY64)
-
-/**
- * Rounds a number that is neither NaN nor infinite nor zero to an integer.
- * @returns its magnitude (what does not fit is cut off), whether it was inexact, and whether the magnitude is 2^63 or more
- */
-export function toInteger(code: Code, number: Unpacked, mode: Int): { magnitude: Int; inexact: Int; huge: Int } {
-  const high = code.variable(64, number.significand)
-  const low = code.variable(64, 0)
-  const huge = code.variable(32, number.exponent.geS(16383 + 63).zeroExtend(32))
-  const distance = code.variable(32, code.const(16383 + 63, 32).sub(number.exponent))
-  const sign = code.variable(32, number.sign)
-  code.if(distance.value.gtS(0), () => shiftRightSticky(code, high, low, distance.value))
-  const inexact = code.variable(32, low.value.isNonZero().zeroExtend(32))
-  high.value = high.value.add(roundsUp(code, mode, sign.value, low.value, high.value.bit(0)).zeroExtend(64))
-  return {
-    magnitude: high.value,
-    inexact: inexact.value.toBool(),
-    huge: huge.value.isNonZero().or(high.value.isNegative()),
-  }
-}
 
 /** Parameters: the number and 1 to cut towards zero (CVTT…) or 0 to round by MXCSR. */
 const toSigned = (name: string, from: Format, to: 32 | 64): Routine =>

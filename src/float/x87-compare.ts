@@ -1,0 +1,94 @@
+/** Comparisons and classification of the x87 (SDM vol. 1, 8.3.6). */
+import { F } from '../cpu/state.ts'
+import { routine } from '../isa/semantics.ts'
+import { UnpackedExtended } from './extended.ts'
+import { DENORMAL, INVALID } from './rounding.ts'
+import { BEFORE, C0, C1, C2, C3, STACK_FAULT, X87 } from './x87-stack.ts'
+
+/** Results of {@link x87Compare}. */
+export const GREATER = 0
+export const LESS = C0
+export const EQUAL = C3
+export const UNORDERED = C0 | C2 | C3
+
+/**
+ * Compares two registers (indices as in x87-arithmetic.ts). Parameters: the two, 1 to accept quiet NaNs (FUCOM), how many to
+ * pop, and 1 to set the condition codes. The result is the condition codes that it found.
+ */
+export const x87Compare = routine('x87Compare', [32, 32, 32, 32, 32], 32, (code, x, y, quiet, pops, conditions) => {
+  const x87 = new X87(code, code.get(F.x87Flags))
+  const from1 = code.variable(32, x87.physical(x))
+  const from2 = code.variable(32, x87.physical(y))
+  code.set(F.x87Flags, 0)
+  const result = code.variable(32, UNORDERED)
+  code.if(
+    x87.isEmpty(from1.value).or(x87.isEmpty(from2.value)),
+    () => x87.flags.set(INVALID | STACK_FAULT),
+    () => {
+      const a = x87.read(from1.value)
+      const b = x87.read(from2.value)
+      const wrong = a.isUnsupported.or(b.isUnsupported)
+      const nan = a.isNaN.or(b.isNaN)
+      code.if(
+        wrong.or(nan),
+        () => {
+          x87.flags.value = x87.flags.value.and(0xffffffff & ~DENORMAL)
+          x87.raise(
+            INVALID,
+            a.isUnsupported.or(b.isUnsupported).or(a.isSignalling).or(b.isSignalling).or(quiet.isZero()),
+          )
+        },
+        () => {
+          x87.raise(DENORMAL, a.isDenormal.or(b.isDenormal))
+          const p = new UnpackedExtended(code, a)
+          const q = new UnpackedExtended(code, b)
+          p.normalise(code)
+          q.normalise(code)
+          const bothZero = p.significand.value.or(q.significand.value).isZero()
+          const sameExponent = p.exponent.value.eq(q.exponent.value)
+          const same = sameExponent.and(p.significand.value.eq(q.significand.value))
+          const smaller = p.exponent.value
+            .ltS(q.exponent.value)
+            .or(sameExponent.and(p.significand.value.ltU(q.significand.value)))
+          const sameSign = p.sign.value.eq(q.sign.value)
+          const equal = bothZero.or(same.and(sameSign))
+          const less = sameSign.select(smaller.zeroExtend(32).xor(p.sign.value), p.sign.value)
+          result.value = equal.select(code.const(EQUAL, 32), less.isNonZero().select(code.const(LESS, 32), GREATER))
+        },
+      )
+    },
+  )
+  code.if(
+    conditions.isNonZero(),
+    () => x87.setConditions(result.value),
+    // FCOMI leaves C1 as it was, but for stack faults.
+    () => x87.raise(C1, x87.fsw.value.bit(9).and(x87.flags.value.bit(6).isZero())),
+  )
+  code.if(x87.unmasked(BEFORE).isZero(), () => {
+    code.if(pops.isNonZero(), () => x87.pop())
+    code.if(pops.eq(2), () => x87.pop())
+  })
+  x87.commit()
+  return result.value
+})
+
+/** FXAM: the class of the top in C3 C2 C0, its sign in C1. */
+export const x87Examine = routine('x87Examine', [], undefined, code => {
+  const x87 = new X87(code)
+  const top = code.variable(32, x87.physical(0))
+  const a = x87.read(top.value)
+  const class1 = code.variable(32, C2)
+  const set = (condition: ReturnType<typeof x87.isEmpty>, bits: number) => {
+    class1.value = condition.select(code.const(bits, 32), class1.value)
+  }
+  set(a.isZero, C3)
+  set(a.isDenormal, C3 | C2)
+  set(a.isInfinite, C2 | C0)
+  set(a.isNaN, C0)
+  set(a.isUnsupported, 0)
+  set(x87.isEmpty(top.value), C3 | C0)
+  x87.setConditions(class1.value)
+  x87.raise(C1, a.sign.isNonZero())
+  x87.commit()
+  return undefined
+})
