@@ -15,7 +15,7 @@ import {
   type Unpacked,
   Unrounded,
 } from './unrounded.ts'
-import { BEFORE, type Extended, STACK_FAULT, STOPPED, X87 } from './x87-stack.ts'
+import { BEFORE, type Extended, operandFlags, STACK_FAULT, STOPPED, X87 } from './x87-stack.ts'
 
 type Core = (code: Code, a: Unpacked, b: Unpacked, out: Unrounded) => void
 type Leave = (condition: Int, then: () => void) => void
@@ -44,7 +44,7 @@ export function stackUnderflow(x87: X87, destination: Int, pop?: Int): void {
 /** Parameters of the routine: where the result goes, the two operands, and 1 to pop. */
 function binary(name: string, special: Special, core: Core, subtract = false): Routine {
   return routine(name, [32, 32, 32, 32], undefined, (code, destination, x, y, pop) => {
-    const x87 = new X87(code, code.get(F.x87Flags))
+    const x87 = new X87(code, operandFlags(code, x, y))
     const to = code.variable(32, x87.physical(destination))
     const from1 = code.variable(32, x87.physical(x))
     const from2 = code.variable(32, x87.physical(y))

@@ -3,7 +3,7 @@ import { F } from '../cpu/state.ts'
 import { routine } from '../isa/semantics.ts'
 import { UnpackedExtended } from './extended.ts'
 import { DENORMAL, INVALID } from './rounding.ts'
-import { BEFORE, C0, C1, C2, C3, STACK_FAULT, X87 } from './x87-stack.ts'
+import { BEFORE, C0, C1, C2, C3, operandFlags, STACK_FAULT, X87 } from './x87-stack.ts'
 
 /** Results of {@link x87Compare}. */
 export const GREATER = 0
@@ -16,7 +16,7 @@ export const UNORDERED = C0 | C2 | C3
  * pop, and 1 to set the condition codes. The result is the condition codes that it found.
  */
 export const x87Compare = routine('x87Compare', [32, 32, 32, 32, 32], 32, (code, x, y, quiet, pops, conditions) => {
-  const x87 = new X87(code, code.get(F.x87Flags))
+  const x87 = new X87(code, operandFlags(code, x, y))
   const from1 = code.variable(32, x87.physical(x))
   const from2 = code.variable(32, x87.physical(y))
   code.set(F.x87Flags, 0)

@@ -22,6 +22,11 @@ export const INDEFINITE = 3n << 62n
 /** Index of the operand from memory, where a stack index is expected. */
 export const MEMORY = 8
 
+/** Exceptions that loading the operand from memory has met, if one of two indices names it; what a store left there is not theirs. */
+export function operandFlags(code: Code, x: Int, y: Int): Int {
+  return x.or(y).and(MEMORY).isNonZero().select(code.get(F.x87Flags), 0)
+}
+
 /** A number in extended format: significand, and sign and exponent in 16 bits (32 wide), in variables. */
 export class Extended {
   readonly significand: Variable

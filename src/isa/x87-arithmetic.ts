@@ -1,0 +1,255 @@
+/** x87 arithmetic, comparisons and moves within the stack (SDM vol. 2, FADD to FYL2XP1). */
+import { F } from '../cpu/state.ts'
+import { x87Add, x87Divide, x87Multiply, x87SquareRoot, x87Subtract } from '../float/x87-arithmetic.ts'
+import { x87Compare, x87Examine } from '../float/x87-compare.ts'
+import { x87Operand32, x87Operand64, x87OperandInteger } from '../float/x87-loads.ts'
+import { x87Remainder } from '../float/x87-remainder.ts'
+import {
+  x87ChangeSign,
+  x87ConditionalMove,
+  x87Exchange,
+  x87Extract,
+  x87RoundToInteger,
+  x87Scale,
+} from '../float/x87-scale.ts'
+import { MEMORY } from '../float/x87-stack.ts'
+import { type Instruction, instruction } from './definition.ts'
+import type { Int, MemoryOperand, NumberedOperand, Routine, Semantics } from './semantics.ts'
+import { isMemory, notePointers, type X87Operand } from './x87-unit.ts'
+
+/** Makes a memory operand, floating point or integer, the operand of the routine that follows. */
+function loadOperand(m: Semantics, operand: MemoryOperand, integer: boolean): void {
+  const value = operand.read()
+  notePointers(m, operand)
+  if (integer) m.call(x87OperandInteger, value.signExtend(64))
+  else m.call(value.width === 64 ? x87Operand64 : x87Operand32, value)
+}
+
+/** Register forms: destination, source. */
+function operate(m: Semantics, routine: Routine, reversed: boolean, to: Int, from: Int, pop: number): void {
+  m.call(routine, to, reversed ? from : to, reversed ? to : from, m.const(pop, 32))
+}
+
+/** FADD, FADDP and FIADD, and their like. `row`: ModRM.reg of the D8 forms. */
+function family(name: string, routine: Routine, row: number): Instruction[] {
+  const reversed = name.endsWith('R')
+  const integer = name.replace('F', 'FI')
+  // DC and DE have the reversed forms in the other's row.
+  const other = row >= 4 ? row ^ 1 : row
+  const memory = (m: Semantics, operand: MemoryOperand, isInteger: boolean) => {
+    loadOperand(m, operand, isInteger)
+    operate(m, routine, reversed, m.const(0, 32), m.const(MEMORY, 32), 0)
+  }
+  return [
+    instruction<[X87Operand, NumberedOperand]>(name, {
+      encodings: [`D8 /${row}  Md`, `DC /${row}  Mq`, `D8 /${row} reg  ST,STi`, `DC /${other} reg  STi,ST`],
+      unit: 'x87',
+      execute(m, a, b) {
+        if (isMemory(a)) return memory(m, a, false)
+        notePointers(m)
+        operate(m, routine, reversed, a.number, b.number, 0)
+      },
+    }),
+    instruction<[NumberedOperand, NumberedOperand]>(`${name}P`, {
+      encodings: [`DE /${other} reg  STi,ST`],
+      unit: 'x87',
+      execute(m, a, b) {
+        notePointers(m)
+        operate(m, routine, reversed, a.number, b.number, 1)
+      },
+    }),
+    instruction<[MemoryOperand]>(integer, {
+      encodings: [`DA /${row}  Md`, `DE /${row}  Mw`],
+      unit: 'x87',
+      execute: (m, a) => memory(m, a, true),
+    }),
+  ]
+}
+
+function compare(m: Semantics, with_: Int, quiet: boolean, pops: number): void {
+  m.call(x87Compare, m.const(0, 32), with_, m.const(quiet ? 1 : 0, 32), m.const(pops, 32), m.const(1, 32))
+}
+
+/** FCOM and FCOMP with everything, FUCOM and FUCOMP with registers; the undocumented aliases among them. */
+function comparison(name: string, encodings: readonly string[], quiet: boolean, pops: number, integer = false) {
+  return instruction<[X87Operand]>(name, {
+    encodings,
+    unit: 'x87',
+    execute(m, a) {
+      if (isMemory(a)) loadOperand(m, a, integer)
+      else notePointers(m)
+      compare(m, isMemory(a) ? m.const(MEMORY, 32) : a.number, quiet, pops)
+    },
+  })
+}
+
+/** FCOMPP and FUCOMPP. */
+const compareAndPopTwice = (name: string, encoding: string, quiet: boolean) =>
+  instruction<[]>(name, {
+    encodings: [encoding],
+    unit: 'x87',
+    execute(m) {
+      notePointers(m)
+      compare(m, m.const(1, 32), quiet, 2)
+    },
+  })
+
+/** Comparisons that set EFLAGS. */
+const compareFlags = (name: string, encoding: string, quiet: boolean, pops: number) =>
+  instruction<[NumberedOperand]>(name, {
+    encodings: [encoding],
+    unit: 'x87',
+    feature: 'cmov',
+    execute(m, a) {
+      notePointers(m)
+      const zero = m.const(0, 32)
+      const found = m.call(x87Compare, zero, a.number, m.const(quiet ? 1 : 0, 32), m.const(pops, 32), zero)
+      const no = m.bool(false)
+      const [carry, parity, zeroFlag] = [found.bit(8), found.bit(10), found.bit(14)]
+      m.flags.set({ carry, parity, zero: zeroFlag, adjust: no, sign: no, overflow: no })
+    },
+  })
+
+/** FCMOVcc, by the code of the condition as in Jcc. */
+const conditionalMove = (name: string, encoding: string, condition: number) =>
+  instruction<[NumberedOperand]>(name, {
+    encodings: [encoding],
+    unit: 'x87',
+    feature: 'cmov',
+    execute(m, a) {
+      notePointers(m)
+      m.call(x87ConditionalMove, a.number, m.flags.condition(condition).zeroExtend(32))
+    },
+  })
+
+/** An instruction without operands that is a call of a routine with constants. */
+const plain = (name: string, encoding: string, routine: Routine, ...args: number[]) =>
+  instruction<[]>(name, {
+    encodings: [encoding],
+    unit: 'x87',
+    execute(m) {
+      notePointers(m)
+      m.call(routine, ...args.map(arg => m.const(arg, 32)))
+    },
+  })
+
+export const FTST = instruction<[]>('FTST', {
+  encodings: ['D9 /4 /rm4'],
+  unit: 'x87',
+  execute(m) {
+    notePointers(m)
+    m.call(x87OperandInteger, m.const(0, 64))
+    compare(m, m.const(MEMORY, 32), false, 0)
+  },
+})
+
+export const FXCH = instruction<[NumberedOperand]>('FXCH', {
+  encodings: ['D9 /1 reg  STi', 'DD /1 reg  STi', 'DF /1 reg  STi'],
+  unit: 'x87',
+  execute(m, a) {
+    notePointers(m)
+    m.call(x87Exchange, a.number)
+  },
+})
+
+/** FSIN and its like are services: rare, and long. See src/cpu/services/x87.ts. */
+const transcendental = (name: string, encoding: string, service: string) =>
+  instruction<[]>(name, {
+    encodings: [encoding],
+    unit: 'x87',
+    execute(m) {
+      notePointers(m)
+      m.service(service)
+    },
+  })
+
+/** Tag and top of the stack only. */
+const moveTop = (name: string, encoding: string, by: number) =>
+  instruction<[]>(name, {
+    encodings: [encoding],
+    unit: 'x87',
+    execute(m) {
+      const fsw = m.get(F.fsw)
+      const top = fsw.add(by << 11).and(0x3800)
+      // C1 is cleared.
+      m.set(F.fsw, fsw.and(0xffffffff & ~0x3a00).or(top))
+    },
+  })
+
+export const FFREE = instruction<[NumberedOperand]>('FFREE', {
+  encodings: ['DD /0 reg  STi'],
+  unit: 'x87',
+  execute(m, a) {
+    const n = m.get(F.fsw).shr(11).add(a.number).and(7)
+    m.set(F.ftw, m.get(F.ftw).or(m.const(3, 32).shl(n.shl(1))))
+  },
+})
+
+/** Undocumented: FFREE and a pop. */
+export const FFREEP = instruction<[NumberedOperand]>('FFREEP', {
+  encodings: ['DF /0 reg  STi'],
+  unit: 'x87',
+  execute(m, a) {
+    const fsw = m.get(F.fsw)
+    const n = fsw.shr(11).add(a.number).and(7)
+    const top = fsw.add(1 << 11).and(0x3800)
+    const empty = m
+      .const(3, 32)
+      .shl(n.shl(1))
+      .or(m.const(3, 32).shl(fsw.shr(11).and(7).shl(1)))
+    m.set(F.ftw, m.get(F.ftw).or(empty))
+    m.set(F.fsw, fsw.and(0xffffffff & ~0x3800).or(top))
+  },
+})
+
+export const instructions: readonly Instruction[] = [
+  ...family('FADD', x87Add, 0),
+  ...family('FMUL', x87Multiply, 1),
+  ...family('FSUB', x87Subtract, 4),
+  ...family('FSUBR', x87Subtract, 5),
+  ...family('FDIV', x87Divide, 6),
+  ...family('FDIVR', x87Divide, 7),
+  comparison('FCOM', ['D8 /2  Md', 'DC /2  Mq', 'D8 /2 reg  STi', 'DC /2 reg  STi'], false, 0),
+  comparison('FCOMP', ['D8 /3  Md', 'DC /3  Mq', 'D8 /3 reg  STi', 'DC /3 reg  STi', 'DE /2 reg  STi'], false, 1),
+  comparison('FICOM', ['DA /2  Md', 'DE /2  Mw'], false, 0, true),
+  comparison('FICOMP', ['DA /3  Md', 'DE /3  Mw'], false, 1, true),
+  comparison('FUCOM', ['DD /4 reg  STi'], true, 0),
+  comparison('FUCOMP', ['DD /5 reg  STi'], true, 1),
+  compareAndPopTwice('FCOMPP', 'DE /3 /rm1', false),
+  compareAndPopTwice('FUCOMPP', 'DA /5 /rm1', true),
+  compareFlags('FCOMI', 'DB /6 reg  STi', false, 0),
+  compareFlags('FUCOMI', 'DB /5 reg  STi', true, 0),
+  compareFlags('FCOMIP', 'DF /6 reg  STi', false, 1),
+  compareFlags('FUCOMIP', 'DF /5 reg  STi', true, 1),
+  conditionalMove('FCMOVB', 'DA /0 reg  STi', 2),
+  conditionalMove('FCMOVE', 'DA /1 reg  STi', 4),
+  conditionalMove('FCMOVBE', 'DA /2 reg  STi', 6),
+  conditionalMove('FCMOVU', 'DA /3 reg  STi', 10),
+  conditionalMove('FCMOVNB', 'DB /0 reg  STi', 3),
+  conditionalMove('FCMOVNE', 'DB /1 reg  STi', 5),
+  conditionalMove('FCMOVNBE', 'DB /2 reg  STi', 7),
+  conditionalMove('FCMOVNU', 'DB /3 reg  STi', 11),
+  plain('FCHS', 'D9 /4 /rm0', x87ChangeSign, 0xffff, 0x8000),
+  plain('FABS', 'D9 /4 /rm1', x87ChangeSign, 0x7fff, 0),
+  FTST,
+  plain('FXAM', 'D9 /4 /rm5', x87Examine),
+  plain('FXTRACT', 'D9 /6 /rm4', x87Extract),
+  plain('FPREM1', 'D9 /6 /rm5', x87Remainder, 1),
+  plain('FPREM', 'D9 /7 /rm0', x87Remainder, 0),
+  plain('FSQRT', 'D9 /7 /rm2', x87SquareRoot),
+  plain('FRNDINT', 'D9 /7 /rm4', x87RoundToInteger),
+  plain('FSCALE', 'D9 /7 /rm5', x87Scale),
+  FXCH,
+  FFREE,
+  FFREEP,
+  moveTop('FDECSTP', 'D9 /6 /rm6', 7),
+  moveTop('FINCSTP', 'D9 /6 /rm7', 1),
+  transcendental('F2XM1', 'D9 /6 /rm0', 'f2xm1'),
+  transcendental('FYL2X', 'D9 /6 /rm1', 'fyl2x'),
+  transcendental('FPTAN', 'D9 /6 /rm2', 'fptan'),
+  transcendental('FPATAN', 'D9 /6 /rm3', 'fpatan'),
+  transcendental('FYL2XP1', 'D9 /7 /rm1', 'fyl2xp1'),
+  transcendental('FSINCOS', 'D9 /7 /rm3', 'fsincos'),
+  transcendental('FSIN', 'D9 /7 /rm6', 'fsin'),
+  transcendental('FCOS', 'D9 /7 /rm7', 'fcos'),
+]
