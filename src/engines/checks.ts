@@ -3,6 +3,7 @@ import type { Instruction } from '../isa/definition.ts'
 import { enterMmx } from '../isa/mmx-unit.ts'
 import type { Routine } from '../isa/semantics.ts'
 import { mmxCheck, sseCheck } from '../isa/sse-unit.ts'
+import { x87Check, x87NoWaitCheck } from '../isa/x87-unit.ts'
 import type { EngineSemantics } from './semantics.ts'
 
 /** Builds the checks that an instruction's description asks for. */
@@ -17,6 +18,12 @@ export function buildChecks(m: EngineSemantics, instruction: Instruction): void 
     case 'mmx':
       check(mmxCheck)
       enterMmx(m)
+      break
+    case 'x87':
+      check(x87Check)
+      break
+    case 'x87-no-wait':
+      check(x87NoWaitCheck)
       break
   }
 }

@@ -18,6 +18,9 @@ import * as shifts from './shifts.ts'
 import * as simd from './simd-set.ts'
 import * as stack from './stack.ts'
 import * as strings from './strings.ts'
+import * as x87Arithmetic from './x87-arithmetic.ts'
+import * as x87Control from './x87-control.ts'
+import * as x87Moves from './x87-moves.ts'
 
 /** Every instruction that this processor has. One line a file, in alphabetical order. */
 export const instructions: readonly Instruction[] = [
@@ -37,6 +40,9 @@ export const instructions: readonly Instruction[] = [
   ...simd.instructions,
   ...stack.instructions,
   ...strings.instructions,
+  ...x87Arithmetic.instructions,
+  ...x87Control.instructions,
+  ...x87Moves.instructions,
 ]
 
 /** Their encodings, each at its `index`. */

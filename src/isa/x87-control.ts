@@ -229,7 +229,8 @@ export const FNOP = instruction<[]>('FNOP', {
 const nothing = (name: string, encoding: string) =>
   instruction<[]>(name, { encodings: [encoding], unit: 'x87-no-wait', execute() {} })
 
-export const FWAIT = instruction<Operand[]>('FWAIT', {
+/** WAIT, also called FWAIT. */
+export const FWAIT = instruction<Operand[]>('WAIT', {
   encodings: ['9B'],
   execute(m) {
     checkWait(m)
