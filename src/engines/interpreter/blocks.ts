@@ -104,6 +104,12 @@ export class BlockCache {
     if (table[entry] === block.address && table[entry + 1] === block.mode) table[entry + 3] = index
   }
 
+  /** Whether a region runs in place of the block. */
+  hasRegion(block: Block): boolean {
+    const entry = this.entry(block.address)
+    return this.table[entry] === block.address && this.table[entry + 1] === block.mode && this.table[entry + 3] > 0
+  }
+
   /** Decodes the block at an address, in the current mode. @returns its first record, or 0 with F.fault set */
   decode(address: number, mode: number): number {
     if (this.next + (FRAME_SIZE + 2) * R.RECORD_SIZE > CPU_MEMORY_SIZE) this.flush()

@@ -47,6 +47,8 @@ export class Interpreter implements Engine, BlockSource {
   readonly table: WebAssembly.Table
   readonly blocks: BlockCache
   readonly statistics = { budgetExits: 0, faultExits: 0, eventExits: 0, handlers: 0 }
+  /** Every block is reported as hot before it is executed the first time. */
+  eager = false
   /** What a hot block is reported to. */
   onHotBlock: ((block: Block) => void) | undefined
   /** Told when everything decoded was dropped. */
@@ -135,7 +137,7 @@ export class Interpreter implements Engine, BlockSource {
       case 'fetchPhysical':
         return (low: number, high: number) => fetchPhysical(cpu, low, high)
       case 'decodeBlock':
-        return (address: number) => this.blocks.decode(address, cpu.state.get32(F.mode))
+        return (address: number) => this.decodeBlock(address)
       case 'blockIsHot':
         return (record: number) => {
           const block = this.blocks.find(record)
@@ -147,6 +149,16 @@ export class Interpreter implements Engine, BlockSource {
       if (service) return (...args: number[]) => service.run(cpu, ...args)
     }
     throw new Error(`generated code calls ${name}, which nothing provides`)
+  }
+
+  /** @returns the first record; 0 with F.fault set; 1: look again, there is a region now */
+  private decodeBlock(address: number): number {
+    const record = this.blocks.decode(address, this.vcpu.state.get32(F.mode))
+    if (!this.eager || record === 0) return record
+    const block = this.blocks.find(record)
+    if (!block) return record
+    this.onHotBlock?.(block)
+    return this.blocks.hasRegion(block) ? 1 : record
   }
 
   handler(decoded: Decoded, mode: Mode, modeClass: number, stackSize: 16 | 32 | 64, segmented: boolean): number {

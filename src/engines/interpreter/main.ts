@@ -300,6 +300,7 @@ function findBlock(
       const node = f.call('decodeBlock', { params: [I32], results: [I32] }, [address.value.node])
       locals.record.value = new Int(f, node, 32)
       code.if(locals.record.value.isZero(), () => leave(RUN_FAULT))
+      code.leave(dispatch, locals.record.value.eq(1))
     },
   )
 }

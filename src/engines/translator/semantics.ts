@@ -1,7 +1,7 @@
 /** The meaning of instructions for the translator: registers in locals, everything that the bytes say is constant. */
 
 import { THROUGH_STACK_SEGMENT } from '../../cpu/memory-access.ts'
-import { MODE_SSE, MODE_TLB_SHIFT, MODE_USER, MODE_X87 } from '../../cpu/mode.ts'
+import { MODE_SEGMENTED, MODE_SSE, MODE_TLB_SHIFT, MODE_USER, MODE_X87 } from '../../cpu/mode.ts'
 import { F, FS, SS } from '../../cpu/state.ts'
 import { Int, Vector, type Width } from '../../ir/values.ts'
 import { type Decoded, isHighByte, NO_REGISTER, RIP_BASE } from '../../isa/decoder.ts'
@@ -65,7 +65,7 @@ class LocalRegister implements Operand {
 
 /** Builds one instruction of a region. */
 export class TranslatorSemantics extends EngineSemantics {
-  readonly segmented = false
+  readonly segmented: boolean
   readonly region: RegionCode
   private readonly decoded: Decoded
   private readonly mode: number
@@ -80,6 +80,7 @@ export class TranslatorSemantics extends EngineSemantics {
     this.region = region
     this.decoded = decoded
     this.mode = mode
+    this.segmented = (mode & MODE_SEGMENTED) !== 0 && context.mode !== 'long'
     this.end = end
     if (decoded.hasMemory) this.offset = this.effectiveAddress()
   }
@@ -137,7 +138,7 @@ export class TranslatorSemantics extends EngineSemantics {
 
   segmentBase(segment: number | Int): Int {
     if (typeof segment !== 'number') throw new Error('the translator knows its segments')
-    return segment >= FS ? this.get(F.segmentBase, segment) : this.const(0, 64)
+    return segment >= FS || this.segmented ? this.get(F.segmentBase, segment) : this.const(0, 64)
   }
   tlbBase(): Int {
     return this.const(TLB_BASE + ((this.mode >> MODE_TLB_SHIFT) & 3) * TLB_SIZE, 32)
@@ -162,20 +163,30 @@ export class TranslatorSemantics extends EngineSemantics {
   }
 
   jump(target: Int): void {
-    if (target === this.relative && !this.cutsTarget) this.ending = { kind: 'goto', condition: undefined }
+    if (target === this.relative && !this.throughRip) this.ending = { kind: 'goto', condition: undefined }
     else {
       this.region.rip.value = this.checkedTarget(target, target === this.relative)
       this.ending = { kind: 'indirect' }
     }
   }
 
-  /** A 16-bit jump in 32-bit code loses the upper half of EIP: it goes through the RIP variable. */
-  private get cutsTarget(): boolean {
-    return !this.long && this.context.operandSize === 16
+  /**
+   * A 16-bit jump loses the upper half of EIP, and one in a segment with a limit is checked: these go through the RIP
+   * variable.
+   */
+  private get throughRip(): boolean {
+    return !this.long && (this.context.operandSize === 16 || this.segmented)
   }
 
   branch(condition: Int, target: Int): void {
-    if (this.cutsTarget || target !== this.relative) throw new Error('a conditional jump of another kind')
+    if (this.throughRip || target !== this.relative) {
+      this.region.rip.value = this.nextRip
+      this.if(condition, () => {
+        this.region.rip.value = this.checkedTarget(target, target === this.relative)
+      })
+      this.ending = { kind: 'indirect' }
+      return
+    }
     this.ending = { kind: 'goto', condition: this.variable(1, condition) }
   }
 

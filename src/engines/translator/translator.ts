@@ -1,5 +1,4 @@
 /** Translates hot code: regions become functions that the interpreter calls in place of blocks. */
-import { MODE_CLASS, MODE_PROTECTED, MODE_SEGMENTED } from '../../cpu/mode.ts'
 import type { Decoded } from '../../isa/decoder.ts'
 import type { Block } from '../interpreter/blocks.ts'
 import { decodeMode } from '../interpreter/blocks.ts'
@@ -38,6 +37,7 @@ export class Translator {
   constructor(interpreter: Interpreter, heat = DEFAULT_HEAT) {
     this.interpreter = interpreter
     interpreter.blocks.heat = heat
+    interpreter.eager = heat <= 1
     interpreter.onHotBlock = block => this.translate(block)
     interpreter.blocks.onDrop = block => this.blockDropped(block)
     interpreter.onFlush = () => this.flush()
@@ -63,7 +63,6 @@ export class Translator {
 
   /** Translates the region that a block begins. */
   translate(block: Block): void {
-    if (block.mode & MODE_SEGMENTED || (block.mode & MODE_CLASS) < MODE_PROTECTED) return
     const from = performance.now()
     const info = this.info(block.mode)
     const host = {
