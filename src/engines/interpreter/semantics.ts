@@ -232,6 +232,7 @@ export class InterpreterSemantics extends EngineSemantics {
   }
 
   leaveForFault(): void {
+    this.usage.mayLeave = true
     this.home.leave(this, FAULT)
   }
 

@@ -349,14 +349,15 @@ export class TranslatorSemantics extends EngineSemantics {
   static unitAllowed(unit: string | undefined, mode: number): boolean {
     if (unit === undefined) return true
     if (unit === 'sse') return (mode & MODE_SSE) !== 0
-    return unit === 'mmx' && (mode & MODE_X87) !== 0
+    return (mode & MODE_X87) !== 0
   }
 
   /** What the unit wants before an instruction. */
   enterUnit(): void {
-    if (this.decoded.form.instruction.unit !== 'mmx') return
+    const { unit } = this.decoded.form.instruction
+    if (unit !== 'mmx' && unit !== 'x87') return
     const pending = this.get(F.fsw).and(this.get(F.fcw).not()).and(0x3f)
     this.if(pending.isNonZero(), () => this.bail())
-    enterMmx(this)
+    if (unit === 'mmx') enterMmx(this)
   }
 }
