@@ -10,6 +10,7 @@ import { PciBus, type PciWindows, PIRQ_GSI, pirqOf } from '../devices/pci.ts'
 import { Pit8254 } from '../devices/pit8254.ts'
 import { ResetControl } from '../devices/reset-control.ts'
 import { cmosMemorySize, Rtc } from '../devices/rtc.ts'
+import { TestDevice } from '../devices/test-device.ts'
 import { Uart16550 } from '../devices/uart16550.ts'
 import { VirtioConsole } from '../devices/virtio/console.ts'
 import type { VirtioDevice } from '../devices/virtio/device.ts'
@@ -19,8 +20,10 @@ import type { Engine } from '../engines/contract.ts'
 import { LOW_RAM_LIMIT, PhysicalMemory } from '../memory/physical.ts'
 import { SERIAL_PORTS } from './acpi/dsdt.ts'
 import { acpiTables } from './acpi/tables.ts'
-import { type BootMemory, loadKernel } from './boot/index.ts'
+import { type BootMemory, isMultiboot, loadKernel } from './boot/index.ts'
+import { verifyInitrd } from './boot/initrd.ts'
 import { FIRMWARE_START } from './boot/layout.ts'
+import { isLinuxImage } from './boot/linux.ts'
 import { BootError } from './boot/state.ts'
 import { MachineBus } from './bus.ts'
 import { MachineClock, TSC_FREQUENCY } from './clock.ts'
@@ -71,6 +74,9 @@ export class Pc implements Runnable {
   readonly #bus: MachineBus
   readonly #interrupts: InterruptSystem
   readonly #devices: Device[]
+  readonly #kvmClock: KvmClock
+  /** The guest's time-stamp counter relative to the machine's, as devices last heard. */
+  #timestampOffset = 0n
   readonly #pci: PciBus
   readonly #console: VirtioConsole
   #event: MachineEvent | undefined
@@ -83,6 +89,8 @@ export class Pc implements Runnable {
    * @throws BootError with one sentence when the kernel cannot be booted or the memory cannot be had
    */
   static async create(configuration: MachineConfiguration, hooks: PcHooks): Promise<Pc> {
+    const { kernel, initrd } = configuration
+    if (kernel && initrd && isLinuxImage(kernel)) await verifyInitrd(initrd)
     const memory = makeMemory(configuration.memory)
     const ports = new ProcessorPorts()
     const processor = await hooks.createProcessor({
@@ -139,6 +147,7 @@ export class Pc implements Runnable {
       memory,
       guestTimestamp: () => BigInt(Math.floor(clock.timestamp())) + processor.timestampOffset(),
     })
+    this.#kvmClock = kvmClock
     ports.connect({ bus, clock, interrupts: this.#interrupts, kvmClock })
 
     const reset = () => this.#raise({ kind: 'reset' })
@@ -199,6 +208,8 @@ export class Pc implements Runnable {
         onDebugByte: byte => this.#debugByte(byte),
         onDebugExit: value => this.#raise({ kind: 'debug-exit', code: ((value << 1) | 1) >>> 0 }),
       }),
+      // What kvm-unit-tests drive; other guests could take its ports for free ones.
+      ...(isMultiboot(configuration.kernel) ? [new TestDevice(bus)] : []),
       ...uarts,
       ...virtio,
     ]
@@ -235,7 +246,17 @@ export class Pc implements Runnable {
     const event = this.#event
     this.#event = undefined
     this.#sliceEnd = Number.NEGATIVE_INFINITY
+    this.#followTimestamp()
     return event
+  }
+
+  /** The guest wrote its time-stamp counter: deadlines in its terms move, and kvmclock's base with them. */
+  #followTimestamp(): void {
+    const offset = this.#processor.timestampOffset()
+    if (offset === this.#timestampOffset) return
+    this.#timestampOffset = offset
+    for (const apic of this.#interrupts.apics) apic.timestampChanged()
+    this.#kvmClock.update()
   }
 
   /** RESET# for everything, then the kernel again as at first. */

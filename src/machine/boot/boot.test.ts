@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { gzipSync } from 'node:zlib'
 import { BootError, type BootImage, loadKernel } from './index.ts'
-import { checkInitrd } from './initrd.ts'
+import { checkInitrd, verifyInitrd } from './initrd.ts'
 import { COMMAND_LINE_ADDRESS, memoryMap, PARAMETERS_ADDRESS } from './layout.ts'
 import type { BootMemory } from './state.ts'
 
@@ -153,6 +154,16 @@ test('an initrd is known by its content', () => {
   refused(() => checkInitrd(new Uint8Array()), /empty/)
   refused(() => checkInitrd(new Uint8Array(4096).fill(7)), /neither a cpio archive/)
   refused(() => checkInitrd(new Uint8Array([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0, 1, 2, 3])), /xz data has no end/)
+})
+
+test('a compressed initrd is unpacked to see that it is whole', async () => {
+  const gzip = gzipSync(Buffer.alloc(100_000, 'initrd'))
+  await verifyInitrd(gzip)
+  await verifyInitrd(Buffer.concat([cpio, gzip, gzip, Buffer.alloc(512)]))
+  await assert.rejects(verifyInitrd(gzip.subarray(0, gzip.length - 9)), BootError)
+  const damaged = Buffer.from(gzip)
+  damaged[gzip.length - 6] ^= 1
+  await assert.rejects(verifyInitrd(damaged), /truncated or damaged/)
 })
 
 /** An ELF with one segment of code at 1 MiB, and optionally a PVH note. */

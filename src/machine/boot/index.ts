@@ -8,6 +8,11 @@ import { BootError, type BootImage, type BootMemory, type BootState } from './st
 export type { BootImage, BootMemory, BootSegment, BootState } from './state.ts'
 export { BootError } from './state.ts'
 
+/** Whether a kernel is booted as multiboot. */
+export function isMultiboot(kernel: Uint8Array | undefined): boolean {
+  return kernel !== undefined && !isLinuxImage(kernel) && findMultibootHeader(kernel) !== undefined
+}
+
 /**
  * Loads `image` into `memory`.
  * @throws BootError with one sentence that says what is wrong with kernel, initrd or command line

@@ -29,11 +29,12 @@ function text(bytes: Uint8Array, at: number, length: number): string {
 /**
  * Checks that `initrd` is a cpio archive, compressed or not, or a file system image, and complete as far as its outer
  * form tells.
+ * @returns the compressed part, if there is one, for {@link verifyInitrd}
  * @throws BootError with one sentence otherwise
  */
-export function checkInitrd(initrd: Uint8Array): void {
+export function checkInitrd(initrd: Uint8Array): { compression: string; bytes: Uint8Array } | undefined {
   if (initrd.length === 0) throw new BootError('the initrd is empty: give a cpio archive, or none')
-  if (isFileSystem(initrd)) return
+  if (isFileSystem(initrd)) return undefined
   let at = 0
   let known = false
   // Archives follow each other, with zeros between: microcode first, then the compressed rest.
@@ -45,8 +46,9 @@ export function checkInitrd(initrd: Uint8Array): void {
     } else {
       const compression = COMPRESSIONS.find(([, magic]) => startsWith(initrd, at, magic))
       if (compression) {
-        checkCompressed(initrd.subarray(at), compression[0])
-        return
+        const bytes = initrd.subarray(at)
+        checkCompressed(bytes, compression[0])
+        return { compression: compression[0], bytes }
       }
       break
     }
@@ -56,6 +58,29 @@ export function checkInitrd(initrd: Uint8Array): void {
       'the initrd is neither a cpio archive (plain, or compressed by gzip, xz, zstd and the like) nor a file system image: ' +
         'give the initrd or initramfs that belongs to the kernel',
     )
+  return undefined
+}
+
+/**
+ * Checks an initrd's checksums as far as the host can unpack its compression, which is gzip.
+ * @throws BootError with one sentence when it is damaged
+ */
+export async function verifyInitrd(initrd: Uint8Array): Promise<void> {
+  const compressed = checkInitrd(initrd)
+  if (compressed?.compression !== 'gzip') return
+  try {
+    const unpacked = new Response(compressed.bytes as Uint8Array<ArrayBuffer>).body!.pipeThrough(
+      new DecompressionStream('gzip'),
+    )
+    for await (const _ of unpacked);
+  } catch (error) {
+    const { code, message } = error as Error & { code?: string }
+    // More archives or padding may follow the first.
+    if (/junk|trailing|after the end/i.test(`${code} ${message}`)) return
+    throw new BootError(
+      `the initrd is truncated or damaged: its gzip data ends or fails early: fetch or build it again`,
+    )
+  }
 }
 
 /** Ends of files that the outer form of a compression shows without unpacking. */
