@@ -22,3 +22,5 @@ export const EVENT_STARTUP = 1 << 4
 export const EVENT_WAIT_FOR_STARTUP = 1 << 5
 /** The machine asks the engine to come back (`MachineInterface.stopRequested`). */
 export const EVENT_STOP = 1 << 6
+/** HLT or MWAIT was executed: the engine is to look at `F.halted`. */
+export const EVENT_HALT = 1 << 7

@@ -14,7 +14,7 @@ function longUser(): Vcpu {
   poke64(cpu, 0x2000, 0x3007n)
   poke64(cpu, 0x3000, 0x87n)
   const gdt = [0n, 0x00af9b000000ffffn, 0x00cf93000000ffffn, 0x00cff3000000ffffn, 0x00affb000000ffffn]
-  gdt.forEach((entry, i) => poke64(cpu, 0x8000 + i * 8, entry))
+  for (const [i, entry] of gdt.entries()) poke64(cpu, 0x8000 + i * 8, entry)
   const { state } = cpu
   state.set32(F.cr0, CR0_PE | CR0_PG)
   state.set32(F.cr3, 0x1000)
@@ -106,7 +106,7 @@ function protectedUser(): Vcpu {
     0x00cff3000000ffffn,
     0x00008900a0000067n,
   ]
-  gdt.forEach((entry, i) => poke64(cpu, 0x8000 + i * 8, entry))
+  for (const [i, entry] of gdt.entries()) poke64(cpu, 0x8000 + i * 8, entry)
   const { state } = cpu
   state.set32(F.cr0, CR0_PE)
   cpu.setDescriptorTable(GDTR, 0x8000, 47)

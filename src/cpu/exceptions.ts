@@ -75,11 +75,12 @@ function where(cpu: Vcpu): string {
 
 /**
  * INT n, INT3, INTO, INT1 from a service: enters the handler with the next RIP as return address.
+ * @param byNumber it is INT n, which virtual-8086 mode may redirect or refuse
  * @throws GUEST_FAULT with nothing changed
  */
-export function softwareInterrupt(cpu: Vcpu, vector: number, kind: number): void {
+export function softwareInterrupt(cpu: Vcpu, vector: number, kind: number, byNumber = false): void {
   const words = cpu.state.i32
-  if (words[CR0] & CR0_PE && words[FLAGS] & VM && kind === KIND_SOFTWARE && vector !== 3 && vector !== 4) {
+  if (byNumber && words[CR0] & CR0_PE && words[FLAGS] & VM) {
     if (virtualInterrupt(cpu, vector)) return
   }
   enter(cpu, vector, -1, kind)

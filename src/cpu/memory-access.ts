@@ -105,6 +105,7 @@ function readFrame(cpu: Vcpu, frame: number, low: number, into: number, size: nu
     for (let i = 0; i < piece; i++, value >>>= 8) bytes[into + done + i] = value
     done += piece
   }
+  cpu.deviceAccessed()
 }
 
 function writeFrame(cpu: Vcpu, frame: number, low: number, from: number, size: number): void {
@@ -123,6 +124,7 @@ function writeFrame(cpu: Vcpu, frame: number, low: number, from: number, size: n
     cpu.machine.writeMmio(address + done, piece, value >>> 0)
     done += piece
   }
+  cpu.deviceAccessed()
 }
 
 const pieceSize = (left: number): AccessSize => (left >= 4 ? 4 : left >= 2 ? 2 : 1)

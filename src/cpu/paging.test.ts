@@ -30,7 +30,7 @@ function longMode(entries: bigint[], bits: { cr4?: number; cr0?: number } = {}):
   poke64(cpu, 0x1000, 0x2007n)
   poke64(cpu, 0x2000, 0x3007n)
   poke64(cpu, 0x3010, 0x4007n)
-  entries.forEach((entry, i) => poke64(cpu, 0x4000 + i * 8, entry))
+  for (const [i, entry] of entries.entries()) poke64(cpu, 0x4000 + i * 8, entry)
   cpu.state.set32(F.cr0, CR0_PE | CR0_PG | (bits.cr0 ?? 0))
   cpu.state.set32(F.cr3, 0x1000)
   cpu.state.set32(F.cr4, CR4_PAE | (bits.cr4 ?? 0))

@@ -1,6 +1,14 @@
 /** A stack outside of 64-bit mode while it is pushed to or popped from: limits, wrap-around, and one commit at the end. */
 import { raise } from './faults.ts'
-import { readLinear16, readLinear32, writeLinear16, writeLinear32 } from './memory-access.ts'
+import {
+  isCanonical,
+  readLinear16,
+  readLinear32,
+  readLinear64,
+  writeLinear16,
+  writeLinear32,
+  writeLinear64,
+} from './memory-access.ts'
 import { ACCESS_USER } from './paging.ts'
 import { ATTRIBUTE_DB } from './registers.ts'
 import { descriptorBase, descriptorLimit } from './segmentation.ts'
@@ -10,8 +18,75 @@ import type { Vcpu } from './vcpu.ts'
 const GPR_RSP = (F.gpr.offset >> 2) + RSP * 2
 const CPL = F.cpl.offset >> 2
 
+/** What far transfers need of a stack, whichever mode it is of. */
+export interface FarStack {
+  /** Pushes 2, 4 or 8 bytes. @throws GUEST_FAULT */
+  push(value: number, size: number, high?: number): void
+  /** Pops 2, 4 or 8 bytes: the low half, unsigned; the high one is in `cpu.high`. @throws GUEST_FAULT */
+  pop(size: number): number
+  skip(bytes: number): void
+  commit(): void
+}
+
+/** A stack in 64-bit mode. Far transfers there are rare: its pointer may be a bigint. */
+export class LongStack implements FarStack {
+  private readonly cpu: Vcpu
+  private readonly access: number
+  pointer: bigint
+
+  constructor(cpu: Vcpu, pointer: bigint, cpl: number) {
+    this.cpu = cpu
+    this.pointer = pointer
+    this.access = cpl === 3 ? ACCESS_USER : 0
+  }
+
+  /** The stack at RSP. */
+  static current(cpu: Vcpu): LongStack {
+    return new LongStack(cpu, cpu.state.get64(F.gpr, RSP), cpu.state.i32[CPL])
+  }
+
+  private move(bytes: number): void {
+    this.pointer = BigInt.asUintN(64, this.pointer + BigInt(bytes))
+  }
+  /** The pointer's halves; a non-canonical one is #SS(0). */
+  private halves(): [low: number, high: number] {
+    const high = Number(this.pointer >> 32n) | 0
+    if (!isCanonical(this.cpu, high)) raise(this.cpu, 12, 0)
+    return [Number(this.pointer & 0xffffffffn) | 0, high]
+  }
+
+  push(value: number, size: number, high = 0): void {
+    this.move(-size)
+    const [low, top] = this.halves()
+    if (size === 2) writeLinear16(this.cpu, low, top, this.access, value & 0xffff)
+    else if (size === 4) writeLinear32(this.cpu, low, top, this.access, value)
+    else writeLinear64(this.cpu, low, top, this.access, value, high)
+  }
+
+  pop(size: number): number {
+    const [low, top] = this.halves()
+    this.cpu.high = 0
+    let value: number
+    if (size === 2) value = readLinear16(this.cpu, low, top, this.access)
+    else if (size === 4) value = readLinear32(this.cpu, low, top, this.access)
+    else {
+      readLinear64(this.cpu, low, top, this.access)
+      value = this.cpu.low
+    }
+    this.move(size)
+    return value
+  }
+
+  skip(bytes: number): void {
+    this.move(bytes)
+  }
+  commit(): void {
+    this.cpu.state.set64(F.gpr, this.pointer, RSP)
+  }
+}
+
 /** A stack segment with a pointer that moves; memory is written at once, the register by {@link commit}. */
-export class LegacyStack {
+export class LegacyStack implements FarStack {
   private readonly cpu: Vcpu
   private readonly base: number
   private readonly limit: number
@@ -77,7 +152,7 @@ export class LegacyStack {
   }
 
   /** Pushes 2 or 4 bytes. @throws GUEST_FAULT */
-  push(value: number, size: 2 | 4): void {
+  push(value: number, size: number): void {
     const pointer = this.wrap(this.pointer - size)
     this.check(pointer, size)
     const address = (this.base + pointer) | 0
@@ -87,14 +162,15 @@ export class LegacyStack {
   }
 
   /** Pops 2 or 4 bytes. @throws GUEST_FAULT */
-  pop(size: 2 | 4): number {
+  pop(size: number): number {
     const value = this.peek(0, size)
+    this.cpu.high = 0
     this.pointer = this.wrap(this.pointer + size)
     return value
   }
 
   /** Reads 2 or 4 bytes above the pointer. @throws GUEST_FAULT */
-  peek(skip: number, size: 2 | 4): number {
+  peek(skip: number, size: number): number {
     const pointer = this.wrap(this.pointer + skip)
     this.check(pointer, size)
     const address = (this.base + pointer) | 0

@@ -111,6 +111,7 @@ export function switchTask(cpu: Vcpu, selector: number, cause: number, external:
   }
   fillSegment(cpu, TR, selector, low, newHigh | 0x200)
   words[CR0] |= CR0_TS
+  cpu.taskSwitched = true
   load(cpu, next, wide, external)
 }
 

@@ -6,11 +6,13 @@ import { TLB_CLASSES, TLB_SIZE } from '../memory/tlb.ts'
 import { matchInstruction, matchWatchpoints, watchedPage } from './debug.ts'
 import {
   EVENT_DEBUG,
+  EVENT_HALT,
   EVENT_INIT,
   EVENT_INTERRUPT,
   EVENT_NMI,
   EVENT_SHUTDOWN,
   EVENT_STARTUP,
+  EVENT_STOP,
   EVENT_WAIT_FOR_STARTUP,
 } from './events.ts'
 import { deliver, KIND_EXCEPTION, KIND_EXTERNAL } from './exceptions.ts'
@@ -75,6 +77,8 @@ export class Vcpu implements VcpuSignals {
   startupVector = 0
   /** Bits of DR6 that the debug trap after the current instruction will report. */
   pendingDebug = 0
+  /** A task switch has taken place: a fault that follows belongs to the new task, not to the instruction. */
+  taskSwitched = false
   /** Whether DR7 enables any data breakpoint, so that pages they lie on never enter the TLB. */
   watchpoints = false
   /** Engines that keep translations of their own (virtual block addresses) hear here that the TLB lost entries. */
@@ -249,7 +253,7 @@ export class Vcpu implements VcpuSignals {
       if (events & EVENT_STARTUP) this.takeStartup()
       return
     }
-    this.events &= ~EVENT_STARTUP
+    this.events &= ~(EVENT_STARTUP | EVENT_HALT | EVENT_STOP)
     if (events & EVENT_DEBUG) {
       this.takeDebugTrap(0)
       return
@@ -349,6 +353,11 @@ export class Vcpu implements VcpuSignals {
   enterShutdown(reason: string): void {
     this.shutdown = reason
     this.events |= EVENT_SHUTDOWN
+  }
+
+  /** After a device was accessed: makes the engine come back at the end of the block if the machine wants that. */
+  deviceAccessed(): void {
+    if (this.machine.stopRequested) this.events |= EVENT_STOP
   }
 
   /** Tells the engine that translations were lost. */

@@ -9,15 +9,24 @@ import { Decoder } from './decoder.ts'
 import type { Instruction } from './definition.ts'
 import { type Form, parseForms } from './encoding.ts'
 import * as exchange from './exchange.ts'
+import * as farControl from './far-control.ts'
+import * as fastSystemCalls from './fast-system-calls.ts'
 import * as flags from './flags.ts'
+import * as interrupts from './interrupts.ts'
+import * as io from './io.ts'
 import * as logic from './logic.ts'
 import * as misc from './misc.ts'
 import * as moves from './moves.ts'
 import * as multiply from './multiply.ts'
+import * as processorControl from './processor-control.ts'
+import * as random from './random.ts'
+import * as segments from './segments.ts'
 import * as shifts from './shifts.ts'
 import * as simd from './simd-set.ts'
 import * as stack from './stack.ts'
 import * as strings from './strings.ts'
+import * as system from './system.ts'
+import * as time from './time.ts'
 import * as x87Arithmetic from './x87-arithmetic.ts'
 import * as x87Control from './x87-control.ts'
 import * as x87Moves from './x87-moves.ts'
@@ -31,15 +40,24 @@ export const instructions: readonly Instruction[] = [
   ...conversions.instructions,
   ...decimal.instructions,
   ...exchange.instructions,
+  ...farControl.instructions,
+  ...fastSystemCalls.instructions,
   ...flags.instructions,
+  ...interrupts.instructions,
+  ...io.instructions,
   ...logic.instructions,
   ...misc.instructions,
   ...moves.instructions,
   ...multiply.instructions,
+  ...processorControl.instructions,
+  ...random.instructions,
+  ...segments.instructions,
   ...shifts.instructions,
   ...simd.instructions,
   ...stack.instructions,
   ...strings.instructions,
+  ...system.instructions,
+  ...time.instructions,
   ...x87Arithmetic.instructions,
   ...x87Control.instructions,
   ...x87Moves.instructions,

@@ -4,6 +4,9 @@ import { interruptReturn } from '../iret.ts'
 import { type Services, service } from './service.ts'
 
 export const services: Services = {
+  /** INT n: the only one that virtual-8086 mode treats its own way, whatever n. */
+  interruptByNumber: service(['i32'], (cpu, vector) => softwareInterrupt(cpu, vector, KIND_SOFTWARE, true)),
+  /** INT3 and INTO. */
   softwareInterrupt: service(['i32'], (cpu, vector) => softwareInterrupt(cpu, vector, KIND_SOFTWARE)),
   debugInterrupt: service([], cpu => softwareInterrupt(cpu, 1, KIND_PRIVILEGED_SOFTWARE)),
   /** Operand size in bytes. */

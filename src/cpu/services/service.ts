@@ -23,10 +23,13 @@ export function service(
   return {
     parameters,
     run(cpu, ...values) {
+      cpu.taskSwitched = false
       try {
         body(cpu, ...values)
       } catch (error) {
         if (error !== GUEST_FAULT) throw error
+        // In a new task the fault is not the instruction's: it is delivered at the new task's RIP.
+        if (cpu.taskSwitched) cpu.deliverFault()
       }
     },
   }
