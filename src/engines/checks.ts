@@ -1,6 +1,7 @@
 /** What an engine puts before a definition: privilege and the availability of the floating-point units. */
 import type { Instruction } from '../isa/definition.ts'
 import { enterMmx } from '../isa/mmx-unit.ts'
+import { checkCpl0 } from '../isa/privilege.ts'
 import type { Routine } from '../isa/semantics.ts'
 import { mmxCheck, sseCheck } from '../isa/sse-unit.ts'
 import { x87Check, x87NoWaitCheck } from '../isa/x87-unit.ts'
@@ -11,6 +12,7 @@ export function buildChecks(m: EngineSemantics, instruction: Instruction): void 
   const check = (routine: Routine) => {
     m.if(m.call(routine).isNonZero(), () => m.leaveForFault())
   }
+  if (instruction.privilege === 'cpl0') checkCpl0(m)
   switch (instruction.unit) {
     case 'sse':
       check(sseCheck)

@@ -2,6 +2,7 @@
 import * as S from '../cpu/state.ts'
 import { F, RBP, RSP, SS } from '../cpu/state.ts'
 import { type Instruction, instruction } from './definition.ts'
+import { refreshMode } from './privilege.ts'
 import { GP, type Int, type MemoryOperand, type Operand, type Semantics } from './semantics.ts'
 
 export const PUSH = instruction('PUSH', {
@@ -147,6 +148,14 @@ export const POPF = instruction<[]>('POPF', {
       .and(~S.RF >>> 0)
     m.drop(operandSize / 8)
     m.flags.writeImage(image, mask)
+    // TF and AC are part of the mode.
+    m.if(
+      image
+        .xor(now)
+        .and(S.TF | S.AC)
+        .isNonZero(),
+      () => m.call(refreshMode),
+    )
     m.endBlock()
   },
 })
