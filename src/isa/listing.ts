@@ -4,7 +4,7 @@ import { classesOf, isCritical, type Sensitivity, type SensitivityClass, sensiti
 
 /** One definition in the listing. */
 export interface ListingRow {
-  /** The mnemonic, or the title where a mnemonic has several definitions. */
+  /** The mnemonic, with the title where a mnemonic has several definitions. */
   readonly name: string
   readonly mnemonic: string
   readonly encodings: readonly string[]
@@ -18,12 +18,18 @@ export interface ListingRow {
   readonly sensitivity: Sensitivity
 }
 
+/** The title if it has the mnemonic in it (`MOV to CR`, `CBW/CWDE/CDQE`), else the mnemonic and the title (`FLD m80`). */
+function nameOf({ mnemonic, title }: Instruction): string {
+  if (title === undefined) return mnemonic
+  return title.includes(mnemonic) ? title : `${mnemonic} ${title}`
+}
+
 /** The rows of a set of instructions, by name. @throws Error as {@link sensitivities} */
 export function listInstructions(instructions: readonly Instruction[]): ListingRow[] {
   const rows: ListingRow[] = []
   for (const [instruction, sensitivity] of sensitivities(instructions)) {
     rows.push({
-      name: instruction.title ?? instruction.mnemonic,
+      name: nameOf(instruction),
       mnemonic: instruction.mnemonic,
       encodings: instruction.encodings,
       feature: instruction.feature ?? '',

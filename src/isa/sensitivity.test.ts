@@ -145,6 +145,8 @@ const EXPLAINED: Record<string, string> = {
   LFS: 'as LDS',
   LGS: 'as LDS',
   LSS: 'as LDS',
+  FNSTENV: 'stores the CS and DS selectors of the last x87 instruction, as MOV and PUSH do; the paper overlooks it',
+  FNSAVE: 'as FNSTENV',
   RDTSC: 'traps when CR4.TSD is set, which the paper counts as privileged',
   RDPMC: 'traps unless CR4.PCE is set, which the paper counts as privileged',
   CPUID: 'leaf 1 shows CR4.OSXSAVE, which the Pentium did not have',

@@ -104,11 +104,10 @@ class Recorder extends Semantics {
   highByte(): Operand {
     return this.operand('register', 8)
   }
-  vectorOperand(kind: 'register' | 'memory', bytes: number): VectorOperand & { number: Int } {
+  vectorOperand(kind: 'register' | 'memory', bytes: number): VectorOperand {
     return {
       kind,
       bytes,
-      number: this.unknown(32),
       readVector: () => this.unknownVector(),
       writeVector: value => this.see(value),
       readLow: width => this.unknown(width),
@@ -209,7 +208,9 @@ function operandsOf(m: Recorder, form: Form, memory: boolean, number: number): u
       case 'fixedSegment':
         return { number: m.const(spec.number, 32) }
       case 'st':
+        return { number: m.const(0, 32) }
       case 'sti':
+        return { number: m.unknown(32) }
       case 'mmx':
       case 'mmxRegister':
       case 'xmm':

@@ -50,6 +50,10 @@ function sensitiveState(field: Field, index: number | undefined): SensitiveState
       return 'time-stamp counter'
     case F.halted:
       return 'activity'
+    // The selectors that x87 instructions leave behind; FNSTENV and its like show them.
+    case F.fcs:
+    case F.fds:
+      return 'segment registers'
     default:
       return undefined
   }
@@ -186,6 +190,8 @@ export class TracingBuilder extends FunctionBuilder {
     super.store(opcode, memory, address, value, offset)
     const place = stateAt(address, offset)
     if (place?.field === F.fault || place?.field === F.faultErrorCode) return
+    // Nobody sees these before they are read.
+    if (place?.field === F.fcs || place?.field === F.fds) return
     if (place?.field === F.faultVector) {
       this.recording.raise(value.op === OP_CONST ? value.imm : -1)
       return

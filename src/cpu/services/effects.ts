@@ -4,6 +4,8 @@
  * Every service that a definition calls has an entry.
  */
 
+import { services as x87 } from './x87.ts'
+
 /** State of the processor that decides over resources: whoever reads or changes it is sensitive (Popek and Goldberg). */
 export type SensitiveState =
   /** IF IOPL VM NT TF RF VIF VIP. */
@@ -112,4 +114,6 @@ export const SERVICE_EFFECTS: Readonly<Record<string, ServiceEffects>> = {
   loadInterruptTable: TABLE_LOAD,
   // CR4.UMIP.
   checkUmip: { traps: 'configured' },
+
+  ...Object.fromEntries(Object.keys(x87).map(name => [name, NOTHING])),
 }
