@@ -264,6 +264,15 @@ test("the machine's log goes to standard error", async () => {
   assert.equal(host.stderr.text, 'typetwo: unknown port 0x1234\n')
 })
 
+test('a signal while the machine is made ends typetwo', async () => {
+  const host = new FakeHost()
+  host.createMachine = () => {
+    host.events.emit('SIGTERM')
+    return new Promise(() => {})
+  }
+  assert.equal(await program(['run', '--kernel', kernel], host), 143)
+})
+
 test('a machine that cannot be made is one sentence', async () => {
   const host = new FakeHost()
   host.refusal = new Error('the kernel is no kernel')

@@ -42,9 +42,9 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
   })
   const request = await Promise.race([prepare(options, host, terminal), ending])
   if ('status' in request) return part(request, host)
-  const machine = await host.createMachine(request)
-  const status = await converse(machine, options, { host, terminal, output, ending })
-  return status
+  const machine = await Promise.race([host.createMachine(request), ending])
+  if ('status' in machine) return part(machine, host)
+  return converse(machine, options, { host, terminal, output, ending })
 }
 
 /** Reads everything that the machine is made of. */
