@@ -68,9 +68,12 @@ const FLUSH: ServiceEffects = { writes: ['translations and caches'] }
 
 /** The effects by the name of the service. */
 export const SERVICE_EFFECTS: Readonly<Record<string, ServiceEffects>> = {
+  interruptByNumber: INTERRUPT,
   softwareInterrupt: INTERRUPT,
   debugInterrupt: INTERRUPT,
   interruptReturn: INTERRUPT,
+  // CLI and STI beyond IOPL: #GP, or VIF under CR4.VME and PVI, which give the program a flag of its own.
+  changeVirtualInterrupts: { writes: ['system flags'], traps: 'always' },
 
   // IOPL and the TSS's bitmap decide; a system that keeps both to itself sees every access.
   checkPort: { writes: ['ports'], traps: 'always' },
@@ -79,6 +82,7 @@ export const SERVICE_EFFECTS: Readonly<Record<string, ServiceEffects>> = {
 
   readControl: { reads: ['control registers'] },
   writeControl: { writes: ['control registers', 'translations and caches'] },
+  clearTaskSwitched: { writes: ['control registers'] },
   loadMachineStatusWord: { writes: ['control registers'] },
   readDebug: { reads: ['debug registers'] },
   writeDebug: { writes: ['debug registers'] },
