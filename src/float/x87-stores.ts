@@ -236,3 +236,16 @@ export const x87StoreRegister = routine('x87StoreRegister', [32, 32], undefined,
   x87.commit()
   return undefined
 })
+
+/** FSTPNCE: as FSTP ST(i), but an empty top is only popped. */
+export const x87PopRegister = routine('x87PopRegister', [32], undefined, (code, index) => {
+  const x87 = new X87(code)
+  const from = code.variable(32, x87.physical(0))
+  code.if(x87.isEmpty(from.value).isZero(), () => {
+    const value = x87.read(from.value)
+    x87.write(code.variable(32, x87.physical(index)).value, value.significand.value, value.head.value)
+  })
+  x87.pop()
+  x87.commit()
+  return undefined
+})

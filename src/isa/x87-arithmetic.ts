@@ -180,8 +180,10 @@ export const FFREE = instruction<[NumberedOperand]>('FFREE', {
   encodings: ['DD /0 reg  STi'],
   unit: 'x87',
   execute(m, a) {
-    const n = m.get(F.fsw).shr(11).add(a.number).and(7)
+    const fsw = m.get(F.fsw)
+    const n = fsw.shr(11).add(a.number).and(7)
     m.set(F.ftw, m.get(F.ftw).or(m.const(3, 32).shl(n.shl(1))))
+    m.set(F.fsw, fsw.and(0xffffffff & ~0x200))
   },
 })
 
@@ -198,7 +200,7 @@ export const FFREEP = instruction<[NumberedOperand]>('FFREEP', {
       .shl(n.shl(1))
       .or(m.const(3, 32).shl(fsw.shr(11).and(7).shl(1)))
     m.set(F.ftw, m.get(F.ftw).or(empty))
-    m.set(F.fsw, fsw.and(0xffffffff & ~0x3800).or(top))
+    m.set(F.fsw, fsw.and(0xffffffff & ~0x3a00).or(top))
   },
 })
 

@@ -12,6 +12,7 @@ import {
 import { STOPPED } from '../float/x87-stack.ts'
 import {
   x87CommitStore,
+  x87PopRegister,
   x87Store32,
   x87Store64,
   x87StoreBcd,
@@ -20,7 +21,7 @@ import {
   x87StoreRegister,
 } from '../float/x87-stores.ts'
 import { type Instruction, instruction } from './definition.ts'
-import type { Int, MemoryOperand, Semantics } from './semantics.ts'
+import type { Int, MemoryOperand, NumberedOperand, Semantics } from './semantics.ts'
 import { isMemory, notePointers, type X87Operand } from './x87-unit.ts'
 
 export const FLD = instruction<[X87Operand]>('FLD', {
@@ -150,15 +151,18 @@ const constants = CONSTANTS.map(([name, nearest, cut, exponent], i) =>
   }),
 )
 
-/** FSTP, the undocumented FSTP1 FSTP8 FSTP9 among it. */
-const FSTP_ENCODINGS = [
-  'D9 /3  Md',
-  'DD /3  Mq',
-  'DD /3 reg  STi',
-  'D9 /3 reg  STi',
-  'DF /2 reg  STi',
-  'DF /3 reg  STi',
-]
+/** FSTP, the undocumented FSTP8 and FSTP9 among it. */
+const FSTP_ENCODINGS = ['D9 /3  Md', 'DD /3  Mq', 'DD /3 reg  STi', 'DF /2 reg  STi', 'DF /3 reg  STi']
+
+/** Undocumented: FSTP that pops an empty register without an exception. */
+export const FSTPNCE = instruction<[NumberedOperand]>('FSTPNCE', {
+  encodings: ['D9 /3 reg  STi'],
+  unit: 'x87',
+  execute(m, a) {
+    notePointers(m)
+    m.call(x87PopRegister, a.number)
+  },
+})
 
 export const instructions: readonly Instruction[] = [
   FLD,
@@ -168,6 +172,7 @@ export const instructions: readonly Instruction[] = [
   ...constants,
   store('FST', ['D9 /2  Md', 'DD /2  Mq', 'DD /2 reg  STi'], false),
   store('FSTP', FSTP_ENCODINGS, true),
+  FSTPNCE,
   storeTen('FSTP', 'DB /7  Mt', 'm80', m => m.call(x87StoreExtended)),
   storeTen('FBSTP', 'DF /6  Mt', 'm80', m => m.call(x87StoreBcd)),
   storeInteger('FIST', ['DF /2  Mw', 'DB /2  Md'], false),

@@ -1,0 +1,139 @@
+/** Whole x87 instructions on the interpreter against this machine's processor: every opcode from D8 to DF. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { CS, DS, ES, F, RDI, RDX, RSI, SS } from '../cpu/state.ts'
+import { testVcpu } from '../cpu/test-vcpu.ts'
+import { Interpreter } from '../engines/interpreter/interpreter.ts'
+import { type NativeResult, nativeRunner } from '../float/native.ts'
+import { describe, fsaveImage, type MemoryKind, memoryFor } from '../float/x87-images.ts'
+
+const run = nativeRunner()
+const skip = run ? false : 'needs gcc on x86-64 Linux'
+const COUNT = Number(process.env.CASES ?? 12)
+
+const CODE = 0x8000
+const OPERAND = 0x9000
+const BEFORE = 0xa000
+const AFTER = 0xb000
+/** FRSTOR [RSI] before, FNSAVE [RDX] after. */
+const ENTER = [0xdd, 0x26]
+const LEAVE = [0xdd, 0x32]
+
+/** A processor of ours in 64-bit mode with the first megabyte mapped. */
+function processor() {
+  const { cpu } = testVcpu()
+  const { state } = cpu
+  const entry = (at: number, value: number) => cpu.memory.writeNumber(at, 4, value)
+  entry(0x1000, 0x2003)
+  entry(0x2000, 0x3003)
+  entry(0x3000, 0x83)
+  state.set32(F.cr0, 0x80000033)
+  state.set32(F.cr4, 0x620)
+  state.set32(F.efer, 0x500)
+  state.set64(F.cr3, 0x1000n)
+  cpu.setSegment(CS, 8, 0, 0xffffffff, 0xa09b)
+  for (const segment of [SS, DS, ES]) cpu.setSegment(segment, 16, 0, 0xffffffff, 0xc093)
+  cpu.updateMode()
+  const engine = new Interpreter(cpu)
+  let fault = -1
+  cpu.deliverFault = () => {
+    fault = state.get32(F.faultVector)
+    state.set32(F.fault, 0)
+    state.set32(F.halted, 1)
+  }
+  const before = new Uint8Array(108)
+  return (code: readonly number[], image: Uint8Array, operand: Uint8Array) => {
+    before.set(image)
+    // The processor's FRSTOR has taken what lies between for granted: pointers.
+    cpu.memory.write(BEFORE, before)
+    cpu.memory.write(OPERAND, operand)
+    cpu.memory.write(CODE, new Uint8Array([...ENTER, ...code, ...LEAVE, 0xf4]))
+    cpu.setRegister(RSI, BEFORE)
+    cpu.setRegister(RDI, OPERAND)
+    cpu.setRegister(RDX, AFTER)
+    cpu.setRegister(0, 0)
+    cpu.rflags = 0x203
+    cpu.rip = BigInt(CODE)
+    cpu.updateMode()
+    state.set32(F.halted, 0)
+    fault = -1
+    for (let i = 0; i < 3 && fault < 0; i++) engine.run(1)
+    const ram = cpu.memory.ram
+    return {
+      fault,
+      image: ram.slice(AFTER, AFTER + 108),
+      memory: ram.slice(OPERAND, OPERAND + 128),
+      rflags: cpu.rflags,
+      rax: cpu.register(0),
+    }
+  }
+}
+
+const ours = processor()
+
+/** Kind of the memory operand by opcode and ModRM.reg. */
+const MEMORY: Record<number, MemoryKind[]> = {
+  216: Array(8).fill('f32'),
+  217: ['f32', 'f32', 'f32', 'f32', 'i64', 'i16', 'i64', 'i16'],
+  218: Array(8).fill('i32'),
+  219: ['i32', 'i32', 'i32', 'i32', 'i64', 'f80', 'i64', 'f80'],
+  220: Array(8).fill('f64'),
+  221: ['f64', 'i64', 'f64', 'f64', 'i64', 'i64', 'i64', 'i16'],
+  222: Array(8).fill('i16'),
+  223: ['i16', 'i16', 'i16', 'i16', 'bcd', 'i64', 'bcd', 'i64'],
+}
+
+/** D9 F0–F3, F9, FB, FE, FF: not every chip gives the same last bit. */
+const isTranscendental = (code: readonly number[]) =>
+  code[0] === 0xd9 && [0xf0, 0xf1, 0xf2, 0xf3, 0xf9, 0xfb, 0xfe, 0xff].includes(code[1])
+
+function operandFor(code: readonly number[]): Uint8Array {
+  const memory = new Uint8Array(128)
+  const reg = (code[1] >> 3) & 7
+  if ((code[0] === 0xd9 || code[0] === 0xdd) && reg === 4) memory.set(fsaveImage())
+  else memory.set(memoryFor(MEMORY[code[0]][reg]))
+  return memory
+}
+
+function compare(code: readonly number[]): void {
+  const inputs = Array.from({ length: COUNT }, () => ({
+    code,
+    fsave: fsaveImage(),
+    memory: operandFor(code),
+    rflags: 0x203n,
+  }))
+  run!(inputs).forEach((native: NativeResult, i) => {
+    const { fsave, memory } = inputs[i]
+    const mine = ours(code, fsave, memory)
+    const illegal = native.trapped === 4
+    const name = code.map(b => b.toString(16)).join(' ')
+    const before = `${name} with\n${describe(fsave)}\nmemory ${Buffer.from(memory.subarray(0, 32)).toString('hex')}`
+    assert.equal(mine.fault === 6, illegal, `${before}: ${illegal ? '#UD there' : `fault ${mine.fault} here`}`)
+    if (illegal) return
+    assert.equal(mine.fault, -1, before)
+    const [expectedImage, actualImage] = [native.fsave.slice(), mine.image.slice()]
+    const [expectedMemory, actualMemory] = [native.memory.slice(), mine.memory.slice()]
+    // FNSTENV, FNSAVE: the pointers.
+    const reg = (code[1] >> 3) & 7
+    if (code[1] < 0xc0 && reg === 6 && (code[0] === 0xd9 || code[0] === 0xdd)) {
+      expectedMemory.fill(0, 12, 26)
+      actualMemory.fill(0, 12, 26)
+    }
+    const show = (image: Uint8Array, memory: Uint8Array, flags: number, rax: bigint) =>
+      `${describe(image)}\nmemory ${Buffer.from(memory).toString('hex')}\nflags ${(flags & 0x8d5).toString(16)} ax ${rax & 0xffffn}`
+    assert.equal(
+      show(actualImage, actualMemory, mine.rflags, mine.rax),
+      show(expectedImage, expectedMemory, Number(native.rflags), native.rax),
+      before,
+    )
+  })
+}
+
+for (let opcode = 0xd8; opcode <= 0xdf; opcode++) {
+  test(`${opcode.toString(16)} with a memory operand`, { skip }, () => {
+    for (let reg = 0; reg < 8; reg++) compare([opcode, (reg << 3) | 7])
+  })
+  test(`${opcode.toString(16)} with registers`, { skip }, () => {
+    for (let modrm = 0xc0; modrm <= 0xff; modrm++) if (!isTranscendental([opcode, modrm])) compare([opcode, modrm])
+  })
+}
