@@ -1,6 +1,7 @@
 /**
  * The functions of the x87's transcendental instructions in integers of some hundred bits: results are right to more than 120
- * bits, so that rounding them to 64 is right but for one case in 2^50. Arguments are reduced with as much of pi as it takes.
+ * bits, so that rounding them to 64 is right but for one case in 2^50. Large angles are
+ * reduced as the processors do it, with 66 bits of pi.
  */
 
 /** A number that is not zero: mantissa * 2^exponent, negative or not; `exact` if nothing was cut off. */
@@ -54,25 +55,22 @@ function oddSeries(s: bigint, alternating: boolean, one = ONE): bigint {
   return sum
 }
 
-/** Pi with more bits than fixed point has: arguments up to 2^63 are reduced with it (Machin's formula). */
-const PI_BITS = BITS + 80
-const PI_ONE = 1n << BigInt(PI_BITS)
-const PI_LONG = 4n * (4n * oddSeries(PI_ONE / 5n, true, PI_ONE) - oddSeries(PI_ONE / 239n, true, PI_ONE))
-const PI = PI_LONG >> 80n
+/** Pi (Machin's formula). */
+const PI = 4n * (4n * oddSeries(ONE / 5n, true) - oddSeries(ONE / 239n, true))
+/** Pi as the processors know it when they reduce arguments: 66 bits (SDM vol. 1, 8.3.8). Programs have come to rely on it. */
+const PI_66 = 0xc90fdaa22168c234cn << (FRACTION - 66n)
 const LN2 = 2n * oddSeries(ONE / 3n, false)
 
 /** Sine and cosine of a magnitude below 2^63, as fixed-point numbers. */
 function sineCosine(x: Big): { sine: bigint; cosine: bigint } {
-  const shift = x.exponent + PI_BITS
-  const wide = shift >= 0 ? x.mantissa << BigInt(shift) : x.mantissa >> BigInt(-shift)
-  const half = PI_LONG >> 1n
+  const wide = toFixed(x)
+  const half = PI_66 >> 1n
   let quadrant = wide / half
-  let rest = wide - quadrant * half
-  if (rest > half >> 1n) {
-    rest -= half
+  let r = wide - quadrant * half
+  if (r > half >> 1n) {
+    r -= half
     quadrant++
   }
-  const r = rest >> 80n
   const square = multiply(r, r)
   let sine = r
   let cosine = ONE

@@ -97,7 +97,15 @@ class Instruction {
   outOfRange(): void {
     this.fsw |= C2
   }
+  /** What arguments beyond an instruction's range give: themselves. */
+  undefinedResult(x: Extended): Extended {
+    this.flags |= PRECISION
+    return x
+  }
   commit(): void {
+    // A condition found before computing, unmasked, keeps the rest from happening.
+    const before = INVALID | DENORMAL | DIVIDE_BY_ZERO
+    if (this.unmasked(before)) this.flags &= before | STACK_FAULT | (this.flags & STACK_FAULT ? C1 : 0)
     let word = (this.fsw & ~(C1 | 0x8080)) | this.flags
     if (word & ~this.fcw & 0x3f) word |= 0x8080
     this.state.set32(F.fsw, word & 0xffff)
@@ -118,12 +126,16 @@ class Instruction {
     let drop = exponent - 16383 - 63 - x.exponent
     const tinyAt = exponent
     let denormal = false
+    // Tiny is what rounding to 64 bits without a limit to the exponent leaves below the smallest normal number.
+    const ones = tinyAt === 0 && drop > 0 && x.mantissa >> BigInt(drop) === TOP * 2n - 1n
+    const cut = ones ? x.mantissa - ((TOP * 2n - 1n) << BigInt(drop)) : 0n
+    const reaches = ones && (mode === 0 ? cut >> BigInt(drop - 1) !== 0n : away)
     if (tinyAt <= 0) {
       if (this.fcw & UNDERFLOW) {
         drop += 1 - exponent
         exponent = 0
         denormal = true
-      } else {
+      } else if (!reaches) {
         this.flags |= UNDERFLOW
         exponent += 24576
       }
@@ -134,7 +146,9 @@ class Instruction {
     const isInexact = rest !== 0n || !x.exact
     let up = isInexact && away
     if (mode === 0 && drop > 0) up = rest > half || (rest === half && (!x.exact || (kept & 1n) === 1n))
-    if (isInexact) this.flags |= PRECISION | (denormal ? UNDERFLOW : 0)
+    // The processors call every such result inexact.
+    this.flags |= PRECISION
+    if (isInexact && denormal && !reaches) this.flags |= UNDERFLOW
     if (up) {
       this.flags |= C1
       kept++
@@ -193,7 +207,7 @@ function oneOperand(
       const special = i.special(x)
       const result = special ?? compute(i, x)
       if (result && !i.unmasked(INVALID | DENORMAL)) {
-        const pushed = second && (special ?? second(i, x))
+        const pushed = second && (special ?? (isInfinite(x) ? result : second(i, x)))
         i.write(0, result)
         if (pushed) i.push(pushed)
       }
@@ -262,11 +276,12 @@ const logarithm = (i: Instruction, y: Extended, x: Extended): Extended => {
 
 const logarithmPlus1 = (i: Instruction, y: Extended, x: Extended): Extended => {
   const negative = isNegative(y) !== isNegative(x)
-  if (isInfinite(x)) return isNegative(x) || isZero(y) ? i.invalid() : infinity(negative)
-  if (isInfinite(y)) return isZero(x) ? i.invalid() : infinity(negative)
-  // At and below -1 there is no logarithm.
-  if (isNegative(x) && exponentOf(x) >= 16383) return i.invalid()
+  if (isInfinite(x) && (isNegative(x) || isZero(y))) return i.invalid()
+  if (isInfinite(y) && isZero(x)) return i.invalid()
   i.noteDenormals(x, y)
+  if (isInfinite(x) || isInfinite(y)) return infinity(negative)
+  // At and below -1 there is no logarithm; the result is undefined.
+  if (isNegative(x) && exponentOf(x) >= 16383) return i.undefinedResult(x)
   if (isZero(x) || isZero(y)) return zero(negative)
   // Beyond its range the result is undefined.
   if (exponentOf(x) > 16383 + 63) return i.round(yLogarithm2(toBig(y), toBig(x)))
@@ -278,7 +293,7 @@ const power = (i: Instruction, x: Extended): Extended => {
   if (isZero(x)) return x
   i.noteDenormals(x)
   // Beyond -1 to 1 the result is undefined.
-  if (exponentOf(x) > 0x3fff || (exponentOf(x) === 0x3fff && x.significand !== TOP)) return x
+  if (exponentOf(x) > 0x3fff || (exponentOf(x) === 0x3fff && x.significand !== TOP)) return i.undefinedResult(x)
   return i.round(exponential2Minus1(toBig(x)))
 }
 
