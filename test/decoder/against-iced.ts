@@ -255,12 +255,8 @@ export function compare(decoder: Decoder, forms: readonly Form[], count: number,
     else {
       const code = Code[iced.code]
       result.undefinedHere.set(code, (result.undefinedHere.get(code) ?? 0) + 1)
-      if (
-        mode.mode !== 'real' &&
-        iced.encoding === EncodingKind.Legacy &&
-        ![...iced.cpuidFeatures()].some(feature => leftOut.has(feature))
-      )
-        result.missing.add(code)
+      const counts = mode.mode !== 'real' && iced.encoding === EncodingKind.Legacy && !(code in REFUSED)
+      if (counts && ![...iced.cpuidFeatures()].some(feature => leftOut.has(feature))) result.missing.add(code)
     }
     if (difference && !ACCOUNTED[difference] && !result.differences.has(difference)) {
       const text = Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join(' ')
