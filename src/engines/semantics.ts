@@ -3,13 +3,14 @@
  * the stack, near jumps. How registers, flags and the way out are reached is each engine's own.
  */
 import { THROUGH_STACK_SEGMENT } from '../cpu/memory-access.ts'
-import { CS, F, RSP, SS } from '../cpu/state.ts'
+import { CS, F, FS, RSP, SS } from '../cpu/state.ts'
 import type { FunctionBuilder } from '../ir/function.ts'
 import { Int, Vector } from '../ir/values.ts'
 import {
   type Context,
   GP,
   type MemoryOperand,
+  type Mode,
   type Operandish,
   Semantics,
   type Variable,
@@ -68,6 +69,13 @@ const STORE_OPCODES = { 1: 0x3a, 2: 0x3b, 4: 0x36, 8: 0x37 } as const
 
 /** The bytes of a width. */
 export const bytesOf = (width: Width): AccessBytes => (width === 1 ? 1 : width / 8) as AccessBytes
+
+/**
+ * Whether an instruction's memory accesses are checked against their segment: the mode word vouches for CS, DS, ES and SS only,
+ * and only for what they are made for, while FS and GS may have any limit and CS cannot be written.
+ */
+export const takesSegmentChecks = (segmented: boolean, mode: Mode, segment: number): boolean =>
+  segmented || (mode !== 'long' && (segment === CS || segment >= FS))
 
 /** Common ground of the engines' semantics. */
 export abstract class EngineSemantics extends Semantics {

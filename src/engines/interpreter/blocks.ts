@@ -3,7 +3,7 @@
  * table, dropped when their bytes are written.
  */
 import { MODE_CLASS, MODE_CODE_32, MODE_LONG, MODE_NAMES, MODE_SEGMENTED, MODE_STACK_32 } from '../../cpu/mode.ts'
-import { CS, F, FS } from '../../cpu/state.ts'
+import { F } from '../../cpu/state.ts'
 import { DECODED, Decoded, type DecodeMode, isHighByte, MORE_BYTES, TOO_LONG } from '../../isa/decoder.ts'
 import type { OperandSpec } from '../../isa/encoding.ts'
 import { decoder } from '../../isa/index.ts'
@@ -136,10 +136,7 @@ export class BlockCache {
       }
       let last = false
       if (outcome === DECODED) {
-        // CS cannot be written, and FS and GS may have any limit, where the mode word vouches only for the others.
-        const { segment } = decoded
-        const segmented = info.segmented || (info.mode !== 'long' && (segment === CS || segment >= FS))
-        this.fill(at, this.source.handler(decoded, info.mode, info.modeClass, info.stackSize, segmented))
+        this.fill(at, this.source.handler(decoded, info.mode, info.modeClass, info.stackSize, info.segmented))
         position += decoded.length
         last = endsBlock(decoded) || this.ends[this.halves[at >> 1]] === 1
       } else {

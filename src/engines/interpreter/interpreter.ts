@@ -12,7 +12,7 @@ import type { Mode } from '../../isa/semantics.ts'
 import { FRAME_CODE, type PhysicalMemory } from '../../memory/physical.ts'
 import type { Engine, Exit } from '../contract.ts'
 import { CodeLibrary } from '../library.ts'
-import type { Usage } from '../semantics.ts'
+import { takesSegmentChecks, type Usage } from '../semantics.ts'
 import { compileOptimised } from '../tiering.ts'
 import { type Block, BlockCache, type BlockSource } from './blocks.ts'
 import { faultUnit, handlerUnit, keyOfShape, shapeFromText, shapeKey, shapeOf, shapeText, usageOf } from './handlers.ts'
@@ -162,6 +162,7 @@ export class Interpreter implements Engine, BlockSource {
   }
 
   handler(decoded: Decoded, mode: Mode, modeClass: number, stackSize: 16 | 32 | 64, segmented: boolean): number {
+    segmented = takesSegmentChecks(segmented, mode, decoded.segment)
     const key = shapeKey(decoded, modeClass, stackSize, segmented)
     let index = this.byShape.get(key)
     if (index === undefined) {

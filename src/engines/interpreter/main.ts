@@ -89,11 +89,16 @@ function reloadFlags(code: Code, locals: MainLocals): void {
   locals.budget.value = code.get(F.budget)
 }
 
-/** Flags that translated code left as a recipe become pieces; then they are taken into the locals. */
-function takeFlags(code: Code, locals: MainLocals): void {
+/** Flags that translated code left as a recipe become pieces. */
+function settleFlags(code: Code): void {
   code.if(code.get(F.flagKind).isNonZero(), () => {
     code.call(flagsFromRecipe, code.get(F.flagKind), code.get(F.flagA), code.get(F.flagB))
   })
+}
+
+/** Settles the flags and takes them into the locals. */
+function takeFlags(code: Code, locals: MainLocals): void {
+  settleFlags(code)
   reloadFlags(code, locals)
 }
 
@@ -147,6 +152,8 @@ export function mainUnit(handlers: readonly InlineHandler[]): Unit {
   budget.value = code.get(F.budget)
   // Wherever the loop starts anew, the flags are in the state; the budget is in its local.
   const leave = (reason: number) => {
+    // Whoever looks at the state next (interrupts, snapshots) knows pieces only.
+    settleFlags(code)
     spillBudget(code, locals)
     f.return(f.const32(reason))
   }

@@ -17,6 +17,7 @@ import {
   EngineSemantics,
   GuestMemoryOperand,
   type SizeArgument,
+  takesSegmentChecks,
   type Usage,
   VectorMemory,
 } from '../semantics.ts'
@@ -80,7 +81,8 @@ export class TranslatorSemantics extends EngineSemantics {
     this.region = region
     this.decoded = decoded
     this.mode = mode
-    this.segmented = (mode & MODE_SEGMENTED) !== 0 && context.mode !== 'long'
+    const segmented = (mode & MODE_SEGMENTED) !== 0 && context.mode !== 'long'
+    this.segmented = takesSegmentChecks(segmented, context.mode, decoded.segment)
     this.end = end
     if (decoded.hasMemory) this.offset = this.effectiveAddress()
   }
@@ -289,6 +291,10 @@ export class TranslatorSemantics extends EngineSemantics {
       case 'register':
         return this.register(spec.number, width)
       case 'immediate':
+        if (decoded.form.operands.find(other => other.kind === 'immediate') !== spec) {
+          return this.immediate(width, this.const(decoded.imm2, width))
+        }
+        return this.immediate(width, this.region.constant64(decoded.immLow, decoded.immHigh).truncate(width))
       case 'farOffset':
         return this.immediate(width, this.region.constant64(decoded.immLow, decoded.immHigh).truncate(width))
       case 'one':
