@@ -1,4 +1,5 @@
-import type { Field } from '../cpu/state.ts'
+import { EVENT_INTERRUPT } from '../cpu/events.ts'
+import { F, type Field, TF } from '../cpu/state.ts'
 import { FunctionBuilder, type Linker } from '../ir/function.ts'
 import { Label } from '../ir/node.ts'
 import { Float, Int, int, type Operandish, typeOf, type ValueWidth, Vector, type Width } from '../ir/values.ts'
@@ -402,6 +403,13 @@ export abstract class Semantics extends Code {
   abstract endBlock(): void
   /** One step of a repeated string instruction was committed: interrupts may come in, and the instruction is to be started again. */
   abstract restart(): void
+  /**
+   * Whether a repeated string instruction is to start again after this step though it could go on: an event waits that is
+   * no mere interrupt request, or every instruction is traced.
+   */
+  interrupted(): Int {
+    return this.get(F.events).and(~EVENT_INTERRUPT).or(this.get(F.systemFlags).and(TF)).isNonZero()
+  }
   /** Whether the DF, IF … bit of the system flags is set (masks of src/cpu/state.ts). */
   abstract systemFlag(mask: number): Int
 }

@@ -173,6 +173,9 @@ class Recorder extends Semantics {
   }
   endBlock(): void {}
   restart(): void {}
+  override interrupted(): Int {
+    return this.bool(false)
+  }
   systemFlag(mask: number): Int {
     return this.get(F.systemFlags).and(mask).isNonZero()
   }

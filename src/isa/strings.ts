@@ -19,10 +19,14 @@ function element(m: Semantics, register: number, segment: number, width: 8 | 16 
   }
 }
 
+/** Most steps that a repeated instruction does before it starts again: what an interrupt may have to wait for. */
+const MOST_STEPS = 512
+
 /**
- * Does one step, or with a repeat prefix none if rCX is 0, else one that counts rCX down, after which the instruction
- * starts again unless rCX is 0 or `step` gives a condition that does not hold. A step commits nothing before all that
- * can fault, so that a fault, and an interrupt between steps, finds the registers as they are before an instruction.
+ * Does one step, or with a repeat prefix as many as rCX says and `step` wants (it gives a condition, or undefined for
+ * always). A step commits nothing before all that can fault and then counts rCX down, so that a fault, and whatever comes
+ * in between two steps, finds the registers as they are before an instruction. After a number of steps, or when something
+ * waits to come in, the instruction starts again.
  */
 function repeated(m: Semantics, step: () => Int | undefined): void {
   if (m.context.rep === 'none') {
@@ -30,14 +34,23 @@ function repeated(m: Semantics, step: () => Int | undefined): void {
     return
   }
   const counter = m.register(RCX, m.context.addressSize)
-  const count = counter.read()
-  m.if(count.isNonZero(), () => {
-    const left = count.sub(1)
-    const goesOn = step()
-    counter.write(left)
-    const more = left.isNonZero()
-    m.if(goesOn ? more.and(goesOn) : more, () => m.restart())
-  })
+  const remaining = () => counter.read().isNonZero()
+  const steps = m.variable(32, MOST_STEPS)
+  const goesOn = m.variable(1, 1)
+  m.while(
+    () => remaining().and(steps.value.isNonZero()),
+    () => {
+      const left = counter.read().sub(1)
+      const condition = step()
+      counter.write(left)
+      steps.value = m.interrupted().select(m.const(0, 32), steps.value.sub(1))
+      if (condition) {
+        goesOn.value = condition
+        m.if(condition.isZero(), () => steps.set(0))
+      }
+    },
+  )
+  m.if(remaining().and(goesOn.value), () => m.restart())
 }
 
 /** A string instruction in its two forms: bytes, and elements of the operand size. */

@@ -26,6 +26,22 @@ for (const bits of [64, 32] as const) {
     assert.ok(report.forms > 300, `only ${report.forms} encodings were tried`)
   })
 
+  // Each case is a region of its own to be made, so there are fewer.
+  test(`${bits}-bit instructions do the same translated`, { skip }, () => {
+    assert.ok(typeof native !== 'string')
+    const { flags } = nativeFeatures()
+    const report = runConformance({
+      bits,
+      engine: 'translator',
+      count: 4000,
+      seed: 100 + bits,
+      native,
+      features: flags,
+    })
+    assert.deepEqual(report.failures, [])
+    assert.ok(report.compared > 2000, `only ${report.compared} of 4000 cases could be compared`)
+  })
+
   test(`${bits}-bit: a wrong register, flag or byte of memory is seen`, { skip }, () => {
     assert.ok(typeof native !== 'string')
     const form = forms.find(f => f.encoding === '01 /r  Ev,Gv' && f.instruction.mnemonic === 'ADD')

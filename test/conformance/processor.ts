@@ -5,6 +5,7 @@ import { F } from '../../src/cpu/state.ts'
 import { Vcpu } from '../../src/cpu/vcpu.ts'
 import type { MachineInterface } from '../../src/engines/contract.ts'
 import { Interpreter } from '../../src/engines/interpreter/interpreter.ts'
+import { Translator } from '../../src/engines/translator/translator.ts'
 import { PhysicalMemory } from '../../src/memory/physical.ts'
 import {
   CODE,
@@ -65,6 +66,9 @@ const machine: MachineInterface = {
   logOnce: () => {},
 }
 
+/** Which engine a processor is to have. */
+export type EngineName = 'interpreter' | 'translator'
+
 /** Runs records one by one on an engine of ours. */
 export class Processor {
   private readonly memory = new PhysicalMemory(RAM_SIZE)
@@ -74,10 +78,12 @@ export class Processor {
   private fault: { vector: number; errorCode: number } | undefined
   private readonly breakpoints = new Uint8Array(2 * PAGE).fill(0xcc)
 
-  constructor(bits: 32 | 64) {
+  constructor(bits: 32 | 64, engine: EngineName = 'interpreter') {
     this.vcpu = new Vcpu(this.memory, machine)
     this.setUp(bits)
     this.engine = new Interpreter(this.vcpu)
+    // Everything is translated before it first runs.
+    if (engine === 'translator') new Translator(this.engine, 1)
     // Exceptions end the record instead of entering a handler.
     this.vcpu.deliverFault = () => {
       const { state } = this.vcpu
