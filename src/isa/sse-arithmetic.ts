@@ -10,10 +10,11 @@ import {
   eitherWay,
   type FloatWidth,
   insensitive,
+  isZero,
   lanewise,
+  notDenormal,
   ordinary,
   ordinaryLanes,
-  ordinaryOrZero,
   ordinaryOrZeroLanes,
   zeroLanes,
 } from './sse-float-paths.ts'
@@ -62,14 +63,15 @@ const DIV: Binary = {
   exactZero: 'first',
 }
 
-/** One pair of numbers, by their bits. */
+/** One pair of numbers, by their bits. Infinities and NaNs give such results (or zero, as divisors), denormals need not. */
 function scalarBinary(m: Semantics, op: Binary, a: Int, b: Int): Int {
   const fast = m.variable(a.width, op.scalar(a.asFloat(), b.asFloat()).bits()).value
-  const always = op.exactZero === 'always'
-  const operands = always ? ordinaryOrZero(a).and(ordinaryOrZero(b)) : ordinary(a).and(ordinary(b))
-  const quick = insensitive(m)
-    .and(operands)
-    .and(always ? ordinaryOrZero(fast) : ordinary(fast))
+  const zeros = {
+    always: [() => isZero(fast)],
+    either: [() => isZero(a).and(ordinary(b)), () => isZero(b).and(ordinary(a))],
+    first: [() => isZero(a).and(ordinary(b))],
+  }[op.exactZero]
+  const quick = [() => insensitive(m), () => notDenormal(a), () => notDenormal(b), [() => ordinary(fast), ...zeros]]
   return eitherWay(m, quick, fast, op.exact[a.width as FloatWidth], a, b)
 }
 
@@ -98,7 +100,7 @@ const EXACT = new Map(
 /** All lanes of two vectors. */
 function packedBinary(m: Semantics, width: FloatWidth, op: Binary, a: Vector, b: Vector): Vector {
   const fast = m.vectorVariable(a.op(op.vector[width], [b])).value
-  const quick = insensitive(m).and(allLanes(width, quickLanes(m, width, op, a, b, fast)))
+  const quick = [() => insensitive(m), () => allLanes(width, quickLanes(m, width, op, a, b, fast))]
   return eitherVector(m, quick, fast, EXACT.get(`${op.name}${width}`) as Routine, a, b)
 }
 
@@ -153,7 +155,7 @@ const squareRoots = [
         const a = source.readLow(width)
         const fast = m.variable(width, a.asFloat().sqrt().bits()).value
         // A root of an ordinary number is ordinary; of a negative one it is a NaN.
-        const quick = insensitive(m).and(ordinary(a)).and(ordinary(fast))
+        const quick = [() => insensitive(m), () => ordinary(a), () => ordinary(fast)]
         destination.writeLow(eitherWay(m, quick, fast, squareRoot[width], a))
       },
     }),
@@ -167,7 +169,7 @@ const squareRoots = [
         const a = source.readVector()
         const fast = m.vectorVariable(a.op(width === 32 ? S.F32X4_SQRT : S.F64X2_SQRT)).value
         const lanes = ordinaryOrZeroLanes(m, width, a).and(ordinaryOrZeroLanes(m, width, fast))
-        const quick = insensitive(m).and(allLanes(width, lanes))
+        const quick = [() => insensitive(m), () => allLanes(width, lanes)]
         destination.writeVector(eitherVector(m, quick, fast, packedSquareRoot[width], a))
       },
     }),
@@ -223,7 +225,7 @@ const addSubtract = SSE3_FORMS.map(([suffix, prefix, width]) =>
       const difference = a.op(SUB.vector[width], [b])
       const mixed = width === 32 ? difference.shuffle(4, sum, [0, 5, 2, 7]) : difference.shuffle(8, sum, [0, 3])
       const fast = m.vectorVariable(mixed).value
-      const quick = insensitive(m).and(allLanes(width, quickLanes(m, width, ADD, a, b, fast)))
+      const quick = [() => insensitive(m), () => allLanes(width, quickLanes(m, width, ADD, a, b, fast))]
       destination.writeVector(eitherVector(m, quick, fast, addSubExact[width], a, b))
     },
   }),

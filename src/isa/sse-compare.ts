@@ -8,24 +8,32 @@ import { type Code, type Operand, type Routine, routine, type Semantics, type Ve
 import { PACKED, SCALARS } from './sse-arithmetic.ts'
 import {
   allLanes,
+  type Conditions,
   eitherVector,
   eitherWay,
   type FloatWidth,
   FORMATS,
   lanewise,
-  ordinaryOrZero,
+  notDenormal,
   ordinaryOrZeroLanes,
 } from './sse-float-paths.ts'
 
 const COMPARE = { 32: f32Compare, 64: f64Compare }
 const DAZ_BIT = 6
 
-/** GREATER, LESS, EQUAL or UNORDERED of src/float/sse.ts. Finite normal numbers compare alike under every MXCSR. */
+/** Two numbers that compare alike under every MXCSR, without any flag: neither denormal nor NaN. */
+const comparable = (a: Int, b: Int): Conditions => [
+  () => notDenormal(a),
+  () => notDenormal(b),
+  () => a.asFloat().eq(a.asFloat()),
+  () => b.asFloat().eq(b.asFloat()),
+]
+
+/** GREATER, LESS, EQUAL or UNORDERED of src/float/sse.ts. */
 function relation(m: Semantics, a: Int, b: Int, signalling: Int): Int {
   const less = a.asFloat().lt(b.asFloat()).zeroExtend(32)
   const fast = less.or(a.asFloat().eq(b.asFloat()).zeroExtend(32).shl(1))
-  const quick = ordinaryOrZero(a).and(ordinaryOrZero(b))
-  return eitherWay(m, quick, fast, COMPARE[a.width as FloatWidth], a, b, signalling)
+  return eitherWay(m, comparable(a, b), fast, COMPARE[a.width as FloatWidth], a, b, signalling)
 }
 
 const flagComparisons = (
@@ -126,7 +134,7 @@ const packedCompares = PACKED.map(([suffix, prefix, letter, feature, width]) =>
       const a = destination.readVector()
       const fast = orderedMask(m, width, predicate, a, b)
       const lanes = ordinaryOrZeroLanes(m, width, a).and(ordinaryOrZeroLanes(m, width, b))
-      const quick = allLanes(width, lanes)
+      const quick = [() => allLanes(width, lanes)]
       destination.writeVector(eitherVector(m, quick, fast, packedCompareRoutines[width], a, b, predicate))
     },
   }),
@@ -166,8 +174,7 @@ const extremes = (
           const b = source.readLow(width)
           const a = destination.readLow(width)
           const first = swap ? a.asFloat().gt(b.asFloat()) : a.asFloat().lt(b.asFloat())
-          const quick = ordinaryOrZero(a).and(ordinaryOrZero(b))
-          destination.writeLow(eitherWay(m, quick, first.select(a, b), exact[width], a, b))
+          destination.writeLow(eitherWay(m, comparable(a, b), first.select(a, b), exact[width], a, b))
         },
       }),
     ),
@@ -181,7 +188,7 @@ const extremes = (
           const a = destination.readVector()
           const fast = b.op(width === 32 ? op32 : op64, [a])
           const lanes = ordinaryOrZeroLanes(m, width, a).and(ordinaryOrZeroLanes(m, width, b))
-          destination.writeVector(eitherVector(m, allLanes(width, lanes), fast, exactPacked[width], a, b))
+          destination.writeVector(eitherVector(m, [() => allLanes(width, lanes)], fast, exactPacked[width], a, b))
         },
       }),
     ),

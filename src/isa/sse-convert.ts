@@ -14,8 +14,9 @@ import {
   type FloatWidth,
   FORMATS,
   insensitive,
+  isZero,
+  notDenormal,
   ordinary,
-  ordinaryOrZero,
   ordinaryOrZeroLanes,
 } from './sse-float-paths.ts'
 
@@ -38,19 +39,20 @@ const LIMITS = {
 function fromInteger(m: Semantics, value: Int, width: FloatWidth): Int {
   const fast = value.toFloatS(width).bits()
   if (value.width === 32 && width === 64) return fast
-  return eitherWay(m, insensitive(m), fast, FROM_INTEGER[value.width as 32][width], value)
+  return eitherWay(m, [() => insensitive(m)], fast, FROM_INTEGER[value.width as 32][width], value)
 }
 
 /** A number, by its bits, as an integer: cut towards zero, or rounded as MXCSR says. */
 function toInteger(m: Semantics, bits: Int, to: 32 | 64, truncate: boolean): Int {
   const from = bits.width as FloatWidth
   const number: Float = truncate ? bits.asFloat() : bits.asFloat().nearest()
-  const fits = number
-    .bits()
-    .shl(1)
-    .ltU(LIMITS[from][to] << 1n)
+  const fits = () =>
+    number
+      .bits()
+      .shl(1)
+      .ltU(LIMITS[from][to] << 1n)
   const flag = m.const(truncate ? 1 : 0, 32)
-  return eitherWay(m, insensitive(m).and(fits), number.toIntS(to), TO_INTEGER[from][to], bits, flag)
+  return eitherWay(m, [() => insensitive(m), fits], number.toIntS(to), TO_INTEGER[from][to], bits, flag)
 }
 
 const scalarFromInteger = SCALARS.map(([suffix, prefix, , feature, width]) =>
@@ -78,11 +80,23 @@ const scalarToInteger = SCALARS.flatMap(([suffix, prefix, letter, feature, width
 )
 
 const widen = (m: Semantics, bits: Int): Int =>
-  eitherWay(m, ordinaryOrZero(bits), bits.asFloat().promote().bits(), exact.f32ToF64, bits)
+  eitherWay(
+    m,
+    [() => notDenormal(bits), () => bits.asFloat().eq(bits.asFloat())],
+    bits.asFloat().promote().bits(),
+    exact.f32ToF64,
+    bits,
+  )
 
 function narrow(m: Semantics, bits: Int): Int {
   const fast = m.variable(32, bits.asFloat().demote().bits()).value
-  return eitherWay(m, insensitive(m).and(ordinary(bits)).and(ordinary(fast)), fast, exact.f64ToF32, bits)
+  return eitherWay(
+    m,
+    [() => insensitive(m), () => notDenormal(bits), [() => ordinary(fast), () => isZero(bits)]],
+    fast,
+    exact.f64ToF32,
+    bits,
+  )
 }
 
 export const CVTSS2SD = instruction<[VectorOperand, VectorOperand]>('CVTSS2SD', {
@@ -120,7 +134,7 @@ export const CVTPS2PD = instruction<[VectorOperand, VectorOperand]>('CVTPS2PD', 
   execute(m, destination, source) {
     const pair = source.readLow(64)
     const both = Vector.splat(pair)
-    const quick = allLanes(32, ordinaryOrZeroLanes(m, 32, both))
+    const quick = [() => allLanes(32, ordinaryOrZeroLanes(m, 32, both))]
     destination.writeVector(eitherVector(m, quick, both.op(S.F64X2_PROMOTE_LOW_F32X4), widenExact, pair))
   },
 })
@@ -145,7 +159,7 @@ export const CVTPD2PS = instruction<[VectorOperand, VectorOperand]>('CVTPD2PS', 
     // A zero that was no zero before is no longer ordinary as a single; both tests together find it.
     const back = fast.op(S.F64X2_PROMOTE_LOW_F32X4)
     const lanes = ordinaryOrZeroLanes(m, 64, pair).and(ordinaryLike(m, pair, back))
-    destination.writeVector(eitherVector(m, insensitive(m).and(allLanes(64, lanes)), fast, narrowExact, pair))
+    destination.writeVector(eitherVector(m, [() => insensitive(m), () => allLanes(64, lanes)], fast, narrowExact, pair))
   },
 })
 
@@ -169,7 +183,9 @@ export const CVTDQ2PS = instruction<[VectorOperand, VectorOperand]>('CVTDQ2PS', 
   unit: 'sse',
   execute(m, destination, source) {
     const value = source.readVector()
-    destination.writeVector(eitherVector(m, insensitive(m), value.op(S.F32X4_CONVERT_I32X4_S), fromPackedExact, value))
+    destination.writeVector(
+      eitherVector(m, [() => insensitive(m)], value.op(S.F32X4_CONVERT_I32X4_S), fromPackedExact, value),
+    )
   },
 })
 
@@ -203,7 +219,7 @@ function toDoublewords(m: Semantics, value: Vector, from: FloatWidth, truncate: 
   const fast = rounded.op(from === 32 ? S.I32X4_TRUNC_SAT_F32X4_S : S.I32X4_TRUNC_SAT_F64X2_S_ZERO)
   const { bytes, abs, lt } = FORMATS[from]
   const fits = rounded.op(abs).op(lt, [splatOf(m, bytes, LIMITS[from][32])])
-  const quick = insensitive(m).and(allLanes(from, fits))
+  const quick = [() => insensitive(m), () => allLanes(from, fits)]
   return eitherVector(m, quick, fast, TO_PACKED[from], value, m.const(truncate ? 1 : 0, 32))
 }
 
@@ -233,7 +249,7 @@ export const CVTPI2PS = instruction<[VectorOperand, VectorOperand]>('CVTPI2PS', 
     // The same pair twice raises the same flags.
     const value = Vector.splat(source.readLow(64))
     const fast = value.op(S.F32X4_CONVERT_I32X4_S)
-    const result = eitherVector(m, insensitive(m), fast, fromPackedExact, value)
+    const result = eitherVector(m, [() => insensitive(m)], fast, fromPackedExact, value)
     destination.writeHalf(0, result.lane(64, 0))
   },
 })
@@ -281,13 +297,13 @@ const SCALAR_ROUND: readonly ((value: Float) => Float)[] = [
 ]
 
 /** The mode to use WebAssembly's rounding with, and whether MXCSR allows it; undefined when nothing is known. */
-function quickRounding(m: Semantics, immediate: Int): { mode: number; allowed: Int } | undefined {
+function quickRounding(m: Semantics, immediate: Int): { mode: number; allowed: () => Int } | undefined {
   const known = immediate.constant
   if (known === undefined) return undefined
   const imm = Number(known)
   const mode = imm & 4 ? 0 : imm & 3
   const quiet = (imm & 12) === 8
-  return { mode, allowed: quiet ? m.bool(true) : insensitive(m) }
+  return { mode, allowed: () => (quiet ? m.bool(true) : insensitive(m)) }
 }
 
 const scalarRounds = SCALARS.map(([suffix, , letter, , width]) =>
@@ -302,9 +318,9 @@ const scalarRounds = SCALARS.map(([suffix, , letter, , width]) =>
       const known = quickRounding(m, imm)
       if (known) {
         const fast = SCALAR_ROUND[known.mode](bits.asFloat()).bits()
-        const quick = known.allowed.and(ordinaryOrZero(bits))
+        const quick = [known.allowed, [() => ordinary(bits), () => isZero(bits)]]
         destination.writeLow(eitherWay(m, quick, fast, ROUND[width], bits, control))
-      } else destination.writeLow(eitherWay(m, m.bool(false), bits, ROUND[width], bits, control))
+      } else destination.writeLow(eitherWay(m, [], bits, ROUND[width], bits, control))
     },
   }),
 )
@@ -332,7 +348,7 @@ const packedRounds = PACKED.map(([suffix, , letter, , width]) =>
       const control = imm.zeroExtend(32)
       const known = quickRounding(m, imm)
       const fast = known ? value.op(VECTOR_ROUND[width][known.mode]) : value
-      const quick = known ? known.allowed.and(allLanes(width, ordinaryOrZeroLanes(m, width, value))) : m.bool(false)
+      const quick = known ? [known.allowed, () => allLanes(width, ordinaryOrZeroLanes(m, width, value))] : []
       destination.writeVector(eitherVector(m, quick, fast, PACKED_ROUND[width], value, control))
     },
   }),

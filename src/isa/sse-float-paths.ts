@@ -5,7 +5,7 @@
 
 import { F } from '../cpu/state.ts'
 import { SSE_INSENSITIVE, SSE_SENSITIVE } from '../float/sse.ts'
-import type { Float, Int, Vector } from '../ir/values.ts'
+import type { Int, Vector } from '../ir/values.ts'
 import * as S from '../wasm/simd.ts'
 import { type Code, type Routine, routine, type Semantics } from './semantics.ts'
 import { splatOf } from './simd-forms.ts'
@@ -53,8 +53,17 @@ export function ordinary(bits: Int): Int {
     .ltU(2n * (infinity - smallest) - 1n)
 }
 
-/** {@link ordinary}, or zero. */
-export const ordinaryOrZero = (bits: Int): Int => bits.shl(1).isZero().or(ordinary(bits))
+/** Whether a number is zero. */
+export const isZero = (bits: Int): Int => bits.shl(1).isZero()
+
+/** Whether a number is not denormal. */
+export function notDenormal(bits: Int): Int {
+  const { smallest } = FORMATS[bits.width as FloatWidth]
+  return bits
+    .shl(1)
+    .sub(1)
+    .geU(2n * smallest - 1n)
+}
 
 /** A mask of the lanes that are {@link ordinary}. */
 export function ordinaryLanes(code: Code, width: FloatWidth, vector: Vector): Vector {
@@ -75,10 +84,30 @@ export const ordinaryOrZeroLanes = (code: Code, width: FloatWidth, vector: Vecto
 /** Whether all lanes of a mask hold. */
 export const allLanes = (width: FloatWidth, mask: Vector): Int => mask.toInt(FORMATS[width].allTrue, 1)
 
-/** A quick result if `quick` holds, else the exact routine's; leaves on an unmasked exception. */
-export function eitherWay(m: Semantics, quick: Int, fast: Int, exact: Routine, ...args: Int[]): Int {
+/**
+ * What must hold for a quick result: each of the conditions, and of those in a list at least one. They are built where
+ * they are tested, so that every one becomes a comparison and a branch.
+ */
+export type Conditions = readonly ((() => Int) | readonly (() => Int)[])[]
+
+/** Does `slow` unless the conditions hold. */
+function unless(m: Semantics, conditions: Conditions, slow: () => void): void {
+  m.block(done => {
+    m.block(exact => {
+      conditions.forEach((condition, i) => {
+        if (i < conditions.length - 1 && typeof condition === 'function') m.leave(exact, condition().isZero())
+        else if (i < conditions.length - 1) throw new Error('only the last condition may have alternatives')
+        else for (const one of typeof condition === 'function' ? [condition] : condition) m.leave(done, one())
+      })
+    })
+    slow()
+  })
+}
+
+/** A quick result if the conditions hold, else the exact routine's; leaves on an unmasked exception. */
+export function eitherWay(m: Semantics, quick: Conditions, fast: Int, exact: Routine, ...args: Int[]): Int {
   const result = m.variable(fast.width, fast)
-  m.if(quick.isZero(), () => {
+  unless(m, quick, () => {
     result.value = m.call(exact, ...args)
     m.faultCheck()
   })
@@ -88,21 +117,18 @@ export function eitherWay(m: Semantics, quick: Int, fast: Int, exact: Routine, .
 /** {@link eitherWay} for vectors. */
 export function eitherVector(
   m: Semantics,
-  quick: Int,
+  quick: Conditions,
   fast: Vector,
   exact: Routine,
   ...args: (Int | Vector)[]
 ): Vector {
   const result = m.vectorVariable(fast)
-  m.if(quick.isZero(), () => {
+  unless(m, quick, () => {
     result.value = m.callVector(exact, ...args)
     m.faultCheck()
   })
   return result.value
 }
-
-/** A scalar operation on floats by WebAssembly. */
-export type FloatOperation = (a: Float, b: Float) => Float
 
 /** The flags of MXCSR, and those of exceptions found before computing: IE, DE, ZE. */
 const FLAGS = 0x3f
