@@ -94,6 +94,12 @@ export class Processor {
     this.words = new Uint32Array(this.memory.ramMemory.buffer, DATA_FRAMES, (2 * PAGE) / 4)
   }
 
+  /** Whether no INT3 is where execution would go on, because the instruction has overwritten it. */
+  private goesOn(): boolean {
+    const at = Number(this.vcpu.rip) - CODE
+    return !this.fault && at >= 0 && at < 2 * PAGE && this.memory.ram[CODE_FRAMES + at] !== 0xcc
+  }
+
   /** Read through a method, because the run changes it behind the type checker's back. */
   private faultNow(): { vector: number; errorCode: number } | undefined {
     return this.fault
@@ -128,7 +134,7 @@ export class Processor {
     vcpu.updateMode()
   }
 
-  /** Runs a record in place. @returns whether it came to an end: no when the instruction goes on and on */
+  /** Runs a record in place. @returns whether the native run would end there too: not when it loops, nor when it overwrites the INT3 behind it */
   run(record: DataView): boolean {
     const { vcpu, memory, engine } = this
     const { state } = vcpu
@@ -168,6 +174,6 @@ export class Processor {
     record.setBigUint64(RECORD_HASH, hashData(this.words), true)
     window.set(memory.ram.subarray(DATA_FRAMES + PAGE - WINDOW / 2, DATA_FRAMES + PAGE + WINDOW / 2))
     bytes.set(memory.ram.subarray(DATA_FRAMES + 2 * PAGE - WINDOW / 2, DATA_FRAMES + 2 * PAGE), RECORD_END)
-    return steps < MOST_STEPS
+    return steps < MOST_STEPS && !this.goesOn()
   }
 }
