@@ -55,6 +55,8 @@ export class Node {
   mark = 0
   emitted = false
   loopDepth = 0
+  /** Whether it does something besides giving a value, so that it must stay in its place. */
+  readonly isEffect: boolean
 
   constructor(
     op: number,
@@ -72,11 +74,7 @@ export class Node {
     this.imm2 = imm2
     this.extra = extra
     this.mask = mask
-    for (const arg of args) arg.uses++
-  }
-
-  /** Whether it does something besides giving a value, so that it must stay in its place. */
-  get isEffect(): boolean {
-    return this.op >= OP_LOCAL_SET && this.op !== OP_LOAD
+    this.isEffect = op >= OP_LOCAL_SET && op !== OP_LOAD
+    for (let i = 0; i < args.length; i++) args[i].uses++
   }
 }
