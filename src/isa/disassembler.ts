@@ -1,4 +1,5 @@
 /** Intel syntax for a decoded instruction, straight from its form: for dumps and logs. */
+import { RSP } from '../cpu/state.ts'
 import { type Decoded, isHighByte, NO_REGISTER, RIP_BASE } from './decoder.ts'
 import type { Instruction } from './definition.ts'
 import { type OperandSpec, operandWidth } from './encoding.ts'
@@ -62,21 +63,24 @@ function join(low: number, high: number, bits: number): bigint {
   return BigInt.asUintN(bits, (BigInt(high) << 32n) | BigInt(low >>> 0))
 }
 
+/** The displacement as it is encoded, 64 bits signed: POP's operands with rSP as their base are decoded with the moved rSP. */
+export function encodedDisplacement(decoded: Decoded): bigint {
+  const value = (BigInt(decoded.displacementHigh) << 32n) | BigInt(decoded.displacement >>> 0)
+  const moved = decoded.form.instruction.popsIntoMemory && decoded.base === RSP
+  return moved ? value - BigInt(decoded.operandSize >> 3) : value
+}
+
 function memoryText(decoded: Decoded, bits: number, nextRip: bigint): string {
   const { addressSize, base, index, scale } = decoded
+  const displacement = encodedDisplacement(decoded)
   const parts: string[] = []
-  if (base === RIP_BASE) {
-    const target = BigInt.asUintN(addressSize, nextRip + BigInt(decoded.displacement))
-    parts.push(hex(target))
-  } else {
-    if (base !== NO_REGISTER) parts.push(registerName(base, addressSize))
-    if (index !== NO_REGISTER) parts.push(registerName(index, addressSize) + (scale ? `*${1 << scale}` : ''))
-    if (parts.length === 0) parts.push(hex(join(decoded.displacement, decoded.displacementHigh, addressSize)))
-  }
-  let text = parts.join('+')
-  if (base !== RIP_BASE && (base !== NO_REGISTER || index !== NO_REGISTER) && decoded.displacement !== 0) {
-    text += decoded.displacement < 0 ? `-${hex(-decoded.displacement)}` : `+${hex(decoded.displacement)}`
-  }
+  let text: string
+  if (base < NO_REGISTER) parts.push(registerName(base, addressSize))
+  if (index !== NO_REGISTER) parts.push(registerName(index, addressSize) + (scale ? `*${1 << scale}` : ''))
+  if (parts.length) {
+    text = parts.join('+')
+    if (displacement !== 0n) text += displacement < 0n ? `-${hex(-displacement)}` : `+${hex(displacement)}`
+  } else text = hex(BigInt.asUintN(addressSize, base === RIP_BASE ? nextRip + displacement : displacement))
   const segment = decoded.segmentOverride < 0 ? '' : `${SEGMENT_NAMES[decoded.segmentOverride]}:`
   return `${SIZE_NAMES[bits] ?? ''}${segment}[${text}]`
 }
@@ -140,6 +144,11 @@ function operandText(decoded: Decoded, spec: OperandSpec, nextRip: bigint): stri
   }
 }
 
+/** The operands' texts, in the order of the encoding. @param nextRip address of the instruction after it */
+export function operandTexts(decoded: Decoded, nextRip: bigint): string[] {
+  return decoded.form.operands.map(spec => operandText(decoded, spec, nextRip)).filter(part => part !== '')
+}
+
 /**
  * The text of a decoded instruction in Intel syntax, as in `lock add dword ptr fs:[rax+rcx*4-0x10], 0x12`.
  * @param rip address of the instruction, for the targets of jumps and RIP-relative operands
@@ -154,6 +163,6 @@ export function disassemble(decoded: Decoded, rip: bigint): string {
   // An override on an instruction that names no memory (string source, XLAT) would not show otherwise.
   if (decoded.segmentOverride >= 0 && !decoded.hasMemory) text += `${SEGMENT_NAMES[decoded.segmentOverride]} `
   text += mnemonicOf(decoded)
-  const operands = form.operands.map(spec => operandText(decoded, spec, nextRip)).filter(part => part !== '')
+  const operands = operandTexts(decoded, nextRip)
   return operands.length ? `${text} ${operands.join(', ')}` : text
 }

@@ -1,7 +1,8 @@
 /**
- * Our decoder against iced-x86's on random bytes: the same length or both refuse, and the same mnemonic.
+ * Our decoder against iced-x86's on random bytes: the same length or both refuse, the same mnemonic and the same operands.
  *
  *     bin/node-new-enough test/decoder/against-iced.ts --count 1000000 --seed 1 [--missing]
+ *     bin/node-new-enough test/decoder/against-iced.ts --every-opcode [--missing]
  *
  * ends with a summary and status 1 if anything differs. `--missing` also lists what iced knows, is no extension that
  * we leave out ({@link LEFT_OUT}), and has no definition here.
@@ -16,9 +17,19 @@ import {
   Mnemonic,
 } from 'iced-x86'
 import { type EncodeContext, type Random, randomInstance, randomSource } from '../../src/isa/assembler.ts'
-import { DECODED, Decoded, type DecodeMode, type Decoder, TOO_LONG, UNDEFINED } from '../../src/isa/decoder.ts'
-import { mnemonicOf } from '../../src/isa/disassembler.ts'
+import {
+  DECODED,
+  Decoded,
+  type DecodeMode,
+  type Decoder,
+  NO_REGISTER,
+  RIP_BASE,
+  TOO_LONG,
+  UNDEFINED,
+} from '../../src/isa/decoder.ts'
+import { encodedDisplacement, mnemonicOf, operandTexts, registerName } from '../../src/isa/disassembler.ts'
 import type { Form } from '../../src/isa/encoding.ts'
+import { icedOperands } from './operands.ts'
 
 /** Extensions that this processor does not have, by iced's feature names; what they add we refuse on purpose. */
 const LEFT_OUT: readonly (keyof typeof CpuidFeature)[] = [
@@ -152,6 +163,7 @@ const OTHER_NAMES: Record<string, readonly string[]> = {
   sysret: ['sysretq'],
   sysexit: ['sysexitq'],
   wbinvd: ['wbnoinvd'],
+  vmmcall: ['vmgexit'],
   xlat: ['xlatb'],
   pcmpestri: ['pcmpestri64'],
   pcmpestrm: ['pcmpestrm64'],
@@ -161,6 +173,7 @@ const OTHER_NAMES: Record<string, readonly string[]> = {
 export const ACCOUNTED: Record<string, string> = {
   "xchg '90+r  Zv,rAX' is pause to iced":
     'F3 41 90 exchanges R8 and rAX on processors: REX.B makes 90 an XCHG, F3 or not',
+  "operands of movsxd '63 /r o64  Gv,Ed' Movsxd_r16_rm16": "the manuals differ: r/m16 in Intel's, r/m32 in AMD's",
 }
 
 /** Instructions of no extension that we refuse on purpose, by iced's code, and why. */
@@ -210,18 +223,105 @@ function structured(bytes: Uint8Array, is64: boolean, random: Random): void {
 
 const leftOut: ReadonlySet<number> = new Set(LEFT_OUT.map(name => CpuidFeature[name]))
 
+/** An empty {@link Comparison}. */
+const nothing = (): Comparison => ({
+  same: 0,
+  bothRefuse: 0,
+  undefinedHere: new Map(),
+  missing: new Set(),
+  differences: new Map(),
+})
+
+/** Our operands in the words of {@link icedOperands}: memory with its effective segment and the displacement always. */
+function ourOperands(decoded: Decoded): string[] {
+  const { addressSize, base, index, scale } = decoded
+  const nextRip = BigInt(decoded.length)
+  const memory = decoded.form.operands.findIndex(spec => spec.kind === 'absolute' || MEMORY_KINDS.has(spec.kind))
+  const texts = operandTexts(decoded, nextRip).map(text => (text === 'st' ? 'st(0)' : text === '1' ? '0x1' : text))
+  if (decoded.hasMemory && memory >= 0) {
+    let offset = encodedDisplacement(decoded)
+    if (base === RIP_BASE) offset += nextRip
+    const parts: string[] = []
+    if (base < NO_REGISTER) parts.push(registerName(base, addressSize))
+    if (index < NO_REGISTER) parts.push(registerName(index, addressSize) + (scale ? `*${1 << scale}` : ''))
+    parts.push(`0x${BigInt.asUintN(addressSize, offset).toString(16)}`)
+    texts[memory] = `${['es', 'cs', 'ss', 'ds', 'fs', 'gs'][decoded.segment]}:[${parts.join('+')}]`
+  }
+  return texts
+}
+/**
+ * Forms with a register operand that iced names by the operand size where the manual reads, or writes and zero-extends, only
+ * its low part: the selector of LAR, LLDT, MOV Sreg; the masks and words taken out of vectors.
+ */
+const NARROW = /_r(32|64)m(16|8)|_r64m32|Arpl|_r64_x?mm/
+
+/** The 64-bit register that a 16- or 32-bit one is part of. */
+const fullName = (text: string): string => text.replace(/^(?:e|r)?([abcd]x|[sb]p|[sd]i)$|^(r\d+)[dwb]?$/, 'r$1$2')
+
+const MEMORY_KINDS: ReadonlySet<string> = new Set(['rm', 'memory', 'mmxRm', 'xmmRm'])
+
+/** Compares byte strings one by one. */
+class Comparer {
+  readonly result = nothing()
+  private readonly decoder: Decoder
+  private readonly decoded = new Decoded()
+  private readonly iced = new IcedInstruction()
+
+  constructor(decoder: Decoder) {
+    this.decoder = decoder
+  }
+
+  /** What differs, in a few words without operands; empty if nothing does. */
+  private difference(bytes: Uint8Array, mode: DecodeMode): string {
+    const { result, decoded, iced } = this
+    const outcome = this.decoder.decode(bytes, 0, bytes.length, mode, decoded)
+    const theirs = new IcedDecoder(mode.codeSize, bytes, 0)
+    theirs.decodeOut(iced)
+    theirs.free()
+    const refused = iced.code === Code.INVALID
+    if (outcome === DECODED) {
+      const { form } = decoded
+      const name = mnemonicOf(decoded)
+      const theirName = Mnemonic[iced.mnemonic].toLowerCase()
+      if (refused) return `iced refuses ${form.instruction.mnemonic} '${form.encoding}'`
+      if (iced.length !== decoded.length) return `length of '${form.encoding}' and ${Code[iced.code]}`
+      if (theirName !== name && !OTHER_NAMES[name]?.includes(theirName)) {
+        return `${name} '${form.encoding}' is ${theirName} to iced`
+      }
+      const ours = ourOperands(decoded)
+      const others = icedOperands(iced, mode.codeSize, decoded.addressSize)
+      // Many of iced's instructions have operands that our encodings leave implied, and hints have none here.
+      const loose = NARROW.test(Code[iced.code]) ? fullName : (text: string) => text
+      if (ours.length === others.length && ours.some((text, i) => loose(text) !== loose(others[i]))) {
+        return `operands of ${name} '${form.encoding}' ${Code[iced.code]}: ${ours.join(', ')} and ${others.join(', ')}`
+      }
+      result.same++
+    } else if (outcome !== UNDEFINED && outcome !== TOO_LONG) return 'we want more bytes'
+    else if (refused) result.bothRefuse++
+    else {
+      const code = Code[iced.code]
+      result.undefinedHere.set(code, (result.undefinedHere.get(code) ?? 0) + 1)
+      const counts = mode.mode !== 'real' && iced.encoding === EncodingKind.Legacy && !(code in REFUSED)
+      if (counts && ![...iced.cpuidFeatures()].some(feature => leftOut.has(feature))) result.missing.add(code)
+    }
+    return ''
+  }
+
+  compare(bytes: Uint8Array, mode: DecodeMode): void {
+    const difference = this.difference(bytes, mode)
+    // One example of each kind.
+    const kind = difference.split(':')[0]
+    if (!difference || ACCOUNTED[kind]) return
+    if (this.result.differences.has(kind)) return
+    const text = Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join(' ')
+    this.result.differences.set(kind, `${difference.slice(kind.length)} ${mode.codeSize}-bit ${mode.mode}: ${text}`)
+  }
+}
+
 /** Compares `count` random byte strings, and as many instances of our own forms. */
 export function compare(decoder: Decoder, forms: readonly Form[], count: number, seed: number): Comparison {
   const random = randomSource(seed)
-  const result: Comparison = {
-    same: 0,
-    bothRefuse: 0,
-    undefinedHere: new Map(),
-    missing: new Set(),
-    differences: new Map(),
-  }
-  const decoded = new Decoded()
-  const iced = new IcedInstruction()
+  const comparer = new Comparer(decoder)
   const bytes = new Uint8Array(20)
   for (let n = 0; n < count * 2; n++) {
     const mode = MODES[random(MODES.length)]
@@ -235,35 +335,41 @@ export function compare(decoder: Decoder, forms: readonly Form[], count: number,
       if (instance.length > bytes.length) continue
       bytes.set(instance)
     }
-    const outcome = decoder.decode(bytes, 0, bytes.length, mode, decoded)
-    const theirs = new IcedDecoder(mode.codeSize, bytes, 0)
-    theirs.decodeOut(iced)
-    theirs.free()
-    const refused = iced.code === Code.INVALID
-    let difference = ''
-    if (outcome === DECODED) {
-      const { form } = decoded
-      const name = mnemonicOf(decoded)
-      const theirName = Mnemonic[iced.mnemonic].toLowerCase()
-      if (refused) difference = `iced refuses ${form.instruction.mnemonic} '${form.encoding}'`
-      else if (iced.length !== decoded.length) difference = `length of '${form.encoding}' and ${Code[iced.code]}`
-      else if (theirName !== name && !OTHER_NAMES[name]?.includes(theirName))
-        difference = `${name} '${form.encoding}' is ${theirName} to iced`
-      else result.same++
-    } else if (outcome !== UNDEFINED && outcome !== TOO_LONG) difference = 'we want more bytes'
-    else if (refused) result.bothRefuse++
-    else {
-      const code = Code[iced.code]
-      result.undefinedHere.set(code, (result.undefinedHere.get(code) ?? 0) + 1)
-      const counts = mode.mode !== 'real' && iced.encoding === EncodingKind.Legacy && !(code in REFUSED)
-      if (counts && ![...iced.cpuidFeatures()].some(feature => leftOut.has(feature))) result.missing.add(code)
-    }
-    if (difference && !ACCOUNTED[difference] && !result.differences.has(difference)) {
-      const text = Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join(' ')
-      result.differences.set(difference, `${mode.codeSize}-bit ${mode.mode}: ${text}`)
+    comparer.compare(bytes, mode)
+  }
+  return comparer.result
+}
+
+/** Compares every opcode of every map under every mandatory prefix, with each ModRM.reg and a few addresses and registers. */
+export function compareEveryOpcode(decoder: Decoder): Comparison {
+  const comparer = new Comparer(decoder)
+  const modrms: number[] = []
+  for (let reg = 0; reg < 8; reg++) {
+    modrms.push((reg << 3) | 2)
+    for (let rm = 0; rm < 8; rm++) modrms.push(0xc0 | (reg << 3) | rm)
+  }
+  for (const mode of [MODES[2], MODES[3]]) {
+    for (const rex of mode.codeSize === 64 ? [[], [0x48]] : [[]]) {
+      for (const prefix of [[], [0x66], [0xf3], [0xf2]]) {
+        for (const map of [[], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]]) {
+          const start = [...prefix, ...rex, ...map]
+          const bytes = new Uint8Array(20)
+          bytes.set(start)
+          for (let opcode = 0; opcode < 256; opcode++) {
+            bytes[start.length] = opcode
+            const isPrefix =
+              map.length === 0 && (PREFIXES.includes(opcode) || (opcode & 0xf0) === 0x40 || opcode === 0x0f)
+            if (isPrefix && mode.codeSize === 64) continue
+            for (const modrm of modrms) {
+              bytes[start.length + 1] = modrm
+              comparer.compare(bytes, mode)
+            }
+          }
+        }
+      }
     }
   }
-  return result
+  return comparer.result
 }
 
 /** The command. */
@@ -275,7 +381,7 @@ async function main(): Promise<void> {
   }
   const count = option('--count', 1_000_000)
   const seed = option('--seed', 1)
-  const result = compare(decoder, forms, count, seed)
+  const result = argv.includes('--every-opcode') ? compareEveryOpcode(decoder) : compare(decoder, forms, count, seed)
   for (const [what, example] of result.differences) console.log(`${what}\n    ${example}`)
   if (argv.includes('--missing')) console.log(`no definition: ${[...result.missing].sort().join(' ')}`)
   console.log(
