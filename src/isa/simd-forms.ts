@@ -1,9 +1,15 @@
 /** What the chapters of packed instructions share: MMX and XMM forms from one row, masks, lane numbers known late. */
 
+import { F } from '../cpu/state.ts'
 import { type Int, Vector } from '../ir/values.ts'
 import { I8X16_ADD, I8X16_SWIZZLE, laneBytes, splatBytes } from '../wasm/simd.ts'
 import { type Feature, type Instruction, instruction } from './definition.ts'
-import type { Code, VectorOperand } from './semantics.ts'
+import { type Code, type Semantics, UD, type VectorOperand } from './semantics.ts'
+
+const CR4_OSFXSR = 9
+
+/** #UD for instructions on both MMX and XMM registers, whose unit is MMX, where the system does not save XMM registers. */
+export const needOsfxsr = (m: Semantics): void => m.raiseIf(m.get(F.cr4).bit(CR4_OSFXSR).isZero(), UD)
 
 /** A vector whose lanes of `size` bytes all have one value. */
 export const splatOf = (code: Code, size: 1 | 2 | 4 | 8, value: number | bigint): Vector =>

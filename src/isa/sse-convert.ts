@@ -4,7 +4,7 @@ import { type Float, type Int, Vector } from '../ir/values.ts'
 import * as S from '../wasm/simd.ts'
 import { type Instruction, instruction } from './definition.ts'
 import { type Code, type Operand, type Routine, routine, type Semantics, type VectorOperand } from './semantics.ts'
-import { splatOf } from './simd-forms.ts'
+import { needOsfxsr, splatOf } from './simd-forms.ts'
 import { PACKED, SCALARS } from './sse-arithmetic.ts'
 import {
   allLanes,
@@ -246,6 +246,7 @@ export const CVTPI2PS = instruction<[VectorOperand, VectorOperand]>('CVTPI2PS', 
   feature: 'sse',
   unit: 'mmx',
   execute(m, destination, source) {
+    needOsfxsr(m)
     // The same pair twice raises the same flags.
     const value = Vector.splat(source.readLow(64))
     const fast = value.op(S.F32X4_CONVERT_I32X4_S)
@@ -254,15 +255,23 @@ export const CVTPI2PS = instruction<[VectorOperand, VectorOperand]>('CVTPI2PS', 
   },
 })
 
-/** Exact. From memory it leaves the x87 state alone on a processor; here it is an MMX instruction either way. */
-export const CVTPI2PD = instruction<[VectorOperand, VectorOperand]>('CVTPI2PD', {
-  encodings: ['66 0F 2A /r  Vdq,Qq'],
-  feature: 'sse2',
-  unit: 'mmx',
-  execute(_m, destination, source) {
-    destination.writeVector(Vector.splat(source.readLow(64)).op(S.F64X2_CONVERT_LOW_I32X4_S))
-  },
-})
+/** Exact. From memory it has nothing to do with MMX, and leaves the x87 state alone. */
+const doublesFromDoublewords = (
+  [
+    ['reg', 'Nq', 'mmx'],
+    ['mem', 'Wq', 'sse'],
+  ] as const
+).map(([kind, letter, unit]) =>
+  instruction<[VectorOperand, VectorOperand]>('CVTPI2PD', {
+    encodings: [`66 0F 2A /r ${kind}  Vdq,${letter}`],
+    feature: 'sse2',
+    unit,
+    execute(m, destination, source) {
+      if (unit === 'mmx') needOsfxsr(m)
+      destination.writeVector(Vector.splat(source.readLow(64)).op(S.F64X2_CONVERT_LOW_I32X4_S))
+    },
+  }),
+)
 
 const packedToMmx = (
   [
@@ -277,6 +286,7 @@ const packedToMmx = (
     feature,
     unit: 'mmx',
     execute(m, destination, source) {
+      needOsfxsr(m)
       const value = from === 32 ? Vector.splat(source.readLow(64)) : source.readVector()
       destination.writeLow(toDoublewords(m, value, from, truncate).lane(64, 0))
     },
@@ -365,7 +375,7 @@ export const instructions: readonly Instruction[] = [
   CVTDQ2PD,
   ...packedToInteger,
   CVTPI2PS,
-  CVTPI2PD,
+  ...doublesFromDoublewords,
   ...packedToMmx,
   ...scalarRounds,
   ...packedRounds,

@@ -3,6 +3,7 @@ import { Vector } from '../ir/values.ts'
 import * as S from '../wasm/simd.ts'
 import { type Feature, type Instruction, instruction } from './definition.ts'
 import type { MemoryOperand, Operand, VectorOperand } from './semantics.ts'
+import { needOsfxsr } from './simd-forms.ts'
 
 /** 128 bits whole: mnemonic, prefix and opcode to load and to store, feature, whether memory may be unaligned. */
 const whole: readonly [mnemonic: string, load: string, store: string, feature: Feature, unaligned: boolean][] = [
@@ -194,7 +195,8 @@ export const MOVQ2DQ = instruction<[VectorOperand, VectorOperand]>('MOVQ2DQ', {
   encodings: ['F3 0F D6 /r reg  Vdq,Nq'],
   feature: 'sse2',
   unit: 'mmx',
-  execute(_m, destination, source) {
+  execute(m, destination, source) {
+    needOsfxsr(m)
     destination.writeVector(Vector.low(source.readLow(64)))
   },
 })
@@ -203,7 +205,8 @@ export const MOVDQ2Q = instruction<[VectorOperand, VectorOperand]>('MOVDQ2Q', {
   encodings: ['F2 0F D6 /r reg  Pq,Udq'],
   feature: 'sse2',
   unit: 'mmx',
-  execute(_m, destination, source) {
+  execute(m, destination, source) {
+    needOsfxsr(m)
     destination.writeLow(source.readLow(64))
   },
 })

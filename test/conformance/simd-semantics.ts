@@ -161,6 +161,8 @@ export class SimdSemantics extends Semantics {
   raise(): void {
     throw new Error('no exception is expected here')
   }
+  /** None of the conditions for which definitions raise exceptions themselves holds in the tests. */
+  override raiseIf(): void {}
   highByte = this.raise as never
   push = this.raise
   peek = this.raise as never
