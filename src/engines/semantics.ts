@@ -413,13 +413,17 @@ export class GuestMemoryOperand implements MemoryOperand, VectorOperand {
 
   private vectorLinear(aligned: boolean, write: boolean): Int {
     const linear = this.linear(16, write)
-    if (aligned) this.requireAligned(linear, 16)
+    if (aligned) this.alignedOrFault(linear, 16)
     return linear
   }
 
-  private requireAligned(linear: Int, bytes: number): void {
+  private alignedOrFault(linear: Int, bytes: number): void {
     const low = linear.truncate(32).and(bytes - 1)
     this.m.raiseIf(low.isNonZero(), GP, 0)
+  }
+
+  requireAligned(bytes: number): void {
+    this.alignedOrFault(this.linearAddress, bytes)
   }
 
   /** As a MemoryOperand: `true` demands alignment. As a VectorOperand see {@link VectorMemory}. */
@@ -433,7 +437,7 @@ export class GuestMemoryOperand implements MemoryOperand, VectorOperand {
 
   probeWrite(bytes: number, aligned = false): void {
     const linear = this.linear(bytes, true)
-    if (aligned) this.requireAligned(linear, bytes)
+    if (aligned) this.alignedOrFault(linear, bytes)
     this.m.probeForWrite(linear, bytes, this.size)
   }
 

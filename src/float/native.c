@@ -20,8 +20,8 @@ struct record {
   uint64_t rflags;
   uint32_t trapped;
   uint32_t unused[19];
-  uint8_t memory[128]; /* the instruction finds it at [rdi] */
-} __attribute__((aligned(16)));
+  uint8_t memory[1024]; /* the instruction finds it at [rdi] */
+} __attribute__((aligned(64)));
 
 static struct record r;
 static sigjmp_buf escape;

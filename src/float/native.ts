@@ -10,7 +10,7 @@ import { ModuleBuilder } from '../wasm/module.ts'
 import { I32 } from '../wasm/types.ts'
 
 /** Bytes of a record of native.c. */
-const RECORD = 384
+const RECORD = 1280
 
 /** What goes into one instruction, and what comes out. */
 export interface NativeState {
@@ -22,7 +22,7 @@ export interface NativeState {
   xmm?: readonly [bigint, bigint]
   rax?: bigint
   rflags?: bigint
-  /** Up to 128 bytes. */
+  /** Up to 1024 bytes, at a multiple of 64. */
   memory?: Uint8Array
 }
 
@@ -87,7 +87,7 @@ export function nativeRunner(): ((states: readonly NativeState[]) => NativeResul
         rax: out.getBigUint64(at + 160, true),
         rflags: out.getBigUint64(at + 168, true),
         trapped: out.getUint32(at + 176, true),
-        memory: output.slice(at + 256, at + 384),
+        memory: output.slice(at + 256, at + RECORD),
       }
     })
   }

@@ -64,6 +64,8 @@ export interface MemoryOperand extends Operand {
    * is a multiple of `bytes`.
    */
   probeWrite(bytes: number, aligned?: boolean): void
+  /** Raises #GP(0) unless the address is a multiple of `bytes`, a power of two. */
+  requireAligned(bytes: number): void
 }
 
 /** An XMM register, or memory of 1 to 16 bytes in its place. */

@@ -128,6 +128,7 @@ class Recorder extends Semantics {
       at: (_bytes, otherWidth = width) => this.memory(0, this.unknown(32), otherWidth),
       readVector: () => vector.readVector(),
       writeVector: value => vector.writeVector(value),
+      requireAligned() {},
       probeWrite() {},
     }
   }

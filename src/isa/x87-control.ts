@@ -7,7 +7,7 @@ import { type Code, type Int, type MemoryOperand, type Operand, routine, type Se
 import { checkWait } from './x87-unit.ts'
 
 /** ES and B follow from exceptions and masks whenever one of them is loaded. */
-function summarise(code: Code, control: Int, status: Int): Int {
+export function summarise(code: Code, control: Int, status: Int): Int {
   const pending = status.and(control.not()).and(0x3f).isNonZero()
   const rest = status.and(0xffff & ~(ERROR_SUMMARY | BUSY))
   return rest.or(pending.select(code.const(ERROR_SUMMARY | BUSY, 32), 0))

@@ -1,73 +1,13 @@
 /** Whole x87 instructions on the interpreter against this machine's processor: every opcode from D8 to DF. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { CS, DS, ES, F, RDI, RDX, RSI, SS } from '../cpu/state.ts'
-import { testVcpu } from '../cpu/test-vcpu.ts'
-import { Interpreter } from '../engines/interpreter/interpreter.ts'
 import { type NativeResult, nativeRunner } from '../float/native.ts'
 import { describe, fsaveImage, type MemoryKind, memoryFor } from '../float/x87-images.ts'
+import { processor } from './x87-processor.ts'
 
 const run = nativeRunner()
 const skip = run ? false : 'needs gcc on x86-64 Linux'
 const COUNT = Number(process.env.CASES ?? 12)
-
-const CODE = 0x8000
-const OPERAND = 0x9000
-const BEFORE = 0xa000
-const AFTER = 0xb000
-/** FRSTOR [RSI] before, FNSAVE [RDX] after. */
-const ENTER = [0xdd, 0x26]
-const LEAVE = [0xdd, 0x32]
-
-/** A processor of ours in 64-bit mode with the first megabyte mapped. */
-function processor() {
-  const { cpu } = testVcpu()
-  const { state } = cpu
-  const entry = (at: number, value: number) => cpu.memory.writeNumber(at, 4, value)
-  entry(0x1000, 0x2003)
-  entry(0x2000, 0x3003)
-  entry(0x3000, 0x83)
-  state.set32(F.cr0, 0x80000033)
-  state.set32(F.cr4, 0x620)
-  state.set32(F.efer, 0x500)
-  state.set64(F.cr3, 0x1000n)
-  cpu.setSegment(CS, 8, 0, 0xffffffff, 0xa09b)
-  for (const segment of [SS, DS, ES]) cpu.setSegment(segment, 16, 0, 0xffffffff, 0xc093)
-  cpu.updateMode()
-  const engine = new Interpreter(cpu)
-  let fault = -1
-  cpu.deliverFault = () => {
-    fault = state.get32(F.faultVector)
-    state.set32(F.fault, 0)
-    state.set32(F.halted, 1)
-  }
-  const before = new Uint8Array(108)
-  return (code: readonly number[], image: Uint8Array, operand: Uint8Array) => {
-    before.set(image)
-    // The processor's FRSTOR has taken what lies between for granted: pointers.
-    cpu.memory.write(BEFORE, before)
-    cpu.memory.write(OPERAND, operand)
-    cpu.memory.write(CODE, new Uint8Array([...ENTER, ...code, ...LEAVE, 0xf4]))
-    cpu.setRegister(RSI, BEFORE)
-    cpu.setRegister(RDI, OPERAND)
-    cpu.setRegister(RDX, AFTER)
-    cpu.setRegister(0, 0)
-    cpu.rflags = 0x203
-    cpu.rip = BigInt(CODE)
-    cpu.updateMode()
-    state.set32(F.halted, 0)
-    fault = -1
-    for (let i = 0; i < 3 && fault < 0; i++) engine.run(1)
-    const ram = cpu.memory.ram
-    return {
-      fault,
-      image: ram.slice(AFTER, AFTER + 108),
-      memory: ram.slice(OPERAND, OPERAND + 128),
-      rflags: cpu.rflags,
-      rax: cpu.register(0),
-    }
-  }
-}
 
 const ours = processor()
 
@@ -104,7 +44,7 @@ function compare(code: readonly number[]): void {
   }))
   run!(inputs).forEach((native: NativeResult, i) => {
     const { fsave, memory } = inputs[i]
-    const mine = ours(code, fsave, memory)
+    const mine = ours.run(code, fsave, memory)
     const illegal = native.trapped === 4
     const name = code.map(b => b.toString(16)).join(' ')
     const before = `${name} with\n${describe(fsave)}\nmemory ${Buffer.from(memory.subarray(0, 32)).toString('hex')}`
@@ -169,7 +109,7 @@ for (const [name, modrm] of TRANSCENDENTAL)
       // F2XM1 and FYL2XP1 are undefined beyond 1 and 1 - sqrt(1/2).
       const exponent = (fsave[36] | (fsave[37] << 8)) & 0x7fff
       if (exponent >= 0x3ffd && exponent < 0x7fff && (name === 'F2XM1' || name === 'FYL2XP1')) return
-      const mine = ours(code, fsave, memory)
+      const mine = ours.run(code, fsave, memory)
       const [expected, actual] = [native.fsave.slice(), mine.image]
       const before = `${name} with\n${describe(fsave)}\ngave\n${describe(actual)}\ninstead of\n${describe(expected)}`
       for (let n = 0; n < 2; n++) {

@@ -148,7 +148,7 @@ class Instruction {
     if (mode === 0 && drop > 0) up = rest > half || (rest === half && (!x.exact || (kept & 1n) === 1n))
     // The processors call every such result inexact.
     this.flags |= PRECISION
-    if (isInexact && denormal && !reaches) this.flags |= UNDERFLOW
+    if (denormal && !reaches) this.flags |= UNDERFLOW
     if (up) {
       this.flags |= C1
       kept++
