@@ -45,6 +45,26 @@ export function roundExtended(code: Code, x87: X87, number: Unrounded, result: E
     result.significand.set(0)
     setHead(code.const(0, 32))
     code.leave(done, high.value.or(low.value).isZero())
+    if (!full) {
+      // The common case: 64 bits, to nearest, and an exponent well within its range.
+      const common = fcw.value.and(0xf00).eq(0x300).and(e.value.sub(1).ltU(0x7ffd))
+      const holds = code.variable(32, common.zeroExtend(32))
+      code.if(holds.value.isNonZero(), () => {
+        const half = 1n << 63n
+        const cut = low.value
+        up.value = cut
+          .gtU(half)
+          .or(cut.eq(half).and(high.value.bit(0)))
+          .zeroExtend(32)
+        const sum = code.variable(64, high.value.add(up.value.zeroExtend(64)))
+        flags.value = flags.value.or(cut.isNonZero().select(code.const(PRECISION, 32), 0)).or(up.value.shl(9))
+        // Carried out of the top.
+        const carried = sum.value.isZero()
+        result.significand.value = sum.value.or(carried.zeroExtend(64).shl(63))
+        setHead(e.value.add(carried.zeroExtend(32)))
+      })
+      code.leave(done, holds.value.isNonZero())
+    }
     decide()
     const tiny = code.variable(32, 0)
     code.if(e.value.leS(0), () => {
