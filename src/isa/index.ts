@@ -20,7 +20,6 @@ import * as moves from './moves.ts'
 import * as multiply from './multiply.ts'
 import * as processorControl from './processor-control.ts'
 import * as random from './random.ts'
-import * as saveImages from './save-images.ts'
 import * as segments from './segments.ts'
 import * as shifts from './shifts.ts'
 import * as simd from './simd-set.ts'
@@ -53,7 +52,6 @@ export const instructions: readonly Instruction[] = [
   ...processorControl.instructions,
   ...random.instructions,
   ...segments.instructions,
-  ...saveImages.instructions,
   ...shifts.instructions,
   ...simd.instructions,
   ...stack.instructions,
