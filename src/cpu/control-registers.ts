@@ -34,30 +34,46 @@ import {
 import { CS, F, TR } from './state.ts'
 import { flushTlb } from './translation.ts'
 import { updateMode } from './update-mode.ts'
-import type { Vcpu } from './vcpu.ts'
+import type { Vcpu, VcpuOptions } from './vcpu.ts'
 
 /** Bits of CR0 that exist. */
 const CR0_DEFINED = 0xe005003f | 0
-/** Bits of CR4 that this processor has. */
-export const CR4_DEFINED =
-  CR4_VME |
-  CR4_PVI |
-  CR4_TSD |
-  CR4_DE |
-  CR4_PSE |
-  CR4_PAE |
-  CR4_MCE |
-  CR4_PGE |
-  CR4_PCE |
-  CR4_OSFXSR |
-  CR4_OSXMMEXCPT |
-  CR4_UMIP |
-  CR4_LA57 |
-  CR4_FSGSBASE |
-  CR4_PCIDE |
-  CR4_OSXSAVE |
-  CR4_SMEP |
-  CR4_SMAP
+/** Bits of CR4 by the CPUID bit that each comes with: leaf, register (0 EAX … 3 EDX), bit. */
+const CR4_FEATURES: readonly (readonly [bit: number, leaf: number, register: number, feature: number])[] = [
+  [CR4_VME | CR4_PVI, 1, 3, 1],
+  [CR4_DE, 1, 3, 2],
+  [CR4_PSE, 1, 3, 3],
+  [CR4_TSD, 1, 3, 4],
+  [CR4_PAE, 1, 3, 6],
+  [CR4_MCE, 1, 3, 7],
+  [CR4_PGE, 1, 3, 13],
+  [CR4_OSFXSR, 1, 3, 24],
+  [CR4_OSXMMEXCPT, 1, 3, 25],
+  [CR4_PCIDE, 1, 2, 17],
+  [CR4_OSXSAVE, 1, 2, 26],
+  [CR4_FSGSBASE, 7, 1, 0],
+  [CR4_SMEP, 7, 1, 7],
+  [CR4_SMAP, 7, 1, 20],
+  [CR4_UMIP, 7, 2, 2],
+  [CR4_LA57, 7, 2, 16],
+]
+
+/** What of the system architecture CPUID reports. */
+export interface SystemFeatures {
+  /** Bits of CR4 that may be set. */
+  readonly cr4: number
+  /** Five-level paging. */
+  readonly la57: boolean
+}
+
+/** Derives what may be set from what CPUID says; without CPUID everything may. */
+export function systemFeatures(cpuid: VcpuOptions['cpuid']): SystemFeatures {
+  let cr4 = CR4_PCE
+  for (const [bit, leaf, register, feature] of CR4_FEATURES) {
+    if (!cpuid || (cpuid(leaf, 0)[register] >>> feature) & 1) cr4 |= bit
+  }
+  return { cr4, la57: (cr4 & CR4_LA57) !== 0 }
+}
 
 const HIGH_ADDRESS = (1 << (PHYSICAL_ADDRESS_BITS - 32)) - 1
 
@@ -129,7 +145,7 @@ export function writeCr4(cpu: Vcpu, low: number, high: number): void {
   const old = state.get32(F.cr4)
   const cr0 = state.get32(F.cr0)
   const efer = state.get32(F.efer)
-  if (high !== 0 || low & ~CR4_DEFINED) raise(cpu, 13, 0)
+  if (high !== 0 || low & ~cpu.features.cr4) raise(cpu, 13, 0)
   const changed = low ^ old
   if (efer & EFER_LMA && (!(low & CR4_PAE) || changed & CR4_LA57)) raise(cpu, 13, 0)
   if (low & CR4_PCIDE && !(old & CR4_PCIDE)) {

@@ -24,3 +24,9 @@ export const EVENT_WAIT_FOR_STARTUP = 1 << 5
 export const EVENT_STOP = 1 << 6
 /** HLT or MWAIT was executed: the engine is to look at `F.halted`. */
 export const EVENT_HALT = 1 << 7
+/** The mode has come to want care (single step, breakpoints): the engine is to go on instruction by instruction. */
+export const EVENT_CAREFUL = 1 << 8
+
+/** Values of `F.interruptShadow`: after STI interrupts wait, after MOV SS and POP SS debug traps too. */
+export const SHADOW_STI = 1
+export const SHADOW_MOV_SS = 2

@@ -80,6 +80,8 @@ function where(cpu: Vcpu): string {
  */
 export function softwareInterrupt(cpu: Vcpu, vector: number, kind: number, byNumber = false): void {
   const words = cpu.state.i32
+  // The handler's TF is clear, and no single-step trap is taken in front of it.
+  cpu.stepSuppressed = true
   if (byNumber && words[CR0] & CR0_PE && words[FLAGS] & VM) {
     if (virtualInterrupt(cpu, vector)) return
   }

@@ -89,7 +89,7 @@ export function interruptReturn(cpu: Vcpu, size: number): void {
   else if (words[FLAGS] & VM) returnVirtual(cpu, size as 2 | 4)
   else if (words[FLAGS] & NT) returnTask(cpu)
   else returnProtected(cpu, size as 2 | 4)
-  cpu.nmiBlocked = false
+  if (cpu.nmiBlocked) cpu.unblockNmi()
   words[F.interruptShadow.offset >> 2] = 0
 }
 

@@ -31,6 +31,15 @@ export function isCanonical(cpu: Vcpu, high: number): boolean {
   return (high << shift) >> shift === (high | 0)
 }
 
+/**
+ * Whether a register that holds an address may hold this one: canonical for the widest addresses that the processor
+ * has, whatever is in use (WRMSR, LGDT, LTR, WRFSBASE …).
+ */
+export function isSupportedAddress(cpu: Vcpu, high: number): boolean {
+  const shift = cpu.features.la57 ? 7 : 16
+  return (high << shift) >> shift === (high | 0)
+}
+
 /** The access bits of an explicit data access at the current privilege. */
 export function currentAccess(cpu: Vcpu): number {
   return cpu.state.i32[CPL] === 3 ? ACCESS_USER : 0

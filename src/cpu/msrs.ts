@@ -1,6 +1,6 @@
 /** Model-specific registers that belong to the processor; the devices' go to the machine (SDM vol. 4). */
 import { raise } from './faults.ts'
-import { isCanonical } from './memory-access.ts'
+import { isSupportedAddress } from './memory-access.ts'
 import { CR0_PG, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, PHYSICAL_ADDRESS_BITS } from './registers.ts'
 import { F, type Field, FS, GS } from './state.ts'
 import { flushTlb } from './translation.ts'
@@ -151,7 +151,7 @@ export function writeMsr(cpu: Vcpu, index: number, low: number, high: number): v
   const { state } = cpu
   const word = FIELD_MSRS.get(index)
   if (word) {
-    if (word.rule === 'canonical' && !isCanonical(cpu, high)) raise(cpu, 13, 0)
+    if (word.rule === 'canonical' && !isSupportedAddress(cpu, high)) raise(cpu, 13, 0)
     if (word.rule === 'low' && high !== 0) raise(cpu, 13, 0)
     state.setHalves(word.field, low, high, word.index)
     return

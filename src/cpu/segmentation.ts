@@ -232,9 +232,14 @@ export function dropInaccessibleSegments(cpu: Vcpu): void {
     const attributes = words[ATTRIBUTES + index]
     if (attributes & ATTRIBUTE_UNUSABLE) continue
     const conforming = (attributes & 0x1c) === 0x1c
-    if (!conforming && ((attributes >>> 5) & 3) < cpl) {
-      // In 64-bit mode FS and GS keep their bases through this only on some processors; Intel's clears them.
-      fillNull(cpu, index, 0)
+    if (conforming || ((attributes >>> 5) & 3) >= cpl) continue
+    // In IA-32e mode the bases of FS and GS stay: kernels rely on it.
+    const at = BASE + index * 2
+    const [low, high] = [words[at], words[at + 1]]
+    fillNull(cpu, index, 0)
+    if (index >= FS && words[EFER] & EFER_LMA) {
+      words[at] = low
+      words[at + 1] = high
     }
   }
 }

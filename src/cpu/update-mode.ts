@@ -1,6 +1,7 @@
 /** The words derived from control registers, segments and flags: `F.mode`, `F.tlb`, `F.segmentCheck`. */
 import { TLB_BASE } from '../memory/layout.ts'
 import { TLB_SIZE, TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER, TLB_USER_ALIGNMENT } from '../memory/tlb.ts'
+import { EVENT_CAREFUL } from './events.ts'
 import {
   MODE_BREAKPOINTS,
   MODE_CODE_32,
@@ -104,5 +105,6 @@ export function updateMode(cpu: Vcpu): void {
   }
   if (flags & TF) mode |= MODE_SINGLE_STEP
   if (words[DR7] & 0xff) mode |= MODE_BREAKPOINTS
+  if (mode & (MODE_SINGLE_STEP | MODE_BREAKPOINTS)) words[F.events.offset >> 2] |= EVENT_CAREFUL
   words[F.mode.offset >> 2] = mode
 }

@@ -3,8 +3,10 @@ import type { MachineInterface, VcpuSignals } from '../engines/contract.ts'
 import { STATE_BASE, TLB_BASE } from '../memory/layout.ts'
 import type { PhysicalMemory } from '../memory/physical.ts'
 import { TLB_CLASSES, TLB_SIZE } from '../memory/tlb.ts'
+import { type SystemFeatures, systemFeatures } from './control-registers.ts'
 import { matchInstruction, matchWatchpoints, watchedPage } from './debug.ts'
 import {
+  EVENT_CAREFUL,
   EVENT_DEBUG,
   EVENT_HALT,
   EVENT_INIT,
@@ -14,12 +16,13 @@ import {
   EVENT_STARTUP,
   EVENT_STOP,
   EVENT_WAIT_FOR_STARTUP,
+  SHADOW_MOV_SS,
 } from './events.ts'
 import { deliver, KIND_EXCEPTION, KIND_EXTERNAL } from './exceptions.ts'
 import { readFlags, writeFlags } from './flags.ts'
 import { resetMsrs } from './msrs.ts'
 import { ATTRIBUTE_P, ATTRIBUTE_S, CR0_CD, CR0_ET, CR0_NW, DR6_BS, DR6_ONES, DR7_ONES } from './registers.ts'
-import { CS, F, GDTR, IDTR, IF, LDTR, RDX, RF, StateView, TR } from './state.ts'
+import { CS, F, GDTR, IDTR, IF, LDTR, RDX, RF, StateView, TF, TR } from './state.ts'
 import { dropFrame, flushTlb, initializeTlb, TlbUse } from './translation.ts'
 import { updateMode } from './update-mode.ts'
 
@@ -42,6 +45,7 @@ export interface VcpuExtraState {
   msrs: [index: number, low: number, high: number][]
   pdptes: number[]
   nmiBlocked: boolean
+  nmiPending: boolean
   interruptRequest: boolean
   startupVector: number
   pendingDebug: number
@@ -71,8 +75,9 @@ export class Vcpu implements VcpuSignals {
   instructions = 0
   /** INTR's level. */
   interruptRequest = false
-  /** NMIs wait until IRET. */
+  /** NMIs wait until IRET; one of them is remembered. */
   nmiBlocked = false
+  nmiPending = false
   /** The vector of the last start-up IPI. */
   startupVector = 0
   /** Bits of DR6 that the debug trap after the current instruction will report. */
@@ -83,6 +88,13 @@ export class Vcpu implements VcpuSignals {
   watchpoints = false
   /** Engines that keep translations of their own (virtual block addresses) hear here that the TLB lost entries. */
   onTlbFlush: (() => void) | undefined
+
+  /** The instruction that is executed does not end in a single-step trap, though TF was set when it began. */
+  stepSuppressed = false
+  private steppedTrap = false
+  private resumed = false
+  private stepPrivilege = 0
+  private known: SystemFeatures | undefined
 
   /** Results of a walk, of 64-bit reads and of stack arithmetic: see paging.ts, memory-access.ts. */
   pageRights = 0
@@ -145,6 +157,7 @@ export class Vcpu implements VcpuSignals {
     this.pdptes.fill(0)
     this.shutdown = undefined
     this.nmiBlocked = false
+    this.nmiPending = false
     this.pendingDebug = 0
     this.watchpoints = false
     flushTlb(this, false)
@@ -216,6 +229,14 @@ export class Vcpu implements VcpuSignals {
     else this.events &= ~EVENT_INTERRUPT
   }
   raiseNmi(): void {
+    if (this.nmiBlocked) this.nmiPending = true
+    else this.events |= EVENT_NMI
+  }
+  /** IRET ends the blocking of NMIs; one that came in the meantime follows. */
+  unblockNmi(): void {
+    this.nmiBlocked = false
+    if (!this.nmiPending) return
+    this.nmiPending = false
     this.events |= EVENT_NMI
   }
   init(): void {
@@ -226,10 +247,51 @@ export class Vcpu implements VcpuSignals {
     this.events |= EVENT_STARTUP
   }
 
+  /** What of the system architecture CPUID reports. */
+  get features(): SystemFeatures {
+    return (this.known ??= systemFeatures(this.options.cpuid))
+  }
+
+  /**
+   * In front of one instruction that is executed with care (single step, breakpoints, interrupt shadow): the shadow ends
+   * with it, and until {@link endInstruction} no event is to be seen. @returns the hidden events
+   */
+  beginInstruction(): number {
+    const { state } = this
+    const flags = state.get32(F.systemFlags)
+    this.steppedTrap = (flags & TF) !== 0
+    this.resumed = (flags & RF) !== 0
+    this.stepPrivilege = state.get32(F.cpl)
+    this.stepSuppressed = false
+    state.set32(F.interruptShadow, 0)
+    const hidden = this.events
+    this.events = 0
+    return hidden
+  }
+
+  /**
+   * Behind such an instruction: pending events show again, RF is used up, and the traps that are due are delivered.
+   * @param hidden what {@link beginInstruction} gave
+   * @param completed the instruction was executed without a fault
+   */
+  endInstruction(hidden: number, completed: boolean): void {
+    const { state } = this
+    this.events |= hidden & ~(EVENT_INTERRUPT | EVENT_CAREFUL)
+    if (this.interruptRequest) this.events |= EVENT_INTERRUPT
+    if (this.pendingDebug === 0) this.events &= ~EVENT_DEBUG
+    if (!completed) return
+    const flags = state.get32(F.systemFlags)
+    if (this.resumed) state.set32(F.systemFlags, flags & ~RF)
+    // SYSCALL, INT and the like clear TF on the way in: no trap in the handler.
+    const entered = this.stepPrivilege === 3 && state.get32(F.cpl) !== 3 && !(flags & TF)
+    const trap = this.steppedTrap && !this.stepSuppressed && !entered
+    if (trap && state.get32(F.interruptShadow) !== SHADOW_MOV_SS) this.singleStep()
+  }
+
   /** Whether {@link takeEvent} would do something now. */
   get eventReady(): boolean {
     const events = this.events
-    if (events & ~(EVENT_INTERRUPT | EVENT_WAIT_FOR_STARTUP | (this.nmiBlocked ? EVENT_NMI : 0))) return true
+    if (events & ~(EVENT_INTERRUPT | EVENT_WAIT_FOR_STARTUP)) return true
     return (events & EVENT_INTERRUPT & this.state.get32(F.systemFlags)) !== 0
   }
 
@@ -253,13 +315,13 @@ export class Vcpu implements VcpuSignals {
       if (events & EVENT_STARTUP) this.takeStartup()
       return
     }
-    this.events &= ~(EVENT_STARTUP | EVENT_HALT | EVENT_STOP)
+    this.events &= ~(EVENT_STARTUP | EVENT_HALT | EVENT_STOP | EVENT_CAREFUL)
     if (events & EVENT_DEBUG) {
       this.takeDebugTrap(0)
       return
     }
     if (state.get32(F.interruptShadow)) return
-    if (events & EVENT_NMI && !this.nmiBlocked) {
+    if (events & EVENT_NMI) {
       this.events &= ~EVENT_NMI
       this.nmiBlocked = true
       state.set32(F.halted, 0)
@@ -268,7 +330,11 @@ export class Vcpu implements VcpuSignals {
     }
     if (events & EVENT_INTERRUPT && state.get32(F.systemFlags) & IF) {
       const vector = this.machine.acknowledgeInterrupt()
-      if (vector < 0) return
+      if (vector < 0) {
+        // The offer was withdrawn.
+        if (!this.interruptRequest) this.events &= ~EVENT_INTERRUPT
+        return
+      }
       state.set32(F.halted, 0)
       deliver(this, vector, -1, KIND_EXTERNAL)
     }
@@ -349,6 +415,14 @@ export class Vcpu implements VcpuSignals {
     this.events |= EVENT_DEBUG
   }
 
+  /** INT1 takes a debug trap that waits along: one #DB reports both. */
+  mergePendingDebug(): void {
+    const { state } = this
+    state.set32(F.dr, state.get32(F.dr, 6) | this.pendingDebug, 6)
+    this.pendingDebug = 0
+    this.events &= ~EVENT_DEBUG
+  }
+
   /** Puts the processor into shutdown: the machine decides what follows. */
   enterShutdown(reason: string): void {
     this.shutdown = reason
@@ -379,6 +453,7 @@ export class Vcpu implements VcpuSignals {
       msrs: [...this.msrs].map(([index, [low, high]]) => [index, low, high]),
       pdptes: [...this.pdptes],
       nmiBlocked: this.nmiBlocked,
+      nmiPending: this.nmiPending,
       interruptRequest: this.interruptRequest,
       startupVector: this.startupVector,
       pendingDebug: this.pendingDebug,
@@ -392,6 +467,7 @@ export class Vcpu implements VcpuSignals {
     for (const [index, low, high] of extra.msrs) this.msrs.set(index, [low, high])
     this.pdptes.set(extra.pdptes)
     this.nmiBlocked = extra.nmiBlocked
+    this.nmiPending = extra.nmiPending
     this.interruptRequest = extra.interruptRequest
     this.startupVector = extra.startupVector
     this.pendingDebug = extra.pendingDebug

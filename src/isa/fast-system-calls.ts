@@ -1,5 +1,5 @@
 /** SYSCALL, SYSRET, SYSENTER, SYSEXIT (SDM vol. 2). From and to 64-bit code they are built, because they are hot. */
-import { ARITHMETIC_FLAGS, CS, F, RCX, RF, SS, VM } from '../cpu/state.ts'
+import { ARITHMETIC_FLAGS, CS, F, RCX, RF, SS, TF, VM } from '../cpu/state.ts'
 import { type Instruction, instruction } from './definition.ts'
 import { refreshMode } from './privilege.ts'
 import { type Int, type Semantics, UD } from './semantics.ts'
@@ -55,17 +55,27 @@ export const SYSRET = instruction<[]>('SYSRET', {
       m.service('systemReturn', 4)
       return
     }
-    requireEnabled(m)
-    m.jump(m.register(RCX, 64).read())
-    const selector = m.get(F.star).shr(48).truncate(32)
-    loadFlat(m, CS, selector.add(16).or(3), 0xa0fb)
-    loadFlat(m, SS, selector.add(8).or(3), 0xc0f3)
-    m.set(F.cpl, 3)
-    const image = m.register(11, 64).read().truncate(32).and(RETURNED_FLAGS)
-    m.flags.writeImage(image, ALL_FLAGS | VM | ARITHMETIC_FLAGS)
-    m.call(refreshMode)
+    // With TF in R11 the trap comes before the first user instruction: the long way.
+    m.if(
+      m.register(11, 64).read().truncate(32).and(TF).isNonZero(),
+      () => m.service('systemReturn', 8),
+      () => returnToUser(m),
+    )
   },
 })
+
+/** SYSRET to 64-bit code. */
+function returnToUser(m: Semantics): void {
+  requireEnabled(m)
+  m.jump(m.register(RCX, 64).read())
+  const selector = m.get(F.star).shr(48).truncate(32)
+  loadFlat(m, CS, selector.add(16).or(3), 0xa0fb)
+  loadFlat(m, SS, selector.add(8).or(3), 0xc0f3)
+  m.set(F.cpl, 3)
+  const image = m.register(11, 64).read().truncate(32).and(RETURNED_FLAGS)
+  m.flags.writeImage(image, ALL_FLAGS | VM | ARITHMETIC_FLAGS)
+  m.call(refreshMode)
+}
 
 export const SYSENTER = instruction<[]>('SYSENTER', {
   encodings: ['0F 34'],

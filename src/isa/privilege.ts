@@ -1,4 +1,5 @@
 /** Privilege checks in generated code, and the part of the mode word that changes with privilege and flags. */
+import { EVENT_CAREFUL } from '../cpu/events.ts'
 import { MODE_SINGLE_STEP, MODE_TLB_SHIFT, MODE_USER } from '../cpu/mode.ts'
 import { F, TF } from '../cpu/state.ts'
 import { TLB_BASE } from '../memory/layout.ts'
@@ -23,6 +24,7 @@ export const refreshMode = routine('refreshMode', [], undefined, code => {
     .or(tlb.shl(MODE_TLB_SHIFT))
     .or(flags.and(TF).mul(MODE_SINGLE_STEP / TF))
   code.set(F.mode, mode)
+  code.if(flags.and(TF).isNonZero(), () => code.set(F.events, code.get(F.events).or(EVENT_CAREFUL)))
   code.set(F.tlb, tlb.mul(TLB_SIZE).add(TLB_BASE))
   return undefined
 })

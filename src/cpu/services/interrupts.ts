@@ -8,7 +8,10 @@ export const services: Services = {
   interruptByNumber: service(['i32'], (cpu, vector) => softwareInterrupt(cpu, vector, KIND_SOFTWARE, true)),
   /** INT3 and INTO. */
   softwareInterrupt: service(['i32'], (cpu, vector) => softwareInterrupt(cpu, vector, KIND_SOFTWARE)),
-  debugInterrupt: service([], cpu => softwareInterrupt(cpu, 1, KIND_PRIVILEGED_SOFTWARE)),
+  debugInterrupt: service([], cpu => {
+    cpu.mergePendingDebug()
+    softwareInterrupt(cpu, 1, KIND_PRIVILEGED_SOFTWARE)
+  }),
   /** Operand size in bytes. */
   interruptReturn: service(['i32'], (cpu, size) => interruptReturn(cpu, size)),
 }

@@ -3,7 +3,7 @@ import { loadMachineStatusWord, writeCr0, writeCr3, writeCr4 } from '../control-
 import { EVENT_HALT } from '../events.ts'
 import { raise } from '../faults.ts'
 import { readFlags, writeFlags } from '../flags.ts'
-import { isCanonical } from '../memory-access.ts'
+import { isCanonical, isSupportedAddress } from '../memory-access.ts'
 import { readMsr, readTimestamp, writeMsr } from '../msrs.ts'
 import {
   CR0_TS,
@@ -13,6 +13,7 @@ import {
   CR4_TSD,
   CR4_VME,
   DR6_BD,
+  DR6_BS,
   DR6_ONES,
   DR7_GD,
   DR7_ONES,
@@ -20,7 +21,7 @@ import {
   EFER_SCE,
 } from '../registers.ts'
 import { is64Bit } from '../segmentation.ts'
-import { CS, DS, F, type Field, IF, RAX, RBX, RCX, RDX, RF, RSP, SS, VIF, VIP, VM } from '../state.ts'
+import { CS, DS, F, type Field, IF, RAX, RBX, RCX, RDX, RF, RSP, SS, TF, VIF, VIP, VM } from '../state.ts'
 import { flushPage, flushTlb } from '../translation.ts'
 import { updateMode } from '../update-mode.ts'
 import type { Vcpu } from '../vcpu.ts'
@@ -109,7 +110,7 @@ function invalidatePcid(
   high: number,
 ): void {
   if (type >>> 0 > 3 || typeHigh !== 0 || pcid & ~0xfff || pcidHigh !== 0) raise(cpu, 13, 0)
-  if (type === 0 && !isCanonical(cpu, high)) raise(cpu, 13, 0)
+  if (type === 0 && !isSupportedAddress(cpu, high)) raise(cpu, 13, 0)
   if (type < 2 && pcid !== 0 && !(cpu.state.get32(F.cr4) & CR4_PCIDE)) raise(cpu, 13, 0)
   if (type === 0) flushPage(cpu, low, high)
   else flushTlb(cpu, type !== 2)
@@ -176,6 +177,10 @@ function systemReturn(cpu: Vcpu, size: number): void {
   flatCode(cpu, ((size === 8 ? base + 16 : base) & 0xffff) | 3, 3, size === 8)
   flatStack(cpu, ((base + 8) & 0xffff) | 3, 3)
   updateMode(cpu)
+  if (state.get32(F.systemFlags) & TF) {
+    cpu.stepSuppressed = true
+    cpu.addPendingDebug(DR6_BS)
+  }
 }
 
 function systemEnter(cpu: Vcpu): void {

@@ -1,8 +1,9 @@
 /** Services that load and look at segments and descriptor tables. */
+import { SHADOW_MOV_SS } from '../events.ts'
 import { farCall, farJump, farReturn } from '../far-transfers.ts'
 import { raise } from '../faults.ts'
 import { readFlags, writeFlags } from '../flags.ts'
-import { isCanonical, writeLinear8 } from '../memory-access.ts'
+import { isSupportedAddress, writeLinear8 } from '../memory-access.ts'
 import { ACCESS_IMPLICIT } from '../paging.ts'
 import { CR4_UMIP } from '../registers.ts'
 import {
@@ -66,7 +67,7 @@ function loadSystemSegment(cpu: Vcpu, index: number, selector: number, types: re
   if (isLongModeActive(cpu)) {
     readUpperDescriptor(cpu, selector)
     baseHigh = cpu.low
-    if (!isCanonical(cpu, baseHigh)) raise(cpu, VECTOR_GP, selector & 0xfffc)
+    if (!isSupportedAddress(cpu, baseHigh)) raise(cpu, VECTOR_GP, selector & 0xfffc)
   }
   let newHigh = high
   if (index === TR) {
@@ -83,7 +84,7 @@ function checkUmip(cpu: Vcpu): void {
 }
 
 function loadTable(cpu: Vcpu, index: number, limit: number, low: number, high: number): void {
-  if (!isCanonical(cpu, high)) raise(cpu, VECTOR_GP, 0)
+  if (!isSupportedAddress(cpu, high)) raise(cpu, VECTOR_GP, 0)
   cpu.state.setHalves(F.segmentBase, low, high, index)
   cpu.state.set32(F.segmentLimit, limit & 0xffff, index)
 }
@@ -92,7 +93,7 @@ export const services: Services = {
   /** Segment register by number, selector. SS holds interrupts off for one instruction. */
   loadSegment: service(['i32', 'i32'], (cpu, index, selector) => {
     loadSegment(cpu, index, selector)
-    if (index === SS) cpu.state.set32(F.interruptShadow, 1)
+    if (index === SS) cpu.state.set32(F.interruptShadow, SHADOW_MOV_SS)
   }),
   /** As loadSegment, without the interrupt shadow: LSS and its like. */
   loadFarSegment: service(['i32', 'i32'], (cpu, index, selector) => loadSegment(cpu, index, selector)),

@@ -276,10 +276,9 @@ export class Interpreter implements Engine, BlockSource {
     const { vcpu } = this
     const { state } = vcpu
     const mode = state.get32(F.mode)
-    const stepping = (mode & MODE_SINGLE_STEP) !== 0
     const careful = mode & (MODE_SINGLE_STEP | MODE_BREAKPOINTS) || this.interruptsWait()
     if (mode & MODE_BREAKPOINTS && vcpu.instructionBreakpoint()) return 0
-    if (this.interruptsWait()) state.set32(F.interruptShadow, 0)
+    const hidden = careful ? vcpu.beginInstruction() : 0
     const allowed = careful ? 1 : budget
     this.spent = vcpu.instructions
     this.allowed = allowed
@@ -288,14 +287,12 @@ export class Interpreter implements Engine, BlockSource {
     const executed = allowed - (state.get32(F.budget) | 0)
     vcpu.instructions = this.spent + executed
     this.allowed = 0
+    if (careful) vcpu.endInstruction(hidden, reason !== RUN_FAULT && executed > 0)
     if (reason === RUN_FAULT) {
       this.statistics.faultExits++
       vcpu.deliverFault()
-    } else {
-      if (reason === RUN_BUDGET) this.statistics.budgetExits++
-      else this.statistics.eventExits++
-      if (stepping && executed > 0) vcpu.singleStep()
-    }
+    } else if (reason === RUN_BUDGET) this.statistics.budgetExits++
+    else this.statistics.eventExits++
     return executed
   }
 
