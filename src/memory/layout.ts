@@ -11,16 +11,16 @@ export const WASM_PAGE = 65536
 export const STATE_BASE = 0x10000
 /** The TLBs, one after another (src/memory/tlb.ts). */
 export const TLB_BASE = 0x20000
-/** Where decoded blocks are found by address (src/engines/interpreter). 512 KiB. */
-export const BLOCK_TABLE_BASE = 0x80000
 /** Constant tables of routines. 512 KiB. */
 export const TABLES_BASE = 0x100000
 /** The frame table, four bytes a guest-physical frame; 8 MiB reach 8 GiB. */
 export const FRAME_TABLE_BASE = 0x200000
 /** The largest number of guest-physical frames. */
 export const MAX_FRAMES = 0x200000
+/** Where decoded blocks are found by address (src/engines/interpreter). 2 MiB. */
+export const BLOCK_TABLE_BASE = FRAME_TABLE_BASE + MAX_FRAMES * 4
 /** Decoded instructions (src/engines/interpreter). */
-export const RECORDS_BASE = FRAME_TABLE_BASE + MAX_FRAMES * 4
+export const RECORDS_BASE = BLOCK_TABLE_BASE + 0x200000
 /** End of memory 0. Untouched pages cost the host nothing. */
 export const CPU_MEMORY_SIZE = 0x8000000
 

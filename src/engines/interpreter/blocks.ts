@@ -20,8 +20,12 @@ export interface Block {
   readonly address: number
   readonly mode: number
   readonly instructions: number
-  /** Bytes; the last instruction may reach into the next frame when the block is not kept. */
+  /** Bytes. */
   readonly length: number
+  /** Of an instruction that goes on in another frame: address in memory 1 of its first byte there; else -1. */
+  readonly second: number
+  /** Index of the function that runs in its place, 0: none. */
+  region: number
 }
 
 /** How the cache gets handlers and bytes that it has not. */
@@ -54,11 +58,18 @@ export function decodeMode(mode: number): DecodeMode & { modeClass: number; segm
 /** Instructions after which the next one is not simply the following one. */
 const endsBlock = (decoded: Decoded): boolean => decoded.form.instruction.endsBlock === true
 
+/** One number for address and mode. */
+const keyOf = (address: number, mode: number): number => (address >>> 0) * 8192 + (mode & 8191)
+
 /** The blocks of one processor. */
 export class BlockCache {
   /** Blocks by the address of their frame in memory 1. */
   private readonly byFrame = new Map<number, Block[]>()
   private readonly byRecord = new Map<number, Block>()
+  /** Every block by address and mode: the table has room for one of those that share an entry. */
+  private readonly byKey = new Map<number, Block>()
+  /** Blocks across two frames that are in the table. */
+  private crossings: Block[] = []
   private next = RECORDS_BASE
   private readonly table: Int32Array
   private readonly words: Int32Array
@@ -94,24 +105,60 @@ export class BlockCache {
 
   /** Entry of the block table for an address, as an index of words. */
   private entry(address: number): number {
-    return ((address ^ (address >>> 15)) & (R.BLOCK_TABLE_ENTRIES - 1)) * (R.BLOCK_ENTRY_SIZE >> 2)
+    return ((address ^ (address >>> 17)) & (R.BLOCK_TABLE_ENTRIES - 1)) * (R.BLOCK_ENTRY_SIZE >> 2)
   }
 
-  /** Makes a region's function run whenever execution comes to the address under the mode. */
+  /** Makes a region's function run whenever execution comes to the block, or no longer (0). */
   setRegion(block: Block, index: number): void {
+    block.region = index
     const entry = this.entry(block.address)
     const { table } = this
     if (table[entry] === block.address && table[entry + 1] === block.mode) table[entry + 3] = index
   }
 
-  /** Whether a region runs in place of the block. */
-  hasRegion(block: Block): boolean {
-    const entry = this.entry(block.address)
-    return this.table[entry] === block.address && this.table[entry + 1] === block.mode && this.table[entry + 3] > 0
+  /** The block at an address in a mode, decoded now or earlier. @returns its first record, or 0 with F.fault set */
+  decode(address: number, mode: number): number {
+    const known = this.byKey.get(keyOf(address, mode))
+    if (known) {
+      if (known.second < 0) {
+        this.enter(known)
+        return known.record
+      }
+      const second = this.source.fetch(FRAME_SIZE - (address & 0xfff))
+      if (second < 0) return 0
+      if (second === known.second) {
+        this.enter(known)
+        this.crossings.push(known)
+        return known.record
+      }
+      this.forget(known)
+    }
+    return this.decodeNew(address, mode)
   }
 
-  /** Decodes the block at an address, in the current mode. @returns its first record, or 0 with F.fault set */
-  decode(address: number, mode: number): number {
+  private enter(block: Block): void {
+    const entry = this.entry(block.address)
+    const { table } = this
+    table[entry] = block.address
+    table[entry + 1] = block.mode
+    table[entry + 2] = block.record
+    table[entry + 3] = block.region
+  }
+
+  /** Translations changed: what lies behind the end of a page may be another frame now. */
+  forgetCrossings(): void {
+    if (this.crossings.length === 0) return
+    for (const block of this.crossings) this.leaveTable(block)
+    this.crossings = []
+  }
+
+  private leaveTable(block: Block): void {
+    const entry = this.entry(block.address)
+    const { table } = this
+    if (table[entry] === block.address && table[entry + 1] === block.mode) table[entry + 1] = -1
+  }
+
+  private decodeNew(address: number, mode: number): number {
     if (this.next + (FRAME_SIZE + 2) * R.RECORD_SIZE > CPU_MEMORY_SIZE) this.flush()
     let info = this.modes.get(mode)
     if (!info) this.modes.set(mode, (info = decodeMode(mode)))
@@ -124,7 +171,7 @@ export class BlockCache {
     let position = address >>> 0
     const start = position
     let count = 0
-    let keep = true
+    let second = -1
     const { decoded } = this
     while (position < end) {
       let outcome: number = decoder.decode(ram, position, end, info, decoded)
@@ -132,7 +179,7 @@ export class BlockCache {
         if (count > 0) break
         outcome = this.decodeAcross(address, end, info)
         if (outcome === -1) return 0
-        keep = false
+        if (outcome === DECODED) second = this.crossingSecond
       }
       let last = false
       if (outcome === DECODED) {
@@ -148,25 +195,34 @@ export class BlockCache {
       this.halves[(at + R.RECORD_END) >> 1] = position - start
       at += R.RECORD_SIZE
       count++
-      if (last || !keep) break
+      if (last || second >= 0) break
     }
     this.words.fill(0, at >> 2, (at + R.RECORD_SIZE) >> 2)
     this.halves[(at + R.RECORD_END) >> 1] = position - start
     this.decodedInstructions += count
     const words = this.words
-    words[(header + R.HEADER_HEAT) >> 2] = keep ? this.heat : 0x7fffffff
+    // What goes on in another frame is not translated.
+    words[(header + R.HEADER_HEAT) >> 2] = second < 0 ? this.heat : 0x7fffffff
     words[(header + R.HEADER_COUNT) >> 2] = count
     words[(header + R.HEADER_ADDRESS) >> 2] = address
     words[(header + R.HEADER_MODE) >> 2] = mode
-    // A block across two frames is decoded each time: the second frame may be another the next time.
-    if (!keep) return first
     this.next = at + R.RECORD_SIZE
-    this.add({ record: first, address: address | 0, mode, instructions: count, length: position - start })
+    this.add({
+      record: first,
+      address: address | 0,
+      mode,
+      instructions: count,
+      length: position - start,
+      second,
+      region: 0,
+    })
     return first
   }
 
   /** Handlers after which a block ends, by index: filled by whoever makes handlers. */
   readonly ends = new Uint8Array(65536)
+
+  private crossingSecond = -1
 
   /** Decodes an instruction that goes on in the next page. -1: its fetch faults. */
   private decodeAcross(address: number, end: number, info: DecodeMode): number {
@@ -175,24 +231,28 @@ export class BlockCache {
     crossing.set(this.memory.ram.subarray(address >>> 0, end))
     const second = this.source.fetch(here)
     if (second < 0) return -1
+    this.crossingSecond = second
     const there = second >>> 0
     crossing.set(this.memory.ram.subarray(there, there + 16), here)
     return decoder.decode(crossing, 0, here + 16, info, this.decoded)
   }
 
   private add(block: Block): void {
-    const frame = block.address & ~0xfff
+    this.addToFrame(block, block.address & ~0xfff)
+    if (block.second >= 0) {
+      this.addToFrame(block, block.second & ~0xfff)
+      this.crossings.push(block)
+    }
+    this.byRecord.set(block.record, block)
+    this.byKey.set(keyOf(block.address, block.mode), block)
+    this.enter(block)
+  }
+
+  private addToFrame(block: Block, frame: number): void {
     const blocks = this.byFrame.get(frame)
     if (blocks) blocks.push(block)
     else this.byFrame.set(frame, [block])
-    this.byRecord.set(block.record, block)
     this.source.protect(frame)
-    const entry = this.entry(block.address)
-    const { table } = this
-    table[entry] = block.address
-    table[entry + 1] = block.mode
-    table[entry + 2] = block.record
-    table[entry + 3] = 0
   }
 
   /** Fills a record from what was decoded. */
@@ -273,8 +333,11 @@ export class BlockCache {
     if (!blocks) return false
     let kept = 0
     for (const block of blocks) {
-      const from = block.address & 0xfff
-      if (from <= last && from + block.length > first) this.drop(block)
+      // The part of a crossing block that lies in this frame: its end, if it is the second.
+      const isSecond = block.second >= 0 && (block.second & ~0xfff) === (frameAddress | 0)
+      const from = isSecond ? 0 : block.address & 0xfff
+      const length = isSecond ? 15 : block.length
+      if (from <= last && from + length > first) this.drop(block)
       else blocks[kept++] = block
     }
     blocks.length = kept
@@ -297,20 +360,31 @@ export class BlockCache {
   /** Called for each block that is dropped. */
   onDrop: ((block: Block) => void) | undefined
 
+  /** Drops a block that is in no frame's list any more, or may stay in the other's. */
   private drop(block: Block): void {
     this.invalidations++
     this.byRecord.delete(block.record)
-    const entry = this.entry(block.address)
-    const { table } = this
-    if (table[entry] === block.address && table[entry + 1] === block.mode) {
-      table[entry + 1] = -1
-      table[entry + 3] = 0
-    }
+    const key = keyOf(block.address, block.mode)
+    if (this.byKey.get(key) === block) this.byKey.delete(key)
+    this.leaveTable(block)
     // Execution may be in the middle of it: every record becomes the end of the block.
     for (let i = 0, at = block.record; i < block.instructions; i++, at += R.RECORD_SIZE) {
       this.halves[at >> 1] = R.HANDLER_END
     }
     this.onDrop?.(block)
+  }
+
+  /** Drops a block whose second frame is another now. */
+  private forget(block: Block): void {
+    for (const frame of [block.address & ~0xfff, block.second & ~0xfff]) {
+      const blocks = this.byFrame.get(frame)
+      if (blocks)
+        this.byFrame.set(
+          frame,
+          blocks.filter(other => other !== block),
+        )
+    }
+    this.drop(block)
   }
 
   /** Drops everything. Only between blocks. */
@@ -319,6 +393,8 @@ export class BlockCache {
     this.table.fill(-1)
     this.byFrame.clear()
     this.byRecord.clear()
+    this.byKey.clear()
+    this.crossings = []
     this.next = RECORDS_BASE
     this.source.flushed()
   }

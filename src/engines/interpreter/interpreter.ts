@@ -69,6 +69,7 @@ export class Interpreter implements Engine, BlockSource {
     this.table = new WebAssembly.Table({ element: 'anyfunc', initial: TABLE_SIZE })
     this.library = new CodeLibrary(this.memory, this.table, name => this.external(name))
     this.blocks = new BlockCache(this.memory, this)
+    vcpu.onTlbFlush = () => this.blocks.forgetCrossings()
     this.memory.observer = {
       codeWritten: (frame, first, last) => this.codeWritten(frame, first, last),
       frameChanged: frame => dropFrame(vcpu, frame, false),
@@ -158,7 +159,7 @@ export class Interpreter implements Engine, BlockSource {
     const block = this.blocks.find(record)
     if (!block) return record
     this.onHotBlock?.(block)
-    return this.blocks.hasRegion(block) ? 1 : record
+    return block.region ? 1 : record
   }
 
   handler(decoded: Decoded, mode: Mode, modeClass: number, stackSize: 16 | 32 | 64, segmented: boolean): number {

@@ -274,7 +274,7 @@ function findBlock(
       code.if(code.get(F.fault).isNonZero(), () => leave(RUN_FAULT))
     },
   )
-  const hash = address.value.xor(address.value.shr(15)).and(R.BLOCK_TABLE_ENTRIES - 1)
+  const hash = address.value.xor(address.value.shr(17)).and(R.BLOCK_TABLE_ENTRIES - 1)
   const entry = code.variable(32, hash.mul(R.BLOCK_ENTRY_SIZE).add(BLOCK_TABLE_BASE))
   const mode = code.get(F.mode)
   const found = load32(code, entry.value, R.BLOCK_ENTRY_ADDRESS)

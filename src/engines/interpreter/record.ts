@@ -42,7 +42,7 @@ export const HEADER_MODE = 12
 export const HANDLER_END = 0
 
 /** The table that finds blocks: direct-mapped by address in memory 1. */
-export const BLOCK_TABLE_ENTRIES = 32768
+export const BLOCK_TABLE_ENTRIES = 131072
 export const BLOCK_ENTRY_SIZE = 16
 /** i32 each: address of the first byte, mode word, the first record (0: none), index of the region's function. */
 export const BLOCK_ENTRY_ADDRESS = 0
