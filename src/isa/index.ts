@@ -20,6 +20,7 @@ import * as moves from './moves.ts'
 import * as multiply from './multiply.ts'
 import * as processorControl from './processor-control.ts'
 import * as random from './random.ts'
+import * as saveImages from './save-images.ts'
 import * as segments from './segments.ts'
 import * as shifts from './shifts.ts'
 import * as simd from './simd-set.ts'
@@ -51,6 +52,7 @@ export const instructions: readonly Instruction[] = [
   ...multiply.instructions,
   ...processorControl.instructions,
   ...random.instructions,
+  ...saveImages.instructions,
   ...segments.instructions,
   ...shifts.instructions,
   ...simd.instructions,

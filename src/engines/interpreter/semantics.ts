@@ -5,7 +5,7 @@
 import { THROUGH_STACK_SEGMENT } from '../../cpu/memory-access.ts'
 import { DS, F, type Field, FS, SS } from '../../cpu/state.ts'
 import type { FunctionBuilder } from '../../ir/function.ts'
-import { Int, type Width } from '../../ir/values.ts'
+import { Int, int, type Width } from '../../ir/values.ts'
 import type { Form, OperandSpec } from '../../isa/encoding.ts'
 import type { Context, Flags, Operand, Operandish, VectorOperand } from '../../isa/semantics.ts'
 import { I32, I64 } from '../../wasm/types.ts'
@@ -71,8 +71,7 @@ class RegisterAt implements Operand {
     return new Int(this.f, this.f.load(opcode, type, 0, this.place.node, this.offset), this.width)
   }
   write(value: Operandish): void {
-    const v = value instanceof Int ? value : new Int(this.f, this.f.const32(0), 32)
-    if (!(value instanceof Int)) throw new Error('a register takes a value')
+    const v = value instanceof Int ? value : int(this.f, value, this.width)
     if (v.width !== this.width) throw new Error(`register of ${this.width} bits written with ${v.width}`)
     const wide = this.width === 32 ? v.zeroExtend(64) : v
     const opcode = { 1: 0x3a, 8: 0x3a, 16: 0x3b, 32: 0x37, 64: 0x37 }[this.width]

@@ -3,7 +3,7 @@
 import { THROUGH_STACK_SEGMENT } from '../../cpu/memory-access.ts'
 import { MODE_SEGMENTED, MODE_SSE, MODE_TLB_SHIFT, MODE_USER, MODE_X87 } from '../../cpu/mode.ts'
 import { F, FS, SS } from '../../cpu/state.ts'
-import { Int, Vector, type Width } from '../../ir/values.ts'
+import { Int, int, Vector, type Width } from '../../ir/values.ts'
 import { type Decoded, isHighByte, NO_REGISTER, RIP_BASE } from '../../isa/decoder.ts'
 import type { OperandSpec } from '../../isa/encoding.ts'
 import { enterMmx } from '../../isa/mmx-unit.ts'
@@ -55,11 +55,12 @@ class LocalRegister implements Operand {
   }
   write(value: Operandish): void {
     const { region, number, width, shift } = this
-    if (!(value instanceof Int) || value.width !== width) throw new Error('a register takes a value of its width')
-    if (width >= 32) region.writeGpr(number, value.zeroExtend(64))
+    const v = value instanceof Int ? value : int(region.f, value, width)
+    if (v.width !== width) throw new Error(`register of ${width} bits written with ${v.width}`)
+    if (width >= 32) region.writeGpr(number, v.zeroExtend(64))
     else {
       const mask = BigInt.asUintN(64, ~(((1n << BigInt(width)) - 1n) << BigInt(shift)))
-      region.writeGpr(number, region.readGpr(number).and(mask).or(value.zeroExtend(64).shl(shift)))
+      region.writeGpr(number, region.readGpr(number).and(mask).or(v.zeroExtend(64).shl(shift)))
     }
   }
 }
