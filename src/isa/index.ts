@@ -54,6 +54,7 @@ export const instructions: readonly Instruction[] = [
   ...random.instructions,
   ...saveImages.instructions,
   ...segments.instructions,
+  ...saveImages.instructions,
   ...shifts.instructions,
   ...simd.instructions,
   ...stack.instructions,
