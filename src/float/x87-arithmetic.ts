@@ -15,7 +15,7 @@ import {
   type Unpacked,
   Unrounded,
 } from './unrounded.ts'
-import { BEFORE, type Extended, operandFlags, STACK_FAULT, STOPPED, X87 } from './x87-stack.ts'
+import { BEFORE, C1, type Extended, operandFlags, STACK_FAULT, STOPPED, X87 } from './x87-stack.ts'
 
 type Core = (code: Code, a: Unpacked, b: Unpacked, out: Unrounded) => void
 type Leave = (condition: Int, then: () => void) => void
@@ -41,8 +41,66 @@ export function stackUnderflow(x87: X87, destination: Int, pop?: Int): void {
   )
 }
 
-/** Parameters of the routine: where the result goes, the two operands, and 1 to pop. */
+/** The bits of the control word for which the quick way is made: 64 bits, to nearest, inexact results masked. */
+const QUICK_MASK = 0xf20
+const QUICK = 0x320
+
+/**
+ * Parameters of the routine: where the result goes, which is one of the operands, the two operands, and 1 to pop. Normal
+ * operands and results take a short way; everything else is for {@link general}.
+ */
 function binary(name: string, special: Special, core: Core, subtract = false): Routine {
+  const everything = general(`${name}General`, special, core, subtract)
+  return routine(name, [32, 32, 32, 32], undefined, (code, destination, x, y, pop) => {
+    const x87 = new X87(code)
+    code.block(slow => {
+      const control = x87.fcw.value.and(QUICK_MASK).xor(QUICK)
+      code.leave(slow, control.or(code.get(F.x87Flags)).isNonZero())
+      const from1 = code.variable(32, x87.physical(x))
+      const from2 = code.variable(32, x87.physical(y))
+      code.leave(slow, x87.isEmpty(from1.value))
+      code.leave(slow, x87.isEmpty(from2.value))
+      const a = x87.read(from1.value)
+      const b = x87.read(from2.value)
+      code.leave(slow, a.significand.value.and(b.significand.value).isNegative().isZero())
+      code.leave(slow, a.exponent.sub(1).geU(0x7ffe))
+      code.leave(slow, b.exponent.sub(1).geU(0x7ffe))
+      const unpacked = (n: Extended, negate: boolean): Unpacked => ({
+        sign: negate ? n.sign.xor(1) : n.sign,
+        exponent: n.exponent,
+        significand: n.significand.value,
+      })
+      const { sign, exponent, high, low } = new Unrounded(code)
+      core(code, unpacked(a, false), unpacked(b, subtract), { sign, exponent, high, low })
+      code.leave(slow, high.value.isNegative().isZero())
+      code.leave(slow, exponent.value.sub(1).geU(0x7ffd))
+      const half = 1n << 63n
+      const up = low.value.gtU(half).or(low.value.eq(half).and(high.value.bit(0)))
+      const roundedUp = code.variable(32, up.zeroExtend(32))
+      const sum = code.variable(64, high.value.add(roundedUp.value.zeroExtend(64)))
+      code.if(sum.value.isZero(), () => {
+        sum.set(half)
+        exponent.value = exponent.value.add(1)
+      })
+      const to = code.variable(32, x87.physical(destination))
+      code.set(F.fpr, sum.value, to.value)
+      code.setPart(F.fpr, 8, exponent.value.or(sign.value.shl(15)).truncate(16), to.value)
+      const inexact = low.value.isNonZero().zeroExtend(32).shl(5)
+      x87.fsw.value = x87.fsw.value
+        .and(0xffffffff & ~C1)
+        .or(inexact)
+        .or(roundedUp.value.shl(9))
+      code.if(pop.isNonZero(), () => x87.pop())
+      code.set(F.fsw, x87.fsw.value)
+      code.f.return()
+    })
+    code.call(everything, destination, x, y, pop)
+    return undefined
+  })
+}
+
+/** All of the operation, in every case. */
+function general(name: string, special: Special, core: Core, subtract: boolean): Routine {
   return routine(name, [32, 32, 32, 32], undefined, (code, destination, x, y, pop) => {
     const x87 = new X87(code, operandFlags(code, x, y))
     const to = code.variable(32, x87.physical(destination))
