@@ -47,7 +47,7 @@ const CR4_FEATURES: readonly (readonly [bit: number, leaf: number, register: num
   [CR4_PAE, 1, 3, 6],
   [CR4_MCE, 1, 3, 7],
   [CR4_PGE, 1, 3, 13],
-  [CR4_OSFXSR, 1, 3, 24],
+  [CR4_OSFXSR, 1, 3, 25],
   [CR4_OSXMMEXCPT, 1, 3, 25],
   [CR4_PCIDE, 1, 2, 17],
   [CR4_OSXSAVE, 1, 2, 26],

@@ -25,6 +25,12 @@ const APIC_ENABLE = 1 << 11
 /** How often a block is interpreted before it is translated. */
 const HEAT = { auto: DEFAULT_HEAT, translator: 1 } as const
 
+/** KVM's hypercalls: a guest that sees KVM's signature may try them. None exists here: -KVM_ENOSYS, or -EPERM for users. */
+function hypercall(cpu: Vcpu): boolean {
+  cpu.setRegister(0, cpu.state.get32(F.cpl) === 0 ? -1000n : -1n)
+  return true
+}
+
 /** Makes a processor for a PC. @throws Error when the engine is not to be had */
 export function createPcProcessor(options: ProcessorOptions): Processor {
   const { machine, memory, hypervisorLeaves } = options
@@ -43,7 +49,7 @@ export function createPcProcessor(options: ProcessorOptions): Processor {
       is64: state !== undefined && (state.get32(F.efer) & EFER_LMA) !== 0,
     })
   }
-  const cpu = new Vcpu(memory, machine, { cpuid, random32: options.random32 })
+  const cpu = new Vcpu(memory, machine, { cpuid, random32: options.random32, hypercall })
   vcpu = cpu
   const engine = new Interpreter(cpu)
   const translator = options.engine === 'interpreter' ? undefined : new Translator(engine, HEAT[options.engine])

@@ -44,9 +44,6 @@ interface Parts {
   kvmClock: KvmClock
 }
 
-/** Task priority register of the local APIC. */
-const APIC_TPR = 0x80
-
 /** The PC as its one processor sees it. Connected after the processor was made, because devices need it first. */
 export class ProcessorPorts implements MachineInterface {
   stopRequested = false
@@ -82,11 +79,11 @@ export class ProcessorPorts implements MachineInterface {
   }
 
   readTaskPriority(): number {
-    return (this.#parts.interrupts.apics[0].readDword(APIC_TPR) >>> 4) & 0x0f
+    return this.#parts.interrupts.apics[0].priorityClass
   }
 
   writeTaskPriority(value: number): void {
-    this.#parts.interrupts.apics[0].writeDword(APIC_TPR, (value & 0x0f) << 4)
+    this.#parts.interrupts.apics[0].priorityClass = value
   }
 
   readMsr(index: number): [low: number, high: number] | undefined {
