@@ -90,10 +90,15 @@ export const F = {
   cr3: field('cr3', 'i64'),
   cr4: field('cr4', 'i32'),
   efer: field('efer', 'i32'),
-  xcr0: field('xcr0', 'i32'),
   cpl: field('cpl', 'i32'),
+  xcr0: field('xcr0', 'i32'),
   /** The execution mode in one word, see src/cpu/mode.ts: what decoded and translated code was made for. */
   mode: field('mode', 'i32'),
+  /**
+   * Counts what makes earlier finds of code by linear address worthless: TLB flushes, dropped translations. Follows
+   * mode, which lies on a multiple of 8, so that one 64-bit load takes both.
+   */
+  epoch: field('epoch', 'i32'),
   /** Base address in memory 0 of the TLB for the current privilege, see src/memory/tlb.ts. */
   tlb: field('tlb', 'i32'),
   dr: field('dr', 'i64', 8),
@@ -144,6 +149,8 @@ export const F = {
   /** Engine-private scratch words. */
   scratch: field('scratch', 'i64', 16),
 } as const
+
+if (F.mode.offset % 8 !== 0 || F.epoch.offset !== F.mode.offset + 4) throw new Error('mode and epoch are not one word')
 
 /** Bytes of one vCPU's state. */
 export const STATE_SIZE = Math.ceil(next / 64) * 64

@@ -9,6 +9,8 @@ import { PieceFlags, StatePieces } from './flags.ts'
 
 /** The pieces are what they should be. */
 export const RECIPE_NONE = 0
+/** Within a region: the flags are still as the state has them. */
+export const RECIPE_UNTOUCHED = -1
 /** a + b, by width: 1 + index of the width. */
 export const RECIPE_ADD = 1
 /** a − b. */

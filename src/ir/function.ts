@@ -106,6 +106,11 @@ export class FunctionBuilder {
     return this.effect(N.OP_CALL_INDIRECT, type.results[0] ?? 0, args, 0, 0, type, N.READS_STATE | N.READS_RAM)
   }
 
+  /** Ends the function with a call through the table, in place of returning; the index is the last argument. */
+  returnCallIndirect(type: FunctionType, args: readonly Node[]): void {
+    this.effect(N.OP_RETURN_CALL_INDIRECT, 0, args, 0, 0, type, N.READS_ALL)
+  }
+
   /** Returns from the function. */
   return(...values: Node[]): void {
     this.effect(N.OP_RETURN, 0, values, 0, 0, undefined, 0)

@@ -11,6 +11,8 @@ export const WASM_PAGE = 65536
 export const STATE_BASE = 0x10000
 /** The TLBs, one after another (src/memory/tlb.ts). */
 export const TLB_BASE = 0x20000
+/** Translated code by linear address (src/engines/jump-table.ts). 64 KiB. */
+export const JUMP_TABLE_BASE = 0x80000
 /** Constant tables of routines. 512 KiB. */
 export const TABLES_BASE = 0x100000
 /** The frame table, four bytes a guest-physical frame; 8 MiB reach 8 GiB. */

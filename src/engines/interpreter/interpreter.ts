@@ -11,6 +11,7 @@ import type { Decoded } from '../../isa/decoder.ts'
 import type { Mode } from '../../isa/semantics.ts'
 import { FRAME_CODE, type PhysicalMemory } from '../../memory/physical.ts'
 import type { Engine, Exit } from '../contract.ts'
+import { clearJumps } from '../jump-table.ts'
 import { CodeLibrary } from '../library.ts'
 import { takesSegmentChecks, type Usage } from '../semantics.ts'
 import { compileOptimised } from '../tiering.ts'
@@ -69,7 +70,10 @@ export class Interpreter implements Engine, BlockSource {
     this.table = new WebAssembly.Table({ element: 'anyfunc', initial: TABLE_SIZE })
     this.library = new CodeLibrary(this.memory, this.table, name => this.external(name))
     this.blocks = new BlockCache(this.memory, this)
-    vcpu.onTlbFlush = () => this.blocks.forgetCrossings()
+    vcpu.onTlbFlush = () => {
+      this.newEpoch()
+      this.blocks.forgetCrossings()
+    }
     this.memory.observer = {
       codeWritten: (frame, first, last) => this.codeWritten(frame, first, last),
       frameChanged: frame => dropFrame(vcpu, frame, false),
@@ -230,6 +234,7 @@ export class Interpreter implements Engine, BlockSource {
   }
 
   flushed(): void {
+    clearJumps(this.memory.cpuMemory.buffer)
     const { frames, frameCount } = this.memory
     for (let i = 0; i < frameCount; i++) frames[i] &= ~FRAME_CODE
     this.onFlush?.()
@@ -238,6 +243,12 @@ export class Interpreter implements Engine, BlockSource {
   private codeWritten(frame: number, first: number, last: number): void {
     const address = this.memory.frames[frame] & ~0xfff
     if (!this.blocks.invalidate(address, first, last)) this.memory.frames[frame] &= ~FRAME_CODE
+  }
+
+  /** What was found of translated code by linear address is to be found anew. */
+  newEpoch(): void {
+    const { state } = this.vcpu
+    state.set32(F.epoch, state.get32(F.epoch) + 1)
   }
 
   private flushWanted = false

@@ -14,6 +14,7 @@ import { TLB_ADDEND, TLB_FETCH } from '../../memory/tlb.ts'
 import { type FunctionType, I32, I64 } from '../../wasm/types.ts'
 import { flagsFromRecipe } from '../flag-recipe.ts'
 import { type FlagPieces, PieceFlags } from '../flags.ts'
+import { enterJump, lookUpJump } from '../jump-table.ts'
 import type { Unit } from '../library.ts'
 import { build, HANDLER_TYPE, usageOf } from './handlers.ts'
 import * as R from './record.ts'
@@ -247,6 +248,14 @@ function callHandler(
   f.branch(labels.fault)
 }
 
+/** Runs a region, which may go on in others. */
+function callRegion(code: Code, f: FunctionBuilder, locals: MainLocals, index: Int): void {
+  spillBudget(code, locals)
+  const status = new Int(f, f.callIndirect(REGION_TYPE, [code.base.node, index.node]), 32)
+  locals.budget.value = code.get(F.budget)
+  locals.skipRegion.value = status
+}
+
 /** Sets the record to the first of the block at RIP, or runs its region and dispatches again. */
 function findBlock(
   code: Code,
@@ -255,7 +264,12 @@ function findBlock(
   leave: (reason: number) => void,
   dispatch: Label,
 ): void {
-  const { budget } = locals
+  code.if(locals.skipRegion.value.isZero(), () => {
+    lookUpJump(code, locals.blockRip.value, index => {
+      callRegion(code, f, locals, index)
+      f.branch(dispatch)
+    })
+  })
   const linear = code.variable(64, locals.blockRip.value.add(code.get(F.segmentBase, CS)))
   code.if(code.get(F.mode).and(4).isZero(), () => linear.set(linear.value.and(0xffffffff)))
   const tlb = code.get(F.tlb).add(linear.value.truncate(32).shr(7).and(0x7fe0))
@@ -283,13 +297,10 @@ function findBlock(
   code.if(
     found,
     () => {
-      const region = load32(code, entry.value, R.BLOCK_ENTRY_REGION)
+      const region = code.variable(32, load32(code, entry.value, R.BLOCK_ENTRY_REGION)).value
       code.if(region.isNonZero().and(locals.skipRegion.value.isZero()), () => {
-        spillBudget(code, locals)
-        const index = load32(code, entry.value, R.BLOCK_ENTRY_REGION)
-        const status = new Int(f, f.callIndirect(REGION_TYPE, [code.base.node, index.node]), 32)
-        budget.value = code.get(F.budget)
-        locals.skipRegion.value = status
+        enterJump(code, locals.blockRip.value, region)
+        callRegion(code, f, locals, region)
         f.branch(dispatch)
       })
       locals.skipRegion.set(0)

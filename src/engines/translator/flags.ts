@@ -7,7 +7,15 @@ import { F } from '../../cpu/state.ts'
 import type { FunctionBuilder } from '../../ir/function.ts'
 import type { Int } from '../../ir/values.ts'
 import type { Code, FlagChanges, Variable } from '../../isa/semantics.ts'
-import { flagsFromRecipe, RECIPE_ADD, RECIPE_LOGIC, RECIPE_NONE, RECIPE_SUB, recipeKind } from '../flag-recipe.ts'
+import {
+  flagsFromRecipe,
+  RECIPE_ADD,
+  RECIPE_LOGIC,
+  RECIPE_NONE,
+  RECIPE_SUB,
+  RECIPE_UNTOUCHED,
+  recipeKind,
+} from '../flag-recipe.ts'
 import { type FlagPieces, PieceFlags } from '../flags.ts'
 
 /** The locals that flags live in across a region. */
@@ -20,7 +28,10 @@ export class FlagLocals implements FlagPieces {
   readonly a: Variable
   readonly b: Variable
 
+  private readonly code: Code
+
   constructor(code: Code) {
+    this.code = code
     this.result = code.variable(64, 0)
     this.carries = code.variable(64, 0)
     this.adjust = code.variable(64, 0)
@@ -28,6 +39,37 @@ export class FlagLocals implements FlagPieces {
     this.a = code.variable(64, 0)
     this.b = code.variable(64, 0)
   }
+  /** Takes up the flags as they are in the state. */
+  load(): void {
+    const { code } = this
+    this.kind.value = code.get(F.flagKind)
+    this.a.value = code.get(F.flagA)
+    this.b.value = code.get(F.flagB)
+    this.result.value = code.get(F.flagResult)
+    this.carries.value = code.get(F.flagCarries)
+    this.adjust.value = code.get(F.flagAdjust)
+  }
+
+  /** Puts the flags into the state, if they are not as they were there. */
+  store(): void {
+    const { code } = this
+    code.if(this.kind.value.ne(RECIPE_UNTOUCHED), () => {
+      code.set(F.flagKind, this.kind.value)
+      code.if(
+        this.kind.value.isNonZero(),
+        () => {
+          code.set(F.flagA, this.a.value)
+          code.set(F.flagB, this.b.value)
+        },
+        () => {
+          code.set(F.flagResult, this.result.value)
+          code.set(F.flagCarries, this.carries.value)
+          code.set(F.flagAdjust, this.adjust.value)
+        },
+      )
+    })
+  }
+
   getResult(): Int {
     return this.result.value
   }
@@ -78,6 +120,7 @@ export class RegionFlags extends PieceFlags {
     if (this.known === 'pieces') return
     const { locals, code } = this
     if (this.known === 'nothing') {
+      code.if(locals.kind.value.eq(RECIPE_UNTOUCHED), () => locals.load())
       this.f.if(locals.kind.value.node, () => {
         code.call(flagsFromRecipe, locals.kind.value, locals.a.value, locals.b.value)
         locals.result.value = code.get(F.flagResult)

@@ -5,7 +5,9 @@ import { type Label, OP_BLOCK } from '../../ir/node.ts'
 import { Int } from '../../ir/values.ts'
 import { Code, Variable } from '../../isa/semantics.ts'
 import { I64 } from '../../wasm/types.ts'
+import { RECIPE_UNTOUCHED } from '../flag-recipe.ts'
 import { REGION_TYPE } from '../interpreter/main.ts'
+import { lookUpJump } from '../jump-table.ts'
 import { FlagLocals, RegionFlags } from './flags.ts'
 
 /** A bail code is displacement + BAIL_BIAS in the low bits, and the instructions to be given back to the budget above. */
@@ -96,7 +98,7 @@ export class RegionCode {
   }
 
   /** Closes the function: the ways out, and the way in, which is put in front. */
-  finish(long: boolean, flagsLive: boolean): void {
+  finish(long: boolean): void {
     const { f, code, locals } = this
     const bailing = new Variable(f, 32)
     f.end()
@@ -108,18 +110,16 @@ export class RegionCode {
     for (const number of this.written) code.set(F.gpr, this.readGpr(number), number)
     code.set(F.rip, this.rip.value)
     code.set(F.budget, this.budget.value)
-    code.set(F.flagKind, locals.kind.value)
-    code.set(F.flagA, locals.a.value)
-    code.set(F.flagB, locals.b.value)
-    code.set(F.flagResult, locals.result.value)
-    code.set(F.flagCarries, locals.carries.value)
-    code.set(F.flagAdjust, locals.adjust.value)
+    locals.store()
+    code.if(bailing.value.isZero(), () => {
+      lookUpJump(code, this.rip.value, index => f.returnCallIndirect(REGION_TYPE, [code.base.node, index.node]))
+    })
     f.return(bailing.value.node)
     f.unreachable()
-    this.enter(flagsLive)
+    this.enter()
   }
 
-  private enter(flagsLive: boolean): void {
+  private enter(): void {
     const { f, code, locals } = this
     const body = f.nodes.splice(0)
     this.entry.value = code.get(F.rip)
@@ -127,14 +127,7 @@ export class RegionCode {
     this.gprs.forEach((local, number) => {
       if (local !== undefined) f.setLocal(local, code.get(F.gpr, number).node)
     })
-    if (flagsLive) {
-      locals.kind.value = code.get(F.flagKind)
-      locals.a.value = code.get(F.flagA)
-      locals.b.value = code.get(F.flagB)
-      locals.result.value = code.get(F.flagResult)
-      locals.carries.value = code.get(F.flagCarries)
-      locals.adjust.value = code.get(F.flagAdjust)
-    }
+    locals.kind.set(RECIPE_UNTOUCHED)
     for (const node of body) f.nodes.push(node)
   }
 }

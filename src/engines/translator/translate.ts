@@ -73,7 +73,7 @@ class RegionTranslator {
         openLoops.pop()
       }
     }
-    region.finish(this.long, this.liveIn(this.placed[0].block))
+    region.finish(this.long)
     for (const routine of region.code.used) this.used.add(routine)
     return { name, f, uses: this.used }
   }

@@ -123,6 +123,7 @@ export class Translator {
 
   private drop(region: Region): boolean {
     this.interpreter.blocks.setRegion(region.block, 0)
+    this.interpreter.newEpoch()
     this.interpreter.table.set(region.index, null)
     this.free.push(region.index)
     this.statistics.dropped++
