@@ -20,7 +20,7 @@ export interface Block {
   readonly address: number
   readonly mode: number
   readonly instructions: number
-  /** Bytes. */
+  /** Bytes that it depends on; may reach beyond the frame. */
   readonly length: number
   /** Of an instruction that goes on in another frame: address in memory 1 of its first byte there; else -1. */
   readonly second: number
@@ -41,6 +41,9 @@ export interface BlockSource {
   /** Everything decoded was dropped. */
   flushed(): void
 }
+
+/** The longest instruction (SDM vol. 2, 2.3.11). */
+const MOST_BYTES = 15
 
 /** The decode mode of a mode word. */
 export function decodeMode(mode: number): DecodeMode & { modeClass: number; segmented: boolean } {
@@ -172,6 +175,8 @@ export class BlockCache {
     const start = position
     let count = 0
     let second = -1
+    // Bytes behind the last instruction that what was decoded depends on: those of something that is no instruction.
+    let looked = 0
     const { decoded } = this
     while (position < end) {
       let outcome: number = decoder.decode(ram, position, end, info, decoded)
@@ -179,7 +184,7 @@ export class BlockCache {
         if (count > 0) break
         outcome = this.decodeAcross(address, end, info)
         if (outcome === -1) return 0
-        if (outcome === DECODED) second = this.crossingSecond
+        second = this.crossingSecond
       }
       let last = false
       if (outcome === DECODED) {
@@ -191,6 +196,7 @@ export class BlockCache {
         const [vector, code] = outcome === TOO_LONG ? [13, 0] : [6, -1]
         this.halves[at >> 1] = this.source.faultHandler(vector, code)
         last = true
+        looked = MOST_BYTES
       }
       this.halves[(at + R.RECORD_END) >> 1] = position - start
       at += R.RECORD_SIZE
@@ -212,7 +218,7 @@ export class BlockCache {
       address: address | 0,
       mode,
       instructions: count,
-      length: position - start,
+      length: position - start + looked,
       second,
       region: 0,
     })
