@@ -25,7 +25,7 @@ import { CS, DS, F, type Field, IF, RAX, RBX, RCX, RDX, RF, RSP, SS, TF, VIF, VI
 import { flushPage, flushTlb } from '../translation.ts'
 import { updateMode } from '../update-mode.ts'
 import type { Vcpu } from '../vcpu.ts'
-import { type Services, service } from './service.ts'
+import { type Services, service, transfer } from './service.ts'
 
 const CPL = F.cpl.offset >> 2
 
@@ -271,8 +271,8 @@ export const services: Services = {
   hypercall: service([], cpu => {
     if (!cpu.options.hypercall?.(cpu)) raise(cpu, 6)
   }),
-  systemCall: service([], systemCall),
-  systemReturn: service(['i32'], (cpu, size) => systemReturn(cpu, size)),
-  systemEnter: service([], systemEnter),
-  systemExit: service(['i32'], (cpu, size) => systemExit(cpu, size)),
+  systemCall: transfer([], systemCall),
+  systemReturn: transfer(['i32'], (cpu, size) => systemReturn(cpu, size)),
+  systemEnter: transfer([], systemEnter),
+  systemExit: transfer(['i32'], (cpu, size) => systemExit(cpu, size)),
 }

@@ -28,7 +28,7 @@ import {
 } from '../segmentation.ts'
 import { F, GDTR, IDTR, LDTR, SS, TR, ZF } from '../state.ts'
 import type { Vcpu } from '../vcpu.ts'
-import { type Services, service } from './service.ts'
+import { type Services, service, transfer } from './service.ts'
 
 const CPL = F.cpl.offset >> 2
 
@@ -98,11 +98,11 @@ export const services: Services = {
   /** As loadSegment, without the interrupt shadow: LSS and its like. */
   loadFarSegment: service(['i32', 'i32'], (cpu, index, selector) => loadSegment(cpu, index, selector)),
   /** Selector, offset. */
-  farJump: service(['i32', 'i64'], (cpu, selector, low, high) => farJump(cpu, selector, low, high)),
+  farJump: transfer(['i32', 'i64'], (cpu, selector, low, high) => farJump(cpu, selector, low, high)),
   /** Selector, offset, operand size in bytes. */
-  farCall: service(['i32', 'i64', 'i32'], (cpu, selector, low, high, size) => farCall(cpu, selector, low, high, size)),
+  farCall: transfer(['i32', 'i64', 'i32'], (cpu, selector, low, high, size) => farCall(cpu, selector, low, high, size)),
   /** Operand size and bytes to release. */
-  farReturn: service(['i32', 'i32'], (cpu, size, release) => farReturn(cpu, size, release)),
+  farReturn: transfer(['i32', 'i32'], (cpu, size, release) => farReturn(cpu, size, release)),
   /** Sets ZF; the access rights are the result when it is set. */
   loadAccessRights: service(['i32'], (cpu, selector) => {
     const good = inspect(cpu, selector, LAR_TYPES)

@@ -1,10 +1,11 @@
 /** What a service is: TypeScript that an instruction calls for what is too rare or too long to be generated code. */
 import { GUEST_FAULT } from '../faults.ts'
+import { F } from '../state.ts'
 import type { Vcpu } from '../vcpu.ts'
 
 /**
- * A service as the engines call it. While it runs, RIP is its instruction's and `F.nextRip` the next one's; if it leaves RIP
- * alone, the next instruction follows. Results are in `F.serviceResult`. A fault is noted in `F.fault`, nothing is thrown.
+ * A service as the engines call it. While it runs, RIP is its instruction's and `F.nextRip` the next one's; execution
+ * goes on at `F.nextRip`. Results are in `F.serviceResult`. A fault is noted in `F.fault`, nothing is thrown.
  */
 export interface Service {
   /** Kinds of the values that it gets; an i64 arrives as two numbers, low and high half. */
@@ -31,6 +32,25 @@ export function service(
         // In a new task the fault is not the instruction's: it is delivered at the new task's RIP.
         if (cpu.taskSwitched) cpu.deliverFault()
       }
+    },
+  }
+}
+
+/**
+ * Makes a service of a function that goes elsewhere: it sets RIP. Where to cannot be told by comparing RIP with what it
+ * was, since another segment's code may go on at the same offset.
+ */
+export function transfer(
+  parameters: readonly ('i32' | 'i64')[],
+  body: (cpu: Vcpu, ...values: number[]) => void,
+): Service {
+  const { run } = service(parameters, body)
+  return {
+    parameters,
+    run(cpu, ...values) {
+      run(cpu, ...values)
+      if (cpu.state.get32(F.fault) === 0)
+        cpu.state.setHalves(F.nextRip, cpu.state.get32(F.rip), cpu.state.getHigh(F.rip))
     },
   }
 }
