@@ -54,7 +54,6 @@ export const instructions: readonly Instruction[] = [
   ...random.instructions,
   ...saveImages.instructions,
   ...segments.instructions,
-  ...saveImages.instructions,
   ...shifts.instructions,
   ...simd.instructions,
   ...stack.instructions,
