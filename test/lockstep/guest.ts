@@ -1,0 +1,89 @@
+/** A whole machine in this process, driven to exact instruction counts, for comparing engines with each other. */
+import type { Vcpu } from '../../src/cpu/vcpu.ts'
+import type { Interpreter } from '../../src/engines/interpreter/interpreter.ts'
+import { NANOSECONDS_PER_INSTRUCTION } from '../../src/machine/clock.ts'
+import { createPcProcessor } from '../../src/machine/create-processor.ts'
+import type { EngineChoice } from '../../src/machine/messages.ts'
+import { Pc } from '../../src/machine/pc.ts'
+import type { MachineEvent } from '../../src/machine/runner.ts'
+
+/** What a guest is started with. */
+export interface GuestOptions {
+  kernel: Uint8Array
+  initrd?: Uint8Array
+  commandLine: string
+  /** Bytes of RAM. */
+  memory: number
+  /** Hears each byte that COM1 transmits. */
+  transmit?: (byte: number) => void
+}
+
+/** Why {@link Guest.runTo} came back before its instruction count. */
+export type GuestEnd = MachineEvent | { kind: 'idle' } | { kind: 'shutdown'; reason: string }
+
+/** One machine whose clock counts instructions. */
+export class Guest {
+  readonly pc: Pc
+  readonly engine: Interpreter
+  /** What COM1 transmitted, as Latin-1 text. */
+  serial = ''
+  end: GuestEnd | undefined
+
+  static async create(options: GuestOptions, engine: EngineChoice): Promise<Guest> {
+    let guest: Guest | undefined
+    const pc = await Pc.create(
+      { ...options, engine, clock: 'instructions', reboot: false },
+      {
+        transmit: (port, byte) => {
+          if (port !== 0 || !guest) return
+          guest.serial += String.fromCharCode(byte)
+          options.transmit?.(byte)
+        },
+        transmitAll: () => {},
+        receiveReady: () => {},
+        log: () => {},
+        flush: () => true,
+        createProcessor: createPcProcessor,
+      },
+    )
+    guest = new Guest(pc)
+    return guest
+  }
+
+  private constructor(pc: Pc) {
+    this.pc = pc
+    this.engine = pc.engine as Interpreter
+  }
+
+  get vcpu(): Vcpu {
+    return this.engine.vcpu
+  }
+
+  get instructions(): number {
+    return this.pc.instructions()
+  }
+
+  /**
+   * Executes until so many instructions have been executed since the start; halts are skipped.
+   * @returns false when the guest ended before: {@link end} says how
+   */
+  runTo(instructions: number): boolean {
+    const { pc } = this
+    const { clock } = pc
+    while (!this.end && pc.instructions() < instructions) {
+      clock.runTimers()
+      const left = (instructions - pc.instructions()) * NANOSECONDS_PER_INSTRUCTION
+      const nanoseconds = Math.min(clock.untilDeadline(), left)
+      pc.beginSlice(nanoseconds)
+      const exit = pc.engine.run(clock.instructionsWithin(nanoseconds, 0))
+      this.end = pc.takeEvent()
+      if (this.end) break
+      if (exit.kind === 'shutdown') this.end = exit
+      if (exit.kind === 'halt') {
+        if (clock.nextDeadline() === Number.POSITIVE_INFINITY) this.end = { kind: 'idle' }
+        else clock.skipTo(clock.nextDeadline())
+      }
+    }
+    return this.end === undefined
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * Engines in lock-step over a whole guest:
+ *
+ *     bin/node-new-enough test/lockstep/main.ts --kernel K --initrd I --append A [--engine auto|translator]
+ *         [--memory MiB] [--slice N] [--memory-every N] [--limit N] [--no-bisect] [--quiet]
+ */
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { setFlagsFromString } from 'node:v8'
+import { v8Flags } from '../../src/engines/tiering.ts'
+import type { EngineChoice } from '../../src/machine/messages.ts'
+import { lockstep } from './lockstep.ts'
+
+const { values } = parseArgs({
+  options: {
+    kernel: { type: 'string' },
+    initrd: { type: 'string' },
+    append: { type: 'string', default: 'console=ttyS0 quiet' },
+    engine: { type: 'string', default: 'auto' },
+    memory: { type: 'string', default: '256' },
+    slice: { type: 'string', default: '1000000' },
+    'memory-every': { type: 'string', default: '50' },
+    limit: { type: 'string', default: 'Infinity' },
+    'no-bisect': { type: 'boolean', default: false },
+    quiet: { type: 'boolean', default: false },
+  },
+})
+if (!values.kernel) {
+  console.error('lockstep: --kernel is missing: give the file of a guest kernel')
+  process.exit(2)
+}
+v8Flags.set = flag => setFlagsFromString(flag)
+const started = performance.now()
+const outcome = await lockstep({
+  kernel: readFileSync(values.kernel),
+  initrd: values.initrd ? readFileSync(values.initrd) : undefined,
+  commandLine: values.append,
+  memory: Number(values.memory) << 20,
+  engine: values.engine as EngineChoice,
+  slice: Number(values.slice),
+  memoryEvery: Number(values['memory-every']),
+  limit: Number(values.limit),
+  bisect: !values['no-bisect'],
+  transmit: values.quiet ? undefined : byte => process.stdout.write(Buffer.of(byte)),
+})
+const seconds = ((performance.now() - started) / 1000).toFixed(1)
+console.log(`\n${outcome.instructions} instructions on both, ${seconds} s, end: ${JSON.stringify(outcome.end)}`)
+if (outcome.difference) {
+  console.log(`DIFFERENT ${outcome.difference}`)
+  process.exit(1)
+}
+console.log('equal')
