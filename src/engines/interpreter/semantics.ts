@@ -278,9 +278,8 @@ export class InterpreterSemantics extends EngineSemantics {
     this.external(`service:${name}`, flat)
     this.home.reload(this)
     this.faultCheck()
-    this.afterService = true
+    this.set(F.rip, this.get(F.nextRip))
   }
-  private afterService = false
 
   serviceResult(width: Width): Int {
     return this.get(F.serviceResult).resize(width)
@@ -380,19 +379,13 @@ export class InterpreterSemantics extends EngineSemantics {
   /** What follows the definition: on to the next record, or to wherever it jumped. */
   finish(): void {
     const { usage, shape } = this
-    if (usage.jumps) this.home.leave(this, DISPATCH)
-    else if (usage.endsBlock || shape.form.instruction.endsBlock) {
-      if (this.afterService) {
-        this.if(this.get(F.rip).eq(this.thisRip), () => this.set(F.rip, this.nextRip))
-      } else this.set(F.rip, this.nextRip)
-      this.home.leave(this, DISPATCH)
-    } else this.home.leave(this, NEXT)
+    const leaves = usage.jumps || usage.endsBlock || shape.form.instruction.endsBlock
+    this.home.leave(this, leaves ? DISPATCH : NEXT)
   }
 
-  /** Before the definition: jumps that are not taken go on with the next instruction. */
+  /** Before the definition: what leaves the block goes on with the next instruction unless it says otherwise. */
   start(): void {
-    if (this.usage.jumps) this.set(F.rip, this.nextRip)
-    // A service that is called only sometimes (CLI, INTO): finish() looks whether RIP was left alone.
-    else if (this.usage.callsService) this.set(F.rip, this.thisRip)
+    const { usage, shape } = this
+    if (usage.jumps || usage.endsBlock || shape.form.instruction.endsBlock) this.set(F.rip, this.nextRip)
   }
 }
