@@ -164,6 +164,8 @@ export function mainUnit(handlers: readonly InlineHandler[]): Unit {
       const flags = code.get(F.systemFlags).and(IF).or(~EVENT_INTERRUPT)
       code.if(code.get(F.events).and(flags).isNonZero(), () => leave(RUN_EVENT))
     })
+    // Nothing waited for the instruction after STI or MOV SS to pass.
+    code.set(F.interruptShadow, 0)
     blockRip.value = code.get(F.rip)
     findBlock(code, f, locals, leave, dispatch)
     takeFlags(code, locals)
