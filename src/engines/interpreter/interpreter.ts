@@ -54,6 +54,11 @@ export class Interpreter implements Engine, BlockSource {
   onHotBlock: ((block: Block) => void) | undefined
   /** Told when everything decoded was dropped. */
   onFlush: (() => void) | undefined
+  /**
+   * Told that bytes `first` to `last` of the frame at an address in memory 1 are about to be written. True: there is still code made
+   * of what the frame holds.
+   */
+  onCodeWritten: ((frameAddress: number, first: number, last: number) => boolean) | undefined
   private readonly byShape = new Map<number, number>()
   private readonly byFault = new Map<number, number>()
   private nextHandler = 1
@@ -242,7 +247,9 @@ export class Interpreter implements Engine, BlockSource {
 
   private codeWritten(frame: number, first: number, last: number): void {
     const address = this.memory.frames[frame] & ~0xfff
-    if (!this.blocks.invalidate(address, first, last)) this.memory.frames[frame] &= ~FRAME_CODE
+    const blocksLeft = this.blocks.invalidate(address, first, last)
+    const regionsLeft = this.onCodeWritten?.(address, first, last) ?? false
+    if (!blocksLeft && !regionsLeft) this.memory.frames[frame] &= ~FRAME_CODE
   }
 
   /** What was found of translated code by linear address is to be found anew. */

@@ -41,6 +41,7 @@ export class Translator {
     interpreter.onHotBlock = block => this.translate(block)
     interpreter.blocks.onDrop = block => this.blockDropped(block)
     interpreter.onFlush = () => this.flush()
+    interpreter.onCodeWritten = (frame, first, last) => this.codeWritten(frame, first, last)
   }
 
   private info(mode: number): ReturnType<typeof decodeMode> {
@@ -109,16 +110,24 @@ export class Translator {
     this.statistics.regionInstructions += instructions
   }
 
-  /** Code changed: regions that hold any of it go. */
+  /** A block goes, and with it the entry of its region. */
   private blockDropped(block: Block): void {
-    const frame = block.address & ~0xfff
+    this.dropWhere(block.address & ~0xfff, region => region.block === block)
+  }
+
+  /** Code changed: regions that hold any of it go, whether it was ever interpreted or not. @returns whether some are left */
+  private codeWritten(frame: number, first: number, last: number): boolean {
+    return this.dropWhere(frame, region => region.first <= last && region.last >= first)
+  }
+
+  /** Drops some of a frame's regions. @returns whether some are left */
+  private dropWhere(frame: number, condition: (region: Region) => boolean): boolean {
     const regions = this.byFrame.get(frame)
-    if (!regions) return
-    const first = block.address & 0xfff
-    const last = first + block.length - 1
-    const kept = regions.filter(region => region.first > last || region.last < first || !this.drop(region))
+    if (!regions) return false
+    const kept = regions.filter(region => !condition(region) || !this.drop(region))
     if (kept.length) this.byFrame.set(frame, kept)
     else this.byFrame.delete(frame)
+    return kept.length > 0
   }
 
   private drop(region: Region): boolean {
