@@ -1,4 +1,4 @@
-/** Runs everything that CI runs: types, format and lint, then every test file beside the code and in test/. */
+/** Runs everything that CI runs: types, format and lint, then every test file beside the code and in test/ and bench/. */
 import { spawnSync } from 'node:child_process'
 import { globSync } from 'node:fs'
 
@@ -15,7 +15,7 @@ function step(title: string, command: string, args: string[]): void {
 }
 
 const only = process.argv.slice(2)
-const files = globSync(['src/**/*.test.ts', 'test/**/*.test.ts'], { cwd: root })
+const files = globSync(['src/**/*.test.ts', 'test/**/*.test.ts', 'bench/**/*.test.ts'], { cwd: root })
   .sort()
   .filter(file => only.length === 0 || only.some(part => file.includes(part)))
 
