@@ -3,7 +3,7 @@
  * the stack, near jumps. How registers, flags and the way out are reached is each engine's own.
  */
 import { THROUGH_STACK_SEGMENT } from '../cpu/memory-access.ts'
-import { CS, F, FS, RSP, SS } from '../cpu/state.ts'
+import { CS, DF, ES, F, FS, RSP, SS } from '../cpu/state.ts'
 import type { FunctionBuilder } from '../ir/function.ts'
 import { Int, Vector } from '../ir/values.ts'
 import {
@@ -63,6 +63,9 @@ export const unknownUsage = (): Usage => ({
 
 /** What slow paths are told of an access: its bytes, and whether it goes through SS (a non-canonical one is #SS). */
 export type SizeArgument = (bytes: number) => Int
+
+/** Repeated string instructions with no more elements than this are not worth doing in one go. */
+const LEAST_RUN = 7
 
 const LOAD_OPCODES = { 1: 0x2d, 2: 0x2f, 4: 0x28, 8: 0x29 } as const
 const STORE_OPCODES = { 1: 0x3a, 2: 0x3b, 4: 0x36, 8: 0x37 } as const
@@ -306,6 +309,58 @@ export abstract class EngineSemantics extends Semantics {
   probeForWrite(linear: Int, bytes: number, size: SizeArgument): void {
     const { hit } = this.probe(linear, bytes, TLB_WRITE)
     this.if(hit.isZero(), () => this.slowProbe(linear, size(bytes)))
+  }
+
+  /** How many elements at a linear address one page still holds, at most `count`; 0 where they lie across pages. */
+  private run(count: Int, linears: readonly Int[], bytes: number): Int {
+    let most = this.const(4096, 32)
+    for (const linear of linears) {
+      const room = this.const(4096, 32).sub(linear.truncate(32).and(0xfff))
+      most = room.ltU(most).select(room, most)
+    }
+    const elements = most.shr(Math.log2(bytes))
+    const wide = elements.resize(count.width === 64 ? 64 : 32)
+    const wanted = count.zeroExtend(wide.width)
+    return wanted.ltU(wide).select(wanted, wide).truncate(32)
+  }
+
+  override fillRun(segment: number, offset: Int, count: Int, value: Int): Int {
+    const done = this.variable(32, 0)
+    if (!this.segmented) {
+      const bytes = value.width / 8
+      const linear = this.linear(segment, offset)
+      const { hit, entry } = this.probe(linear, 1, TLB_WRITE)
+      const plain = hit.and(this.systemFlag(DF).not()).and(count.gtU(LEAST_RUN)).and(value.rotl(8).eq(value))
+      this.if(plain, () => {
+        const elements = this.run(count, [linear], bytes)
+        const length = elements.shl(Math.log2(bytes))
+        this.f.fillRam(this.hostAddress(entry, linear).node, value.resize(32).node, length.node)
+        done.set(elements)
+      })
+    }
+    return done.value.resize(count.width)
+  }
+
+  override copyRun(segment: number, from: Int, to: Int, count: Int, width: Width): Int {
+    const done = this.variable(32, 0)
+    if (!this.segmented) {
+      const bytes = width / 8
+      const [source, destination] = [this.linear(segment, from), this.linear(ES, to)]
+      const read = this.probe(source, 1, TLB_READ)
+      const write = this.probe(destination, 1, TLB_WRITE)
+      const plain = read.hit.and(write.hit).and(this.systemFlag(DF).not()).and(count.gtU(LEAST_RUN))
+      this.if(plain, () => {
+        const elements = this.run(count, [source, destination], bytes)
+        const length = this.variable(32, elements.shl(Math.log2(bytes))).value
+        const [here, there] = [this.hostAddress(read.entry, source), this.hostAddress(write.entry, destination)]
+        // A copy upwards onto itself repeats what it has written: element by element only.
+        this.if(there.sub(here).geU(length), () => {
+          this.f.copyRam(there.node, here.node, length.node)
+          done.set(elements)
+        })
+      })
+    }
+    return done.value.resize(count.width)
   }
 
   private stackPointer() {

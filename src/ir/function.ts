@@ -96,6 +96,16 @@ export class FunctionBuilder {
     this.effect(N.OP_STORE, 0, [address, value], opcode, offset * 2 + memory, undefined, mask)
   }
 
+  /** Fills bytes of guest RAM with the low byte of a value. */
+  fillRam(address: Node, value: Node, length: Node): void {
+    this.effect(N.OP_MEMORY_FILL, 0, [address, value, length], 0, 0, undefined, N.READS_RAM)
+  }
+
+  /** Copies bytes of guest RAM as if through a buffer. */
+  copyRam(to: Node, from: Node, length: Node): void {
+    this.effect(N.OP_MEMORY_COPY, 0, [to, from, length], 0, 0, undefined, N.READS_RAM)
+  }
+
   /** Calls a function by name; it may change every memory. @returns its one result, or a node without a value. */
   call(name: string, type: FunctionType, args: readonly Node[]): Node {
     return this.effect(N.OP_CALL, type.results[0] ?? 0, args, 0, 0, name, N.READS_STATE | N.READS_RAM)
@@ -417,6 +427,12 @@ class Emitter {
       }
       case N.OP_RETURN:
         out.byte(0x0f)
+        break
+      case N.OP_MEMORY_FILL:
+        out.raw([0xfc, 0x0b, 1])
+        break
+      case N.OP_MEMORY_COPY:
+        out.raw([0xfc, 0x0a, 1, 1])
         break
       case N.OP_UNREACHABLE:
         out.byte(0x00)

@@ -20,6 +20,8 @@ export const OP_RETURN = 0x1000f
 export const OP_RETURN_CALL = 0x10010
 export const OP_RETURN_CALL_INDIRECT = 0x10011
 export const OP_UNREACHABLE = 0x10012
+export const OP_MEMORY_FILL = 0x10013
+export const OP_MEMORY_COPY = 0x10014
 
 /** What a pending read depends on: bits 0–26 stand for locals (by number modulo 27), the rest for memories. */
 export const READS_LOCALS = 0x07ffffff

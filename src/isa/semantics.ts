@@ -412,6 +412,17 @@ export abstract class Semantics extends Code {
   interrupted(): Int {
     return this.get(F.events).and(~EVENT_INTERRUPT).or(this.get(F.systemFlags).and(TF)).isNonZero()
   }
+  /**
+   * Stores a value in as many elements from an offset on as one page and `count` (of address size) allow, in one go where that
+   * comes to the same. @returns how many elements were done, of the count's width: 0 where it is not possible
+   */
+  fillRun(_segment: number, _offset: Int, count: Int, _value: Int): Int {
+    return this.const(0, count.width)
+  }
+  /** Likewise copies elements of `width` bits upwards, from one offset to another in ES. */
+  copyRun(_segment: number, _from: Int, _to: Int, count: Int, _width: Width): Int {
+    return this.const(0, count.width)
+  }
   /** Whether the DF, IF … bit of the system flags is set (masks of src/cpu/state.ts). */
   abstract systemFlag(mask: number): Int
 }

@@ -22,20 +22,30 @@ function element(m: Semantics, register: number, segment: number, width: 8 | 16 
 /** Most steps that a repeated instruction does before it starts again: what an interrupt may have to wait for. */
 const MOST_STEPS = 512
 
+/** The same where runs of elements are done in one go: only what lies across pages or overlaps comes one by one. */
+const STEPS_BETWEEN_RUNS = 16
+
 /**
  * Does one step, or with a repeat prefix as many as rCX says and `step` wants (it gives a condition, or undefined for
  * always). A step commits nothing before all that can fault and then counts rCX down, so that a fault, and whatever comes
  * in between two steps, finds the registers as they are before an instruction. After a number of steps, or when something
  * waits to come in, the instruction starts again.
  */
-function repeated(m: Semantics, step: () => Int | undefined): void {
+function repeated(m: Semantics, step: () => Int | undefined, run?: (counter: Operand) => Int): void {
   if (m.context.rep === 'none') {
     step()
     return
   }
   const counter = m.register(RCX, m.context.addressSize)
   const remaining = () => counter.read().isNonZero()
-  const steps = m.variable(32, MOST_STEPS)
+  const steps = m.variable(32, run ? STEPS_BETWEEN_RUNS : MOST_STEPS)
+  if (run) {
+    const done = run(counter)
+    m.if(done.isNonZero(), () => {
+      counter.write(counter.read().sub(done))
+      steps.set(0)
+    })
+  }
   const goesOn = m.variable(1, 1)
   m.while(
     () => remaining().and(steps.value.isNonZero()),
@@ -59,23 +69,44 @@ const forms = (
   opcode: number,
   repeatable: 'rep' | 'repe/repne',
   step: (m: Semantics, width: 8 | 16 | 32 | 64) => Int | undefined,
+  run?: (m: Semantics, width: 8 | 16 | 32 | 64, count: Int) => Int,
 ): Instruction[] =>
   [0, 1].map(wide =>
     instruction<[]>(wide ? mnemonic : `${mnemonic}B`, {
       encodings: [(opcode + wide).toString(16).toUpperCase()],
       repeatable,
-      execute: m => repeated(m, () => step(m, wide ? m.context.operandSize : 8)),
+      execute(m) {
+        const width = wide ? m.context.operandSize : 8
+        repeated(m, () => step(m, width), run && (counter => run(m, width, counter.read())))
+      },
     }),
   )
 
-export const MOVS = forms('MOVS', 0xa4, 'rep', (m, width) => {
-  const source = element(m, RSI, m.context.segment, width)
-  const destination = element(m, RDI, ES, width)
-  destination.place.write(source.place.read())
-  source.advance()
-  destination.advance()
-  return undefined
-})
+/** Moves a pointer on by elements of a width. */
+function advanceBy(m: Semantics, register: number, elements: Int, width: number): void {
+  const pointer = m.register(register, m.context.addressSize)
+  pointer.write(pointer.read().add(elements.shl(Math.log2(width / 8))))
+}
+
+export const MOVS = forms(
+  'MOVS',
+  0xa4,
+  'rep',
+  (m, width) => {
+    const source = element(m, RSI, m.context.segment, width)
+    const destination = element(m, RDI, ES, width)
+    destination.place.write(source.place.read())
+    source.advance()
+    destination.advance()
+    return undefined
+  },
+  (m, width, count) => {
+    const [from, to] = [RSI, RDI].map(register => m.register(register, m.context.addressSize).read())
+    const done = m.copyRun(m.context.segment, from, to, count, width)
+    for (const register of [RSI, RDI]) advanceBy(m, register, done, width)
+    return done
+  },
+)
 
 /** Whether a comparison's result lets REPE or REPNE go on. */
 const goesOn = (m: Semantics, a: Int, b: Int): Int => (m.context.rep === 'repne' ? a.ne(b) : a.eq(b))
@@ -92,12 +123,23 @@ export const CMPS = forms('CMPS', 0xa6, 'repe/repne', (m, width) => {
   return goesOn(m, a, b)
 })
 
-export const STOS = forms('STOS', 0xaa, 'rep', (m, width) => {
-  const destination = element(m, RDI, ES, width)
-  destination.place.write(m.register(RAX, width).read())
-  destination.advance()
-  return undefined
-})
+export const STOS = forms(
+  'STOS',
+  0xaa,
+  'rep',
+  (m, width) => {
+    const destination = element(m, RDI, ES, width)
+    destination.place.write(m.register(RAX, width).read())
+    destination.advance()
+    return undefined
+  },
+  (m, width, count) => {
+    const to = m.register(RDI, m.context.addressSize).read()
+    const done = m.fillRun(ES, to, count, m.register(RAX, width).read())
+    advanceBy(m, RDI, done, width)
+    return done
+  },
+)
 
 export const LODS = forms('LODS', 0xac, 'rep', (m, width) => {
   const source = element(m, RSI, m.context.segment, width)
