@@ -35,6 +35,9 @@ function hasModrm(opcode: number): boolean {
   )
 }
 
+/** Bytes of the immediate of MOV to ModR/M, by opcode; the other immediates are not needed. */
+const immediateBytes = (opcode: number): number => (opcode === 0xc7 ? 2 : opcode === 0xc6 ? 1 : 0)
+
 /** Takes a test's instruction apart. @param withHalt whether its bytes end with an HLT of the test's */
 export function parseInstruction(bytes: Uint8Array, withHalt: boolean): Instruction {
   let at = 0
@@ -64,7 +67,8 @@ export function parseInstruction(bytes: Uint8Array, withHalt: boolean): Instruct
     displacement,
     immediate: bytes[at] ?? 0,
     level: opcode === 0xc8 ? bytes[at + 2] & 31 : 0,
-    length: withHalt ? bytes.length - 1 : bytes.length,
+    // Disassemblers cut short what is invalid.
+    length: Math.max(withHalt ? bytes.length - 1 : bytes.length, at + immediateBytes(opcode)),
   }
 }
 
@@ -105,10 +109,11 @@ export interface Access {
 /** Bytes of the ModR/M operand in memory, 0 where it is not accessed. */
 function operandSize({ opcode, reg }: Instruction): number {
   if (opcode === 0x8d) return 0
+  if ((opcode & 0xf8) === 0xd8) return 4
   if (opcode === 0x62 || opcode === 0xc4 || opcode === 0xc5) return 4
   if (opcode === 0xff) return reg === 3 || reg === 5 ? 4 : 2
   if (opcode === 0x8c || opcode === 0x8e) return 2
-  return opcode & 1 || opcode === 0x62 ? 2 : 1
+  return opcode & 1 ? 2 : 1
 }
 
 const SEGMENT_BY_PREFIX: Readonly<Record<number, number>> = { 38: ES, 46: 4, 54: SS, 62: DS }

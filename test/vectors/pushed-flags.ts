@@ -10,9 +10,13 @@ import { CS, IP, SP, SS, type VectorTest } from './moo.ts'
  */
 export const flagsMask = (undefinedFlags: number): number => 0xfff & ~undefinedFlags
 
+/** The physical address of an offset in a segment: 20 lines on the 8086. */
+export const physicalAddress = (chip: Chip, selector: number, offset: number): number =>
+  (selector * 16 + (offset & 0xffff)) & (chip === '8086' ? 0xfffff : 0xffffff)
+
 /** The physical address of a word on the stack, some bytes above the final SP. */
 const onStack = (chip: Chip, { final }: VectorTest, above: number): number =>
-  (final[SS] * 16 + ((final[SP] + above) & 0xffff)) & (chip === '8086' ? 0xfffff : 0xffffff)
+  physicalAddress(chip, final[SS], final[SP] + above)
 
 /** Whether the test ended in an exception's handler; the 8086's files only show it by the state. */
 export function raisesException(chip: Chip, { opcode, reg }: Instruction, test: VectorTest): boolean {
