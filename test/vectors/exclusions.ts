@@ -1,6 +1,7 @@
 /**
- * The tests that say nothing about a 386 or later, by rule: what has changed since (SDM vol. 3, chapter "Architecture
- * Compatibility"; vol. 2, the instructions' pages), and what those chips do that no manual defines.
+ * The tests that say nothing about a 386 or later, by rule: what has changed since (80386 Programmer's Reference Manual,
+ * 14.7 "Differences from 8086" and 14.8 "Differences from 80286 Real-Address Mode"; SDM vol. 3, chapter "Architecture
+ * Compatibility"; SDM vol. 2, the instructions' pages), and what those chips do that no manual defines.
  */
 import { accesses, hasMemory, type Instruction, isRepeated, isString } from './instruction.ts'
 import { AX, CS, CX, DX, FLAGS, IP, SP, SS, type VectorTest } from './moo.ts'
@@ -163,13 +164,13 @@ export const EXCLUSIONS: readonly Exclusion[] = [
   {
     chip: '8086',
     title: 'LOCK before what cannot be locked',
-    reason: '#UD since the 80386 (LOCK)',
+    reason: 'ignored by the 8086; #UD since the 80386 (LOCK)',
     applies: i => i.prefixes.includes(0xf0) && !isLockable(i),
   },
   {
     chip: '8086',
     title: 'IDIV with the quotient 80h or 8000h',
-    reason: '#DE on the 8086, a result since the 80286 (vol. 3, Architecture Compatibility)',
+    reason: '#DE on the 8086, a result since the 80286 (80386 manual, 14.7)',
     applies: (i, test) => isSignedDivision(i) && signedQuotient('8086', i, test) === leastQuotient(i),
   },
   {
@@ -207,13 +208,13 @@ export const EXCLUSIONS: readonly Exclusion[] = [
   {
     chip: '8086',
     title: 'operands across offset FFFFh',
-    reason: 'they wrap around on the 8086; #GP or #SS since the 80286 (vol. 3, Segment Wraparound)',
+    reason: 'they wrap around on the 8086; #GP or #SS since the 80286 (SDM vol. 3, Segment Wraparound)',
     applies: wraps,
   },
   {
     chip: '8086',
     title: 'code across offset FFFFh',
-    reason: 'IP wraps around on the 8086; #GP since the 80286 (vol. 3, Segment Wraparound)',
+    reason: 'IP wraps around on the 8086; #GP since the 80286 (SDM vol. 3, Segment Wraparound)',
     applies: ({ length }, { initial }) => initial[IP] + length > 0xffff,
   },
   {
@@ -244,13 +245,13 @@ export const EXCLUSIONS: readonly Exclusion[] = [
     chip: '80286',
     title: 'exception 13 in a string instruction',
     reason:
-      'the 80286 leaves SI and DI beyond the element that faulted; faults restore the state since (vol. 3, 6.5 and 6.6)',
+      'the 80286 leaves SI and DI beyond the element that faulted; faults restore the state since (SDM vol. 3, 6.5 and 6.6)',
     applies: (i, test) => test.exception?.vector === 13 && isString(i),
   },
   {
     chip: '80286',
     title: 'exception 13 in POP to memory',
-    reason: 'the 80286 leaves SP incremented; faults restore the state since (vol. 3, 6.5 and 6.6)',
+    reason: 'the 80286 leaves SP incremented; faults restore the state since (SDM vol. 3, 6.5 and 6.6)',
     applies: ({ opcode }, { exception }) => exception?.vector === 13 && opcode === 0x8f,
   },
   {

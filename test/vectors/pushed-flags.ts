@@ -39,7 +39,7 @@ export function pushedFlagsAddress(chip: Chip, instruction: Instruction, test: V
 
 /**
  * The physical address of a return address that does not count, or -1: divide errors of the 8086 return to the next
- * instruction, of its successors to the one that failed (SDM vol. 3, Architecture Compatibility).
+ * instruction, of its successors to the one that failed (80386 Programmer's Reference Manual, 14.7).
  */
 export function ignoredReturnAddress(chip: Chip, instruction: Instruction, test: VectorTest): number {
   return chip === '8086' && raisesException(chip, instruction, test) ? onStack(chip, test, 0) : -1
