@@ -173,10 +173,14 @@ export class RegionFlags extends PieceFlags {
   }
 
   override set(changes: FlagChanges): void {
+    const { result, carry, overflow, zero, sign, parity } = changes
+    // A piece that is left as it is has to be there; single flags of the others come through the getters below.
+    const all = (result || zero || sign || parity) && (carry || overflow)
+    if (!all && !this.dead) this.usePieces()
     this.pieceful(() => super.set(changes))
   }
 
-  /** Sets the pieces; what is kept is read through the getters below, from the recipe if there is one. */
+  /** Sets the pieces. */
   private pieceful(set: () => void): void {
     if (this.dead) return
     set()
