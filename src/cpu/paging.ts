@@ -131,6 +131,27 @@ export function translate(cpu: Vcpu, low: number, high: number, access: number):
   return walk(cpu, low, 0, access, root, 2, 0x7fffffff & ~HIGH_ADDRESS)
 }
 
+/** The index, with higher bits left in, into a table of 512 entries at a level (1: page table). */
+function indexAt(low: number, high: number, level: number): number {
+  if (level === 1) return low >>> 12
+  if (level === 2) return low >>> 21
+  if (level === 3) return (low >>> 30) | (high << 2)
+  return level === 4 ? high >>> 7 : high >>> 16
+}
+
+/**
+ * Sets the accessed bits above the leaf. They are set when the translation succeeds, as on the 80386: an entry that led
+ * to a fault was not used.
+ */
+function markUsed(cpu: Vcpu, low: number, high: number, frame: number, level: number, leafLevel: number): void {
+  for (; level > leafLevel; level--) {
+    const at = tableWords(cpu, frame) + (indexAt(low, high, level) & 511) * 2
+    const entry = cpu.ram32[at]
+    if (!(entry & ENTRY_ACCESSED)) setEntryBits(cpu, frame, at, ENTRY_ACCESSED)
+    frame = (entry >>> 12) | ((cpu.ram32[at + 1] & HIGH_ADDRESS) << 20)
+  }
+}
+
 function walk(
   cpu: Vcpu,
   low: number,
@@ -142,18 +163,12 @@ function walk(
 ): number {
   const { ram32 } = cpu
   const noExecute = cpu.state.i32[EFER] & EFER_NXE
+  const root = frame
+  const levels = level
   let rights = PAGE_WRITABLE | PAGE_USER
+  let used = ENTRY_ACCESSED
   for (;;) {
-    const index =
-      level === 1
-        ? low >>> 12
-        : level === 2
-          ? low >>> 21
-          : level === 3
-            ? (low >>> 30) | (high << 2)
-            : level === 4
-              ? high >>> 7
-              : high >>> 16
+    const index = indexAt(low, high, level)
     const table = tableWords(cpu, frame)
     const at = table + (index & 511) * 2
     const entry = table < 0 ? -1 : ram32[at]
@@ -174,6 +189,7 @@ function walk(
     const next = (entry >>> 12) | ((entryHigh & HIGH_ADDRESS) << 20)
     if (level === 1 || large) {
       if (!allowed(cpu, rights, access)) return pageFault(cpu, low, high, access | ERROR_PRESENT)
+      if (!used) markUsed(cpu, low, high, root, levels, level)
       const need = access & ACCESS_WRITE ? ENTRY_ACCESSED | ENTRY_DIRTY : ENTRY_ACCESSED
       if ((entry & need) !== need) setEntryBits(cpu, frame, at, need)
       cpu.pageRights = rights | ((entry | need) & ENTRY_DIRTY) | (entry & ENTRY_GLOBAL) | (large ? PAGE_LARGE : 0)
@@ -181,7 +197,7 @@ function walk(
       const within = level === 2 ? 0x1ff : 0x3ffff
       return (next & ~within) | ((low >>> 12) & within)
     }
-    if (!(entry & ENTRY_ACCESSED)) setEntryBits(cpu, frame, at, ENTRY_ACCESSED)
+    used &= entry
     frame = next
     level--
   }
@@ -204,7 +220,6 @@ function translate32(cpu: Vcpu, low: number, access: number): number {
   if (large) {
     if (pde & (1 << 21)) return pageFault(cpu, low, 0, access | ERROR_PRESENT | ERROR_RESERVED)
   } else {
-    if (!(pde & ENTRY_ACCESSED)) setEntryBits(cpu, directoryFrame, directoryAt, ENTRY_ACCESSED)
     frame = pde >>> 12
     const table = tableWords(cpu, frame)
     at = table + ((low >>> 12) & 0x3ff)
@@ -213,6 +228,7 @@ function translate32(cpu: Vcpu, low: number, access: number): number {
     rights &= entry
   }
   if (!allowed(cpu, rights, access)) return pageFault(cpu, low, 0, access | ERROR_PRESENT)
+  if (!large && !(pde & ENTRY_ACCESSED)) setEntryBits(cpu, directoryFrame, directoryAt, ENTRY_ACCESSED)
   const need = access & ACCESS_WRITE ? ENTRY_ACCESSED | ENTRY_DIRTY : ENTRY_ACCESSED
   if ((entry & need) !== need) setEntryBits(cpu, frame, at, need)
   cpu.pageRights = rights | ((entry | need) & ENTRY_DIRTY) | (entry & ENTRY_GLOBAL) | (large ? PAGE_LARGE : 0)
