@@ -24,6 +24,20 @@ export const DEFAULT_HEAT = 300
 /** The last index of the function table. */
 const LAST_REGION = 65535
 
+/**
+ * How an instruction uses things, or undefined where it is the interpreter's: privileged ones, those of a unit that the
+ * mode does not vouch for, and those that call services or end in ways a region does not know.
+ * @param find gives the usage of the instruction's shape; not called where the instruction itself says no
+ */
+export function usageInRegion(decoded: Decoded, mode: number, find: () => Usage): Usage | undefined {
+  const { instruction } = decoded.form
+  if (instruction.endsBlock || (instruction.privilege ?? 'user') !== 'user') return undefined
+  if (!TranslatorSemantics.unitAllowed(instruction.unit, mode)) return undefined
+  const usage = find()
+  if (usage.callsService || usage.restarts || usage.jumpsSometimes || usage.endsBlock) return undefined
+  return usage
+}
+
 /** The translator of one processor. */
 export class Translator {
   readonly statistics = { regions: 0, regionInstructions: 0, translateMilliseconds: 0, dropped: 0, refused: 0 }
@@ -50,16 +64,13 @@ export class Translator {
     return info
   }
 
-  /** What the translator may do with an instruction. */
+  /** How an instruction of a region uses things, or undefined where the interpreter keeps it. */
   private usage(decoded: Decoded, mode: number): Usage | undefined {
-    const info = this.info(mode)
-    const { instruction } = decoded.form
-    if (instruction.endsBlock || (instruction.privilege ?? 'user') !== 'user') return undefined
-    if (!TranslatorSemantics.unitAllowed(instruction.unit, mode)) return undefined
-    const index = this.interpreter.handler(decoded, info.mode, info.modeClass, info.stackSize, info.segmented)
-    const usage = this.interpreter.usages[index]
-    if (usage.callsService || usage.restarts || usage.jumpsSometimes || usage.endsBlock) return undefined
-    return usage
+    return usageInRegion(decoded, mode, () => {
+      const info = this.info(mode)
+      const index = this.interpreter.handler(decoded, info.mode, info.modeClass, info.stackSize, info.segmented)
+      return this.interpreter.usages[index]
+    })
   }
 
   /** Translates the region that a block begins. */
