@@ -151,7 +151,9 @@ export const ARPL = instruction('ARPL', {
   encodings: ['63 /r i64  Ew,Gw'],
   modes: PROTECTED,
   execute(m, destination, source) {
-    const selector = destination.read()
+    // Read as an operand of its own: memory that does not change need not be writable.
+    const place = destination.kind === 'memory' ? (destination as MemoryOperand).at(0) : destination
+    const selector = place.read()
     const rpl = source.read().and(3)
     const lower = selector.and(3).ltU(rpl)
     m.if(lower, () => destination.write(selector.and(0xfffc).or(rpl)))
