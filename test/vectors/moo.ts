@@ -60,7 +60,7 @@ class Reader {
   readonly view: DataView
 
   constructor(bytes: Uint8Array) {
-    this.bytes = bytes
+    this.bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
 
