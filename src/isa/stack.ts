@@ -67,6 +67,11 @@ export const ENTER = instruction('ENTER', {
     const bytes = operandSize / 8
     const level = nesting.read().and(31)
     const frame = m.register(RSP, stackSize).read().sub(bytes)
+    // With 32-bit operands on a 16-bit stack the frame is all of ESP, of which only SP has moved.
+    const whole = stackSize === 16 && operandSize === 32
+    const frameTemp = whole
+      ? m.register(RSP, 32).read().and(0xffff0000).or(frame.zeroExtend(32))
+      : frame.resize(operandSize)
     // As in PUSHA, both pointers move when nothing can fault any more.
     m.memory(SS, frame, operandSize).write(m.register(RBP, operandSize).read())
     const display = m.variable(stackSize, m.register(RBP, stackSize).read())
@@ -85,14 +90,14 @@ export const ENTER = instruction('ENTER', {
           left.value = left.value.sub(1)
         },
       )
-      push(frame.resize(operandSize))
+      push(frameTemp)
     }
     if (level.constant === undefined) m.if(level.isNonZero(), build)
     else if (level.constant !== 0n) build()
     const end = top.value.sub(allocation.read().zeroExtend(stackSize))
     // The manual: a page fault is raised if a write at the final pointer would raise one.
     m.memory(SS, end, operandSize).probeWrite(bytes)
-    m.register(RBP, operandSize).write(frame.resize(operandSize))
+    m.register(RBP, operandSize).write(frameTemp)
     m.register(RSP, stackSize).write(end)
   },
 })
