@@ -95,8 +95,8 @@ export const F = {
   /** The execution mode in one word, see src/cpu/mode.ts: what decoded and translated code was made for. */
   mode: field('mode', 'i32'),
   /**
-   * Counts what makes earlier finds of code by linear address worthless: TLB flushes, dropped translations. Follows
-   * mode, which lies on a multiple of 8, so that one 64-bit load takes both.
+   * Counts what makes earlier finds of code by linear address worthless: dropped translations. Follows mode,
+   * which lies on a multiple of 8, so that one 64-bit load takes both.
    */
   epoch: field('epoch', 'i32'),
   /** Base address in memory 0 of the TLB for the current privilege, see src/memory/tlb.ts. */

@@ -1,22 +1,25 @@
 /**
- * Translated code by linear address: how a region finds the next one without going through physical addresses. An entry
- * holds for the mode and the epoch (src/cpu/state.ts) in which it was made.
+ * Translated code by linear address: how a region finds the next one. An entry holds for the mode and the epoch
+ * (src/cpu/state.ts) in which it was made, and while the TLB takes the page to where it did then: so whatever drops the
+ * page from the TLB drops the entry.
  */
 import { F } from '../cpu/state.ts'
 import { Int } from '../ir/values.ts'
 import type { Code } from '../isa/semantics.ts'
 import { JUMP_TABLE_BASE } from '../memory/layout.ts'
+import { TLB_ADDEND, TLB_FETCH } from '../memory/tlb.ts'
 import { I32, I64 } from '../wasm/types.ts'
 
-/** Number of entries; an entry is RIP (i64), mode and epoch (i64 of two words), index of the function (i32), 4 bytes unused. */
+/** An entry: linear address (i64), mode and epoch (two words), index of the function, address in memory 1 (i32 each). */
 const ENTRIES = 2048
 const ENTRY_SIZE = 32
 const MODE_AND_EPOCH = 8
 const INDEX = 16
+const ADDRESS = 20
 
-/** Address of the entry for a RIP, as an Int of 32 bits. */
-function entryOf(rip: Int): Int {
-  const low = rip.truncate(32)
+/** Address of the entry for a linear address, as an Int of 32 bits. */
+function entryOf(linear: Int): Int {
+  const low = linear.truncate(32)
   const hash = low.xor(low.shr(11)).and(ENTRIES - 1)
   return hash.mul(ENTRY_SIZE).add(JUMP_TABLE_BASE)
 }
@@ -26,24 +29,30 @@ function modeAndEpoch(code: Code): Int {
   return new Int(code.f, code.f.load(0x29, I64, 0, code.base.node, F.mode.offset), 64)
 }
 
-/** Calls `found` with the index of the function for a RIP, if the table has one. */
-export function lookUpJump(code: Code, rip: Int, found: (index: Int) => void): void {
+/** Calls `found` with the index of the function for a linear address, if the table has one. @param tlb the TLB's address */
+export function lookUpJump(code: Code, linear: Int, tlb: Int, found: (index: Int) => void): void {
   const { f } = code
-  const entry = code.variable(32, entryOf(rip)).value
-  const word = (offset: number) => new Int(f, f.load(0x29, I64, 0, entry.node, offset), 64)
-  const hit = word(0)
-    .eq(rip)
-    .and(word(MODE_AND_EPOCH).eq(modeAndEpoch(code)))
-  code.if(hit, () => found(new Int(f, f.load(0x28, I32, 0, entry.node, INDEX), 32)))
+  const low = linear.truncate(32)
+  const entry = code.variable(32, entryOf(linear)).value
+  const place = code.variable(32, tlb.add(low.shr(7).and(0x7fe0))).value
+  const wide = (address: Int, offset: number) => new Int(f, f.load(0x29, I64, 0, address.node, offset), 64)
+  const word = (address: Int, offset: number) => new Int(f, f.load(0x28, I32, 0, address.node, offset), 32)
+  const same = wide(entry, 0)
+    .eq(linear)
+    .and(wide(entry, MODE_AND_EPOCH).eq(modeAndEpoch(code)))
+  const mapped = wide(place, TLB_FETCH).eq(linear.and(0xfffffffffffff000n))
+  const there = word(place, TLB_ADDEND).add(low).eq(word(entry, ADDRESS))
+  code.if(same.and(mapped).and(there), () => found(word(entry, INDEX)))
 }
 
-/** Enters a function into the table. */
-export function enterJump(code: Code, rip: Int, index: Int): void {
+/** Enters a function into the table. @param address of the code in memory 1 */
+export function enterJump(code: Code, linear: Int, address: Int, index: Int): void {
   const { f } = code
-  const entry = code.variable(32, entryOf(rip)).value
-  f.store(0x37, 0, entry.node, rip.node, 0)
+  const entry = code.variable(32, entryOf(linear)).value
+  f.store(0x37, 0, entry.node, linear.node, 0)
   f.store(0x37, 0, entry.node, modeAndEpoch(code).node, MODE_AND_EPOCH)
   f.store(0x36, 0, entry.node, index.node, INDEX)
+  f.store(0x36, 0, entry.node, address.node, ADDRESS)
 }
 
 /** Empties the table: after a reset epochs start anew. */

@@ -75,10 +75,7 @@ export class Interpreter implements Engine, BlockSource {
     this.table = new WebAssembly.Table({ element: 'anyfunc', initial: TABLE_SIZE })
     this.library = new CodeLibrary(this.memory, this.table, name => this.external(name))
     this.blocks = new BlockCache(this.memory, this)
-    vcpu.onTlbFlush = () => {
-      this.newEpoch()
-      this.blocks.forgetCrossings()
-    }
+    vcpu.onTlbFlush = () => this.blocks.forgetCrossings()
     this.memory.observer = {
       codeWritten: (frame, first, last) => this.codeWritten(frame, first, last),
       frameChanged: frame => dropFrame(vcpu, frame, false),
@@ -252,7 +249,7 @@ export class Interpreter implements Engine, BlockSource {
     if (!blocksLeft && !regionsLeft) this.memory.frames[frame] &= ~FRAME_CODE
   }
 
-  /** What was found of translated code by linear address is to be found anew. */
+  /** Translated code was dropped: what was found of it by linear address is to be found anew. */
   newEpoch(): void {
     const { state } = this.vcpu
     state.set32(F.epoch, state.get32(F.epoch) + 1)

@@ -266,14 +266,14 @@ function findBlock(
   leave: (reason: number) => void,
   dispatch: Label,
 ): void {
+  const linear = code.variable(64, locals.blockRip.value.add(code.get(F.segmentBase, CS)))
+  code.if(code.get(F.mode).and(4).isZero(), () => linear.set(linear.value.and(0xffffffff)))
   code.if(locals.skipRegion.value.isZero(), () => {
-    lookUpJump(code, locals.blockRip.value, index => {
+    lookUpJump(code, linear.value, code.get(F.tlb), index => {
       callRegion(code, f, locals, index)
       f.branch(dispatch)
     })
   })
-  const linear = code.variable(64, locals.blockRip.value.add(code.get(F.segmentBase, CS)))
-  code.if(code.get(F.mode).and(4).isZero(), () => linear.set(linear.value.and(0xffffffff)))
   const tlb = code.get(F.tlb).add(linear.value.truncate(32).shr(7).and(0x7fe0))
   const address = code.variable(32, 0)
   const tag = new Int(f, f.load(0x29, I64, 0, tlb.node, TLB_FETCH), 64)
@@ -301,7 +301,7 @@ function findBlock(
     () => {
       const region = code.variable(32, load32(code, entry.value, R.BLOCK_ENTRY_REGION)).value
       code.if(region.isNonZero().and(locals.skipRegion.value.isZero()), () => {
-        enterJump(code, locals.blockRip.value, region)
+        enterJump(code, linear.value, address.value, region)
         callRegion(code, f, locals, region)
         f.branch(dispatch)
       })

@@ -97,8 +97,11 @@ export class RegionCode {
     this.f.branch(this.left)
   }
 
-  /** Closes the function: the ways out, and the way in, which is put in front. */
-  finish(long: boolean): void {
+  /**
+   * Closes the function: the ways out, and the way in, which is put in front.
+   * @param tlb address of the TLB of the region's mode; undefined where linear addresses are not RIP
+   */
+  finish(long: boolean, tlb: number | undefined): void {
     const { f, code, locals } = this
     const bailing = new Variable(f, 32)
     f.end()
@@ -111,9 +114,12 @@ export class RegionCode {
     code.set(F.rip, this.rip.value)
     code.set(F.budget, this.budget.value)
     locals.store()
-    code.if(bailing.value.isZero(), () => {
-      lookUpJump(code, this.rip.value, index => f.returnCallIndirect(REGION_TYPE, [code.base.node, index.node]))
-    })
+    if (tlb !== undefined) {
+      code.if(bailing.value.isZero(), () => {
+        const go = (index: Int) => f.returnCallIndirect(REGION_TYPE, [code.base.node, index.node])
+        lookUpJump(code, this.rip.value, code.const(tlb, 32), go)
+      })
+    }
     f.return(bailing.value.node)
     f.unreachable()
     this.enter()

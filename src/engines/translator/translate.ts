@@ -1,6 +1,10 @@
 /** Makes a region's function from its blocks. */
+
+import { MODE_TLB_SHIFT } from '../../cpu/mode.ts'
 import { type Label, OP_BLOCK, OP_LOOP } from '../../ir/node.ts'
 import type { Context } from '../../isa/semantics.ts'
+import { TLB_BASE } from '../../memory/layout.ts'
+import { TLB_SIZE } from '../../memory/tlb.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
 import type { Unit } from '../library.ts'
 import type { RegionBlock, RegionInstruction } from './region.ts'
@@ -73,7 +77,8 @@ class RegionTranslator {
         openLoops.pop()
       }
     }
-    region.finish(this.long)
+    const tlb = TLB_BASE + ((this.mode >> MODE_TLB_SHIFT) & 3) * TLB_SIZE
+    region.finish(this.long, this.info.segmented ? undefined : tlb)
     for (const routine of region.code.used) this.used.add(routine)
     return { name, f, uses: this.used }
   }
