@@ -33,7 +33,7 @@ export const MAXIMUM_BLOCKS = 64
 
 /** What the search asks of the engine. */
 export interface RegionHost {
-  readonly memory: PhysicalMemory
+  readonly memory: Pick<PhysicalMemory, 'ram'>
   /** How the instruction uses things, or undefined where it is not for the translator. */
   usage(decoded: Decoded): Usage | undefined
 }
