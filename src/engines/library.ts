@@ -51,8 +51,9 @@ export class CodeLibrary {
     this.statistics.modules++
     this.statistics.bytes += bytes.length
     const made = new Map<string, CallableFunction>()
+    const own = new Set(keep ? [] : units.map(unit => unit.name))
     for (const [name, f] of Object.entries(instance.exports)) {
-      if (keep || !units.some(unit => unit.name === name)) this.functions.set(name, f as CallableFunction)
+      if (!own.has(name)) this.functions.set(name, f as CallableFunction)
       made.set(name, f as CallableFunction)
     }
     this.imports = undefined as unknown as WebAssembly.Imports

@@ -52,6 +52,8 @@ export class Interpreter implements Engine, BlockSource {
   eager = false
   /** What a hot block is reported to. */
   onHotBlock: ((block: Block) => void) | undefined
+  /** Called before each run. */
+  beforeRun: (() => void) | undefined
   /** Told when everything decoded was dropped. */
   onFlush: (() => void) | undefined
   /**
@@ -266,6 +268,7 @@ export class Interpreter implements Engine, BlockSource {
     const { vcpu } = this
     const { state } = vcpu
     let left = budget
+    this.beforeRun?.()
     for (;;) {
       if (this.flushWanted) {
         this.flushWanted = false

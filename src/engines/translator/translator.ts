@@ -3,6 +3,7 @@ import type { Decoded } from '../../isa/decoder.ts'
 import type { Block } from '../interpreter/blocks.ts'
 import { decodeMode } from '../interpreter/blocks.ts'
 import { FIRST_REGION, type Interpreter } from '../interpreter/interpreter.ts'
+import type { Unit } from '../library.ts'
 import type { Usage } from '../semantics.ts'
 import { findRegion, type RegionBlock } from './region.ts'
 import { TranslatorSemantics } from './semantics.ts'
@@ -15,11 +16,23 @@ interface Region {
   /** First and last byte of its code within the frame. */
   readonly first: number
   readonly last: number
-  readonly instructions: number
+  /** Its code changed, or its block went. */
+  dropped: boolean
 }
 
+/** A region whose function is not compiled yet. */
+interface Waiting {
+  readonly region: Region
+  readonly unit: Unit
+}
+
+/** So many regions are compiled as one module: each module costs V8 some 20 KB and 100 µs, whatever is in it. */
+const BATCH = 24
+/** Regions do not wait longer than so many instructions for others. */
+const LONGEST_WAIT = 3_000_000
+
 /** How often a block is entered before it is translated. */
-export const DEFAULT_HEAT = 300
+export const DEFAULT_HEAT = 1000
 
 /** The last index of the function table. */
 const LAST_REGION = 65535
@@ -47,12 +60,17 @@ export class Translator {
   private readonly free: number[] = []
   private next = FIRST_REGION
   private serial = 0
+  private waiting: Waiting[] = []
+  private waitingSince = 0
+  private readonly batch: number
 
   constructor(interpreter: Interpreter, heat = DEFAULT_HEAT) {
     this.interpreter = interpreter
     interpreter.blocks.heat = heat
     interpreter.eager = heat <= 1
+    this.batch = heat <= 1 ? 1 : BATCH
     interpreter.onHotBlock = block => this.translate(block)
+    interpreter.beforeRun = () => this.compileOld()
     interpreter.blocks.onDrop = block => this.blockDropped(block)
     interpreter.onFlush = () => this.flush()
     interpreter.onCodeWritten = (frame, first, last) => this.codeWritten(frame, first, last)
@@ -86,20 +104,45 @@ export class Translator {
       this.statistics.refused++
       return
     }
-    const name = `region ${this.serial++}`
-    const unit = translateRegion(name, blocks, block.mode, info)
-    const made = this.interpreter.library.compile([unit], false).get(name)!
-    this.install(block, blocks, made)
+    const unit = translateRegion(`region ${this.serial++}`, blocks, block.mode, info)
+    const region = this.register(block, blocks)
+    if (region) {
+      if (this.waiting.length === 0) this.waitingSince = this.interpreter.instructions
+      this.waiting.push({ region, unit })
+      if (this.waiting.length >= this.batch) this.compile()
+    }
     this.statistics.translateMilliseconds += performance.now() - from
   }
 
-  private install(block: Block, blocks: ReadonlyMap<number, RegionBlock>, made: CallableFunction): void {
+  /** Compiles what has waited long enough. */
+  private compileOld(): void {
+    if (this.waiting.length === 0 || this.interpreter.instructions - this.waitingSince < LONGEST_WAIT) return
+    const from = performance.now()
+    this.compile()
+    this.statistics.translateMilliseconds += performance.now() - from
+  }
+
+  private compile(): void {
+    const wanted = this.waiting.filter(({ region }) => !region.dropped)
+    this.waiting = []
+    if (wanted.length === 0) return
+    const made = this.interpreter.library.compile(
+      wanted.map(({ unit }) => unit),
+      false,
+    )
+    for (const { region, unit } of wanted) {
+      this.interpreter.table.set(region.index, made.get(unit.name)!)
+      this.interpreter.blocks.setRegion(region.block, region.index)
+    }
+  }
+
+  /** Notes where the region's code lies. @returns undefined when there is no room for another region */
+  private register(block: Block, blocks: ReadonlyMap<number, RegionBlock>): Region | undefined {
     const index = this.free.pop() ?? this.next++
     if (index > LAST_REGION) {
       this.interpreter.flushSoon()
-      return
+      return undefined
     }
-    this.interpreter.table.set(index, made)
     const start = block.address & 0xfff
     let first = start
     let last = start
@@ -111,14 +154,14 @@ export class Translator {
         last = Math.max(last, start + distance + decoded.length - 1)
       }
     }
-    const region: Region = { block, index, first, last, instructions }
+    const region: Region = { block, index, first, last, dropped: false }
     const frame = block.address & ~0xfff
     const regions = this.byFrame.get(frame)
     if (regions) regions.push(region)
     else this.byFrame.set(frame, [region])
-    this.interpreter.blocks.setRegion(block, index)
     this.statistics.regions++
     this.statistics.regionInstructions += instructions
+    return region
   }
 
   /** A block goes, and with it the entry of its region. */
@@ -142,6 +185,7 @@ export class Translator {
   }
 
   private drop(region: Region): boolean {
+    region.dropped = true
     this.interpreter.blocks.setRegion(region.block, 0)
     this.interpreter.newEpoch()
     this.interpreter.table.set(region.index, null)
@@ -153,5 +197,6 @@ export class Translator {
   private flush(): void {
     for (const regions of this.byFrame.values()) for (const region of regions) this.drop(region)
     this.byFrame.clear()
+    this.waiting = []
   }
 }
