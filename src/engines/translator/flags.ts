@@ -289,6 +289,8 @@ export class RegionFlags extends PieceFlags {
       }
     }
     if (code === 5) return result.isNonZero()
+    // SF ≠ OF of an addition is read from the pieces.
+    if (code >= 12) return undefined
     // The rest is made of the flags one by one, which are fused in their turn.
     return super.condition(code)
   }

@@ -1,0 +1,36 @@
+/**
+ * Random programs in lock-step:
+ *
+ *     bin/node-new-enough test/lockstep/random/main.ts [--seed N] [--count N] [--mode NAME] [--stop-after N]
+ */
+import { parseArgs } from 'node:util'
+import { MODES } from './layout.ts'
+import { Bench } from './run.ts'
+
+const { values } = parseArgs({
+  options: {
+    seed: { type: 'string', default: '1' },
+    count: { type: 'string', default: '1000' },
+    mode: { type: 'string' },
+    'stop-after': { type: 'string', default: '1' },
+  },
+})
+const mode = values.mode === undefined ? undefined : MODES.find(m => m.name === values.mode)
+if (values.mode !== undefined && !mode) {
+  console.error(`random: there is no mode '${values.mode}'; there are ${MODES.map(m => `'${m.name}'`).join(', ')}`)
+  process.exit(2)
+}
+const bench = new Bench()
+const first = Number(values.seed)
+const count = Number(values.count)
+let failures = 0
+const started = performance.now()
+for (let seed = first; seed < first + count; seed++) {
+  const difference = bench.check(seed, mode)
+  if (difference === undefined) continue
+  console.log(`${difference}\n`)
+  if (++failures >= Number(values['stop-after'])) break
+}
+const seconds = ((performance.now() - started) / 1000).toFixed(1)
+console.log(`${bench.instructions} instructions, ${bench.checkpoints} comparisons, ${failures} failures, ${seconds} s`)
+process.exit(failures ? 1 : 0)
