@@ -311,56 +311,49 @@ export abstract class EngineSemantics extends Semantics {
     this.if(hit.isZero(), () => this.slowProbe(linear, size(bytes)))
   }
 
-  /** How many elements at a linear address one page still holds, at most `count`; 0 where they lie across pages. */
-  private run(count: Int, linears: readonly Int[], bytes: number): Int {
-    let most = this.const(4096, 32)
-    for (const linear of linears) {
-      const room = this.const(4096, 32).sub(linear.truncate(32).and(0xfff))
-      most = room.ltU(most).select(room, most)
+  override elementsInPage(pointers: readonly (readonly [segment: number, offset: Int])[], width: Width): Int {
+    let least = this.const(4096, 32)
+    for (const [segment, offset] of pointers) {
+      const room = this.const(4096, 32).sub(this.linear(segment, offset).truncate(32).and(0xfff))
+      least = room.ltU(least).select(room, least)
     }
-    const elements = most.shr(Math.log2(bytes))
-    const wide = elements.resize(count.width === 64 ? 64 : 32)
-    const wanted = count.zeroExtend(wide.width)
-    return wanted.ltU(wide).select(wanted, wide).truncate(32)
+    const elements = least.shr(Math.log2(width / 8))
+    return elements.isZero().select(this.const(1, 32), elements)
   }
 
-  override fillRun(segment: number, offset: Int, count: Int, value: Int): Int {
-    const done = this.variable(32, 0)
+  override fillRun(segment: number, offset: Int, elements: Int, value: Int): Int {
+    const done = this.variable(1, 0)
     if (!this.segmented) {
-      const bytes = value.width / 8
       const linear = this.linear(segment, offset)
       const { hit, entry } = this.probe(linear, 1, TLB_WRITE)
-      const plain = hit.and(this.systemFlag(DF).not()).and(count.gtU(LEAST_RUN)).and(value.rotl(8).eq(value))
+      const plain = hit.and(this.systemFlag(DF).not()).and(elements.gtU(LEAST_RUN)).and(value.rotl(8).eq(value))
       this.if(plain, () => {
-        const elements = this.run(count, [linear], bytes)
-        const length = elements.shl(Math.log2(bytes))
+        const length = elements.shl(Math.log2(value.width / 8))
         this.f.fillRam(this.hostAddress(entry, linear).node, value.resize(32).node, length.node)
-        done.set(elements)
+        done.set(1)
       })
     }
-    return done.value.resize(count.width)
+    return done.value
   }
 
-  override copyRun(segment: number, from: Int, to: Int, count: Int, width: Width): Int {
-    const done = this.variable(32, 0)
+  override copyRun(segment: number, from: Int, to: Int, elements: Int, width: Width): Int {
+    const done = this.variable(1, 0)
     if (!this.segmented) {
-      const bytes = width / 8
       const [source, destination] = [this.linear(segment, from), this.linear(ES, to)]
       const read = this.probe(source, 1, TLB_READ)
       const write = this.probe(destination, 1, TLB_WRITE)
-      const plain = read.hit.and(write.hit).and(this.systemFlag(DF).not()).and(count.gtU(LEAST_RUN))
+      const plain = read.hit.and(write.hit).and(this.systemFlag(DF).not()).and(elements.gtU(LEAST_RUN))
       this.if(plain, () => {
-        const elements = this.run(count, [source, destination], bytes)
-        const length = this.variable(32, elements.shl(Math.log2(bytes))).value
+        const length = this.variable(32, elements.shl(Math.log2(width / 8))).value
         const [here, there] = [this.hostAddress(read.entry, source), this.hostAddress(write.entry, destination)]
         // A copy upwards onto itself repeats what it has written: element by element only.
         this.if(there.sub(here).geU(length), () => {
           this.f.copyRam(there.node, here.node, length.node)
-          done.set(elements)
+          done.set(1)
         })
       })
     }
-    return done.value.resize(count.width)
+    return done.value
   }
 
   private stackPointer() {

@@ -413,15 +413,23 @@ export abstract class Semantics extends Code {
     return this.get(F.events).and(~EVENT_INTERRUPT).or(this.get(F.systemFlags).and(TF)).isNonZero()
   }
   /**
-   * Stores a value in as many elements from an offset on as one page and `count` (of address size) allow, in one go where that
-   * comes to the same. @returns how many elements were done, of the count's width: 0 where it is not possible
+   * How many elements of `width` bits a repeated string instruction does before it starts again, at most: from the state that a
+   * guest sees alone, so that instructions are counted alike wherever they run. At least 1; 32 bits.
+   * @param pointers segments and offsets
    */
-  fillRun(_segment: number, _offset: Int, count: Int, _value: Int): Int {
-    return this.const(0, count.width)
+  elementsInPage(_pointers: readonly (readonly [segment: number, offset: Int])[], _width: Width): Int {
+    return this.const(512, 32)
+  }
+  /**
+   * Stores a value in so many elements (32 bits, not more than {@link elementsInPage}) from an offset on in one go.
+   * @returns whether it did: not where that would not come to the same
+   */
+  fillRun(_segment: number, _offset: Int, _elements: Int, _value: Int): Int {
+    return this.bool(false)
   }
   /** Likewise copies elements of `width` bits upwards, from one offset to another in ES. */
-  copyRun(_segment: number, _from: Int, _to: Int, count: Int, _width: Width): Int {
-    return this.const(0, count.width)
+  copyRun(_segment: number, _from: Int, _to: Int, _elements: Int, _width: Width): Int {
+    return this.bool(false)
   }
   /** Whether the DF, IF … bit of the system flags is set (masks of src/cpu/state.ts). */
   abstract systemFlag(mask: number): Int

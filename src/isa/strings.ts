@@ -22,8 +22,13 @@ function element(m: Semantics, register: number, segment: number, width: 8 | 16 
 /** Most steps that a repeated instruction does before it starts again: what an interrupt may have to wait for. */
 const MOST_STEPS = 512
 
-/** The same where runs of elements are done in one go: only what lies across pages or overlaps comes one by one. */
-const STEPS_BETWEEN_RUNS = 16
+/** Elements of a repeated instruction that may be done in one go. */
+interface Run {
+  /** How many elements come before the end of a page: at least 1, 32 bits. */
+  most(): Int
+  /** Does so many, pointers and all, if that is possible; whether it was. */
+  all(elements: Int): Int
+}
 
 /**
  * Does one step, or with a repeat prefix as many as rCX says and `step` wants (it gives a condition, or undefined for
@@ -31,18 +36,23 @@ const STEPS_BETWEEN_RUNS = 16
  * in between two steps, finds the registers as they are before an instruction. After a number of steps, or when something
  * waits to come in, the instruction starts again.
  */
-function repeated(m: Semantics, step: () => Int | undefined, run?: (counter: Operand) => Int): void {
+function repeated(m: Semantics, step: () => Int | undefined, run?: Run): void {
   if (m.context.rep === 'none') {
     step()
     return
   }
   const counter = m.register(RCX, m.context.addressSize)
   const remaining = () => counter.read().isNonZero()
-  const steps = m.variable(32, run ? STEPS_BETWEEN_RUNS : MOST_STEPS)
+  const steps = m.variable(32, MOST_STEPS)
   if (run) {
-    const done = run(counter)
-    m.if(done.isNonZero(), () => {
-      counter.write(counter.read().sub(done))
+    // As many elements whether they go at once or one by one, so that the count of instructions is the same.
+    const wide = (value: Int) => value.zeroExtend(counter.width === 64 ? 64 : 32)
+    const most = wide(run.most())
+    const count = wide(counter.read())
+    steps.value = count.ltU(most).select(count, most).truncate(32)
+    m.if(m.interrupted(), () => steps.set(1))
+    m.if(run.all(steps.value), () => {
+      counter.write(counter.read().sub(steps.value.resize(counter.width)))
       steps.set(0)
     })
   }
@@ -69,7 +79,7 @@ const forms = (
   opcode: number,
   repeatable: 'rep' | 'repe/repne',
   step: (m: Semantics, width: 8 | 16 | 32 | 64) => Int | undefined,
-  run?: (m: Semantics, width: 8 | 16 | 32 | 64, count: Int) => Int,
+  run?: (m: Semantics, width: 8 | 16 | 32 | 64) => Run,
 ): Instruction[] =>
   [0, 1].map(wide =>
     instruction<[]>(wide ? mnemonic : `${mnemonic}B`, {
@@ -77,15 +87,15 @@ const forms = (
       repeatable,
       execute(m) {
         const width = wide ? m.context.operandSize : 8
-        repeated(m, () => step(m, width), run && (counter => run(m, width, counter.read())))
+        repeated(m, () => step(m, width), run?.(m, width))
       },
     }),
   )
 
-/** Moves a pointer on by elements of a width. */
+/** Moves a pointer on by elements (32 bits) of a width. */
 function advanceBy(m: Semantics, register: number, elements: Int, width: number): void {
   const pointer = m.register(register, m.context.addressSize)
-  pointer.write(pointer.read().add(elements.shl(Math.log2(width / 8))))
+  pointer.write(pointer.read().add(elements.shl(Math.log2(width / 8)).resize(pointer.width)))
 }
 
 export const MOVS = forms(
@@ -100,11 +110,26 @@ export const MOVS = forms(
     destination.advance()
     return undefined
   },
-  (m, width, count) => {
+  (m, width) => {
+    const { segment } = m.context
     const [from, to] = [RSI, RDI].map(register => m.register(register, m.context.addressSize).read())
-    const done = m.copyRun(m.context.segment, from, to, count, width)
-    for (const register of [RSI, RDI]) advanceBy(m, register, done, width)
-    return done
+    return {
+      most: () =>
+        m.elementsInPage(
+          [
+            [segment, from],
+            [ES, to],
+          ],
+          width,
+        ),
+      all(elements) {
+        const done = m.copyRun(segment, from, to, elements, width)
+        m.if(done, () => {
+          for (const register of [RSI, RDI]) advanceBy(m, register, elements, width)
+        })
+        return done
+      },
+    }
   },
 )
 
@@ -133,11 +158,16 @@ export const STOS = forms(
     destination.advance()
     return undefined
   },
-  (m, width, count) => {
+  (m, width) => {
     const to = m.register(RDI, m.context.addressSize).read()
-    const done = m.fillRun(ES, to, count, m.register(RAX, width).read())
-    advanceBy(m, RDI, done, width)
-    return done
+    return {
+      most: () => m.elementsInPage([[ES, to]], width),
+      all(elements) {
+        const done = m.fillRun(ES, to, elements, m.register(RAX, width).read())
+        m.if(done, () => advanceBy(m, RDI, elements, width))
+        return done
+      },
+    }
   },
 )
 
