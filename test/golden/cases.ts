@@ -88,7 +88,7 @@ export const CASES: readonly GoldenCase[] = [
   {
     name: 'thread-local',
     bits: 64,
-    shows: "an access through FS, and an instruction that raises an exception",
+    shows: 'an access through FS, and an instruction that raises an exception',
     code: '64488b042528000000 4833442408 7501 c3 0f0b',
   },
   {

@@ -44,9 +44,10 @@ test('opcodes have the names of the specification', () => {
   assert.equal(VECTOR_OPERATIONS.get(0x1f)?.immediate, 'lane')
 })
 
-test('expressions are folded, labels count the constructs around them, negative constants are signed', () => {
+test('expressions are folded, locals and labels have names, constants are signed', () => {
   const text = print(
     ...[1, 2, 0x7e], // locals: two i64
+    ...[0x20, 0, 0x29, 0, 0x90, 1, 0x21, 1], // local 1 from the state
     ...[0x02, 0x40, 0x03, 0x40], // block, loop
     ...[0x20, 0, 0x45, 0x0d, 1], // br_if 1 (i32.eqz (local.get 0))
     ...[0x20, 1, 0x42, 0x7f, 0x7c, 0x21, 1], // local 1 plus −1
@@ -56,17 +57,18 @@ test('expressions are folded, labels count the constructs around them, negative 
   )
   assert.equal(
     text,
-    `(func (param $0 i32) (result i64)
-  (local $1 … $2 i64)
-  block $1
-    loop $2
-      (br_if $1 (i32.eqz (local.get $0)))
-      (local.set $1 (i64.add (local.get $1) (i64.const -1)))
-      br $2
+    `(func (param $state i32) (result i64)
+  ;; 2 locals of i64
+  (local.set $rip (i64.load offset=$rip (local.get $state)))
+  block @1
+    loop @2
+      (br_if @1 (i32.eqz (local.get $state)))
+      (local.set $rip (i64.add (local.get $rip) (i64.const -1)))
+      br @2
     end
   end
-  (i64.store offset=$rip (local.get $0) (local.get $1))
-  (return (call $half (i64.load $ram (local.get $0)) (local.get $2)))
+  (i64.store offset=$rip (local.get $state) (local.get $rip))
+  (return (call $half (i64.load $ram (local.get $state)) (local.get $2)))
 )
 `,
   )
@@ -80,8 +82,8 @@ test("what the house's function builder emits is read back", () => {
   const body = f.emit({ functionIndex: () => 0, typeIndex: () => 0 })
   assert.equal(
     printBody(body, f.type, names),
-    `(func (param $0 i32) (result i64)
-  if $1 (i32.eqz (local.get $0))
+    `(func (param $state i32) (result i64)
+  if @1 (i32.eqz (local.get $state))
     (return (i64.const -1))
   end
   (return (i64.const 4294967301))

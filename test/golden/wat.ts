@@ -1,4 +1,9 @@
-/** The body of a WebAssembly function as text: folded expressions, a line a statement, nested constructs indented. */
+/**
+ * The body of a WebAssembly function as text: folded expressions, a line a statement, nested constructs indented. It is
+ * WebAssembly's text format but for what would make every change a long diff: locals have the name of the state that
+ * they are loaded with at the start, or numbers in the order of their appearance, and their declarations are counted;
+ * a label is @ and the number of constructs around its own.
+ */
 import type { FunctionType, ValueType } from '../../src/wasm/types.ts'
 import { OPERATIONS, type Operation, SATURATING, VECTOR_OPERATIONS } from './opcodes.ts'
 
@@ -37,6 +42,7 @@ class Printer {
   private readonly type: FunctionType
   private readonly names: Names
   private readonly lines: string[] = []
+  private readonly localNames = new Map<number, string>()
   private stack: Expression[] = []
   /** The open constructs, the function itself first: what is told at a branch. */
   private readonly open: ('func' | 'block' | 'loop' | 'if')[] = ['func']
@@ -80,18 +86,37 @@ class Printer {
   }
 
   private locals(): void {
-    const typed = (types: readonly ValueType[], first: number) => types.map((t, i) => `$${first + i} ${TYPES[t]}`)
     const { params, results } = this.type
-    const head = [...typed(params, 0).map(text => `(param ${text})`), ...results.map(t => `(result ${TYPES[t]})`)]
+    const head = params.map((type, i) => `(param ${this.local(i)} ${TYPES[type]})`)
+    head.push(...results.map(type => `(result ${TYPES[type]})`))
     this.lines.push(`(func ${head.join(' ')}`)
-    let next = params.length
+    const counts = new Map<ValueType, number>()
     for (let groups = this.unsigned(); groups > 0; groups--) {
       const count = this.unsigned()
-      const name = TYPES[this.byte()]
-      const last = next + count - 1
-      this.lines.push(`  (local ${count === 1 ? `$${next}` : `$${next} … $${last}`} ${name})`)
-      next += count
+      const type = this.byte() as ValueType
+      counts.set(type, (counts.get(type) ?? 0) + count)
     }
+    for (const [type, count] of counts) this.lines.push(`  ;; ${count} locals of ${TYPES[type]}`)
+  }
+
+  /** The name of a local. The first parameter is the vCPU's base. */
+  private local(index: number): string {
+    let name = this.localNames.get(index)
+    if (name === undefined) {
+      name = index === 0 ? '$state' : `$${this.localNames.size}`
+      this.localNames.set(index, name)
+    }
+    return name
+  }
+
+  /** Assigns a local. One that is loaded from the state before anything else happens has the name of what it holds. */
+  private setLocal(index: number): void {
+    const { head, args } = this.stack.at(-1) ?? leaf('')
+    const field = /load offset=(\$.*)$/.exec(head)?.[1]
+    if (field && this.lines.every(isPlain) && args[0]?.head === 'local.get $state' && !this.localNames.has(index)) {
+      this.localNames.set(index, field)
+    }
+    this.emit(`local.set ${this.local(index)}`, 1, false)
   }
 
   private pop(count: number): Expression[] {
@@ -161,13 +186,13 @@ class Printer {
         break
       }
       case 0x20:
-        this.emit(`local.get $${this.unsigned()}`, 0, true)
+        this.emit(`local.get ${this.local(this.unsigned())}`, 0, true)
         break
       case 0x21:
-        this.emit(`local.set $${this.unsigned()}`, 1, false)
+        this.setLocal(this.unsigned())
         break
       case 0x22:
-        this.emit(`local.tee $${this.unsigned()}`, 1, true)
+        this.emit(`local.tee ${this.local(this.unsigned())}`, 1, true)
         break
       case 0x41:
         this.emit(`i32.const ${this.leb(true)}`, 0, true)
@@ -229,14 +254,14 @@ class Printer {
     const memory = alignment & 0x40 ? this.unsigned() : 0
     const offset = this.unsigned()
     if (memory !== 0) return ` $ram${offset ? ` offset=${offset}` : ''}`
-    const what = address?.head === 'local.get $0' ? this.names.stateAt(offset) : undefined
+    const what = address?.head === 'local.get $state' ? this.names.stateAt(offset) : undefined
     // A name stays right when the state is laid out anew.
     return ` offset=${what ? `$${what}` : offset}`
   }
 
   private construct(kind: 'block' | 'loop' | 'if', args: readonly Expression[]): void {
     if (this.byte() !== 0x40) throw new Error(`a ${kind} with a type, before byte ${this.at}`)
-    const label = `${kind} $${this.open.length}`
+    const label = `${kind} @${this.open.length}`
     if (args.length > 0) {
       const condition = layOut(args[0], '  '.repeat(this.open.length + 1))
       const one = `${'  '.repeat(this.open.length)}${label} ${condition[0].trim()}`
@@ -256,9 +281,12 @@ class Printer {
   private label(): string {
     const depth = this.unsigned()
     const index = this.open.length - 1 - depth
-    return index === 0 ? '$func' : `$${index}`
+    return index === 0 ? '@func' : `@${index}`
   }
 }
+
+/** A line in front of every construct. */
+const isPlain = (line: string): boolean => line.startsWith('(func') || line.startsWith('  (') || line.startsWith('  ;;')
 
 const oneLine = ({ head, args }: Expression): string => `(${[head, ...args.map(oneLine)].join(' ')})`
 
