@@ -175,8 +175,8 @@ function load(cpu: Vcpu, task: TaskState, wide: boolean, external: number): void
   words[RIP + 1] = 0
   writeFlags(cpu.state, task.eflags)
   for (let i = 0; i < 8; i++) {
-    // The upper halves after a 16-bit switch are undefined; they stay.
-    words[GPR + i * 2] = wide ? task.registers[i] : (words[GPR + i * 2] & 0xffff0000) | task.registers[i]
+    // The manual leaves the upper halves after a 16-bit switch undefined; the 80386 fills them with ones.
+    words[GPR + i * 2] = wide ? task.registers[i] : 0xffff0000 | task.registers[i]
     words[GPR + i * 2 + 1] = 0
   }
   // Local breakpoints end with the task.
