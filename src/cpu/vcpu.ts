@@ -391,7 +391,8 @@ export class Vcpu implements VcpuSignals {
    */
   instructionBreakpoint(): boolean {
     const { state } = this
-    if (state.get32(F.systemFlags) & RF) return false
+    // None is recognised behind MOV SS and POP SS, so that the stack pointer can be loaded in peace.
+    if (state.get32(F.systemFlags) & RF || state.get32(F.interruptShadow) === SHADOW_MOV_SS) return false
     const hit = matchInstruction(this)
     if (!hit) return false
     state.set32(F.dr, (state.get32(F.dr, 6) & ~15) | hit, 6)

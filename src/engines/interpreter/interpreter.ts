@@ -18,12 +18,18 @@ import { compileOptimised } from '../tiering.ts'
 import { type Block, BlockCache, type BlockSource } from './blocks.ts'
 import { faultUnit, handlerUnit, keyOfShape, shapeFromText, shapeKey, shapeOf, shapeText, usageOf } from './handlers.ts'
 import { HOT_SHAPES } from './hot-shapes.ts'
-import { type InlineHandler, mainUnit, RUN_BUDGET, RUN_FAULT } from './main.ts'
+import { type InlineHandler, mainUnit, RUN_BUDGET, RUN_FAULT, RUN_FETCH_FAULT } from './main.ts'
 import type { Shape } from './semantics.ts'
 
 /** Table indices from here on are regions; below are handlers. */
 export const FIRST_REGION = 16384
 const TABLE_SIZE = 65536
+
+/**
+ * How often in a run events may be delivered without an instruction executed in between: a guest whose interrupts are
+ * acknowledged by themselves and whose handlers have a stack of their own could go on forever.
+ */
+const IDLE_TURNS = 1000
 
 /** Counters of what a processor did. */
 export interface EngineStatistics {
@@ -268,6 +274,7 @@ export class Interpreter implements Engine, BlockSource {
     const { vcpu } = this
     const { state } = vcpu
     let left = budget
+    let idle = 0
     this.beforeRun?.()
     for (;;) {
       if (this.flushWanted) {
@@ -280,8 +287,10 @@ export class Interpreter implements Engine, BlockSource {
       }
       if (state.get32(F.halted)) return { kind: 'halt' }
       if (vcpu.machine.stopRequested) return { kind: 'stopped' }
-      if (left <= 0) return { kind: 'budget' }
-      left -= this.slice(left)
+      if (left <= 0 || idle > IDLE_TURNS) return { kind: 'budget' }
+      const executed = this.slice(left)
+      if (executed === 0) idle++
+      left -= executed
     }
   }
 
@@ -290,24 +299,31 @@ export class Interpreter implements Engine, BlockSource {
     return this.vcpu.state.get32(F.interruptShadow) !== 0
   }
 
-  /** Executes up to `budget` instructions. @returns how many it were */
+  /**
+   * Executes up to `budget` instructions. @returns how many it were; one that faulted counts, so that time goes on for a
+   * guest that does nothing else
+   */
   private slice(budget: number): number {
     const { vcpu } = this
     const { state } = vcpu
     const mode = state.get32(F.mode)
     const careful = mode & (MODE_SINGLE_STEP | MODE_BREAKPOINTS) || this.interruptsWait()
-    if (mode & MODE_BREAKPOINTS && vcpu.instructionBreakpoint()) return 0
+    if (mode & MODE_BREAKPOINTS && vcpu.instructionBreakpoint()) {
+      vcpu.instructions++
+      return 1
+    }
     const hidden = careful ? vcpu.beginInstruction() : 0
     const allowed = careful ? 1 : budget
     this.spent = vcpu.instructions
     this.allowed = allowed
     state.set32(F.budget, allowed)
     const reason = this.interpret(state.base)
-    const executed = allowed - (state.get32(F.budget) | 0)
+    const faulted = reason === RUN_FAULT || reason === RUN_FETCH_FAULT
+    const executed = allowed - (state.get32(F.budget) | 0) + (reason === RUN_FETCH_FAULT ? 1 : 0)
     vcpu.instructions = this.spent + executed
     this.allowed = 0
-    if (careful) vcpu.endInstruction(hidden, reason !== RUN_FAULT && executed > 0)
-    if (reason === RUN_FAULT) {
+    if (careful) vcpu.endInstruction(hidden, !faulted && executed > 0)
+    if (faulted) {
       this.statistics.faultExits++
       vcpu.deliverFault()
     } else if (reason === RUN_BUDGET) this.statistics.budgetExits++

@@ -26,6 +26,8 @@ export const RUN_BUDGET = 0
 export const RUN_FAULT = 1
 /** F.events has something that may be acted upon. */
 export const RUN_EVENT = 2
+/** The fetch of an instruction faulted, so that none was begun and counted: F.fault is set. */
+export const RUN_FETCH_FAULT = 3
 
 /** A region: takes the vCPU's base; leaves with RIP, flags and budget in the state. 1: the instruction at RIP is the interpreter's. */
 export const REGION_TYPE: FunctionType = { params: [I32], results: [I32] }
@@ -287,7 +289,7 @@ function findBlock(
         linear.value.shr(32).truncate(32).node,
       ])
       address.set(new Int(f, node, 32))
-      code.if(code.get(F.fault).isNonZero(), () => leave(RUN_FAULT))
+      code.if(code.get(F.fault).isNonZero(), () => leave(RUN_FETCH_FAULT))
     },
   )
   const hash = address.value.xor(address.value.shr(17)).and(R.BLOCK_TABLE_ENTRIES - 1)
@@ -319,7 +321,7 @@ function findBlock(
       spillBudget(code, locals)
       const node = f.call('decodeBlock', { params: [I32], results: [I32] }, [address.value.node])
       locals.record.value = new Int(f, node, 32)
-      code.if(locals.record.value.isZero(), () => leave(RUN_FAULT))
+      code.if(locals.record.value.isZero(), () => leave(RUN_FETCH_FAULT))
       code.leave(dispatch, locals.record.value.eq(1))
     },
   )
