@@ -1,0 +1,79 @@
+/** Guests that execute nothing and yet never come to an end: a run must end all the same. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { SHADOW_MOV_SS } from '../../cpu/events.ts'
+import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } from '../../cpu/registers.ts'
+import { CS, F, GDTR, IDTR, RSP, SS, TR } from '../../cpu/state.ts'
+import { poke64, testVcpu } from '../../cpu/test-vcpu.ts'
+import { Interpreter } from './interpreter.ts'
+
+const IDT = 0x9000
+const UNMAPPED = 0x40000000
+
+/** Long mode, the first 2 MiB mapped; every exception's gate leads to `handler` with a stack of its own. */
+function longMode(handler: number, vectors: readonly number[]) {
+  const { cpu, machine } = testVcpu()
+  poke64(cpu, 0x1000, 0x2003n)
+  poke64(cpu, 0x2000, 0x3003n)
+  poke64(cpu, 0x3000, 0x83n)
+  poke64(cpu, 0x8008, 0x00af9b000000ffffn)
+  const { state } = cpu
+  state.set32(F.cr0, CR0_PE | CR0_PG)
+  state.set32(F.cr3, 0x1000)
+  state.set32(F.cr4, CR4_PAE)
+  state.set32(F.efer, EFER_LME | EFER_LMA)
+  cpu.setDescriptorTable(GDTR, 0x8000, 15)
+  cpu.setDescriptorTable(IDTR, IDT, 0xfff)
+  cpu.setSegment(TR, 0x28, 0xa000, 0x67, 0x8b)
+  poke64(cpu, 0xa024, 0x30000n)
+  cpu.setSegment(CS, 8, 0, 0xffffffff, 0xa09b)
+  cpu.setSegment(SS, 0, 0, 0xffffffff, 0xc093)
+  const target = BigInt(handler)
+  for (const vector of vectors) {
+    // A trap gate, so that IF stays, and the first stack of the interrupt stack table.
+    const low = (target & 0xffffn) | (8n << 16n) | (1n << 32n) | (0x8fn << 40n) | (((target >> 16n) & 0xffffn) << 48n)
+    poke64(cpu, IDT + vector * 16, low)
+    poke64(cpu, IDT + vector * 16 + 8, target >> 32n)
+  }
+  cpu.setRegister(RSP, 0x20000)
+  cpu.rip = 0x10000n
+  cpu.rflags = 0x202
+  cpu.updateMode()
+  return { cpu, machine, engine: new Interpreter(cpu) }
+}
+
+test('a page-fault handler that is not mapped faults for as long as the budget lasts', () => {
+  const { cpu, engine } = longMode(UNMAPPED, [14])
+  cpu.rip = BigInt(UNMAPPED)
+  assert.deepEqual(engine.run(500), { kind: 'budget' })
+  assert.equal(cpu.instructions, 500)
+  assert.equal(cpu.rip, BigInt(UNMAPPED))
+})
+
+test('a breakpoint on the first instruction of its own handler', () => {
+  const { cpu, engine } = longMode(0x10000, [1])
+  cpu.state.set64(F.dr, 0x10000n, 0)
+  cpu.state.set32(F.dr, 0x402, 7)
+  cpu.updateMode()
+  assert.deepEqual(engine.run(500), { kind: 'budget' })
+  assert.equal(cpu.instructions, 500)
+})
+
+test('an interrupt that acknowledges itself and is offered again at once', () => {
+  const { cpu, machine, engine } = longMode(0x10000, [0x40])
+  machine.acknowledgeInterrupt = () => 0x40
+  cpu.setInterruptRequest(true)
+  assert.deepEqual(engine.run(500), { kind: 'budget' })
+  assert.equal(cpu.shutdown, undefined)
+})
+
+test('no instruction breakpoint behind MOV SS', () => {
+  const { cpu } = longMode(0x20000, [1])
+  cpu.state.set64(F.dr, 0x10000n, 0)
+  cpu.state.set32(F.dr, 0x402, 7)
+  cpu.state.set32(F.interruptShadow, SHADOW_MOV_SS)
+  assert.equal(cpu.instructionBreakpoint(), false)
+  cpu.state.set32(F.interruptShadow, 0)
+  assert.equal(cpu.instructionBreakpoint(), true)
+  assert.equal(cpu.rip, 0x20000n)
+})
