@@ -298,6 +298,22 @@ test('a multiboot kernel gets its magic, module and map', () => {
   assert.equal(Number(view.getBigUint64(map + 12, true)), 0x9fc00)
 })
 
+test('a multiboot kernel may lie in conventional memory, but not on what it is told', () => {
+  const { memory, bytes } = ram(16 * MiB)
+  const at = (address: number) => {
+    const file = multiboot()
+    const view = new DataView(file.buffer)
+    for (const offset of [28, 32, 36, 40, 44])
+      view.setUint32(offset, view.getUint32(offset, true) - MiB + address, true)
+    return image(file, { commandLine: 'a b' })
+  }
+  const state = loadKernel(memory, at(0x8000))
+  assert.equal(state.rip, 0x8040)
+  assert.equal(bytes[0x8040], 0xf4)
+  for (const address of [0x6000, 0x1f000, 0x20000, 0x9f000, 0xe0000])
+    refused(() => loadKernel(memory, at(address)), /wants memory from/)
+})
+
 test('the memory map has holes where a PC has no RAM, and RAM above 4 GiB', () => {
   const map = memoryMap([
     { address: 0, length: 3 * 1024 * MiB },

@@ -83,9 +83,16 @@ export function parseElf(file: Uint8Array): ElfFile {
 
 /**
  * Copies the segments to their physical addresses.
+ * @param mayLoad whether an address range is open to this kernel; by default extended memory is
  * @returns the first free byte above them
  */
-export function loadSegments(memory: BootMemory, file: Uint8Array, elf: ElfFile): number {
+export function loadSegments(
+  memory: BootMemory,
+  file: Uint8Array,
+  elf: ElfFile,
+  mayLoad = (_memory: BootMemory, address: number, end: number) =>
+    address >= EXTENDED_START && end <= extendedEnd(memory.regions),
+): number {
   const end = extendedEnd(memory.regions)
   let top = EXTENDED_START
   for (const segment of elf.segments) {
@@ -93,7 +100,7 @@ export function loadSegments(memory: BootMemory, file: Uint8Array, elf: ElfFile)
     const { physicalAddress: address, memorySize, fileSize } = segment
     if (fileSize > memorySize)
       throw new BootError('the ELF kernel is damaged: a segment has more bytes in the file than in memory')
-    if (address < EXTENDED_START || address + memorySize > end)
+    if (!mayLoad(memory, address, address + memorySize))
       throw new BootError(
         `the ELF kernel wants ${megabytes(memorySize)} at 0x${address.toString(16)}, and the machine has memory ` +
           `from 1 MiB to ${megabytes(end)}: give it more with --memory, or a kernel linked for a PC`,

@@ -13,6 +13,11 @@ export const COMMAND_LINE_ROOM = 0x10000
 export const STACK_ADDRESS = 0x7000
 /** End of conventional memory: what is above belongs to the extended BIOS data area. */
 export const CONVENTIONAL_END = 0x9fc00
+/** Conventional memory that is free while a 32-bit kernel is started, as ranges up to but not including their ends. */
+export const FREE_CONVENTIONAL: readonly (readonly [start: number, end: number])[] = [
+  [PARAMETERS_ADDRESS + 0x1000, COMMAND_LINE_ADDRESS],
+  [COMMAND_LINE_ADDRESS + COMMAND_LINE_ROOM, CONVENTIONAL_END],
+]
 /** Start of the area in which ACPI tables are placed, and which is no RAM to the guest. */
 export const FIRMWARE_START = 0xe0000
 /** Extended memory begins. */
@@ -51,6 +56,12 @@ export function extendedEnd(regions: BootMemory['regions']): number {
       'the machine has less than 1 MiB of memory, too little to load a kernel: give more with --memory, for example 256M',
     )
   return Math.min(region.address + region.length, 2 ** 32)
+}
+
+/** Whether a 32-bit kernel may be loaded to `address` up to `end`: extended memory, or what is free below 640 KiB. */
+export function mayLoad(memory: BootMemory, address: number, end: number): boolean {
+  if (address >= EXTENDED_START) return end <= extendedEnd(memory.regions)
+  return FREE_CONVENTIONAL.some(([first, last]) => address >= first && end <= last)
 }
 
 /**

@@ -4,6 +4,7 @@ import {
   COMMAND_LINE_ADDRESS,
   EXTENDED_START,
   extendedEnd,
+  mayLoad,
   megabytes,
   memoryMap,
   PARAMETERS_ADDRESS,
@@ -56,7 +57,7 @@ export function loadMultiboot(memory: BootMemory, image: BootImage, headerOffset
   if ((flags & FLAG_ADDRESSES_VALID) !== 0) ({ entry, kernelEnd } = loadByAddresses(memory, kernel, view, headerOffset))
   else if (isElf(kernel)) {
     const elf = parseElf(kernel)
-    kernelEnd = loadSegments(memory, kernel, elf)
+    kernelEnd = loadSegments(memory, kernel, elf, mayLoad)
     entry = physicalEntry(elf)
   } else
     throw new BootError(
@@ -96,14 +97,14 @@ function loadByAddresses(
         'fetch or build it again',
     )
   const end = Math.max(loadAddress + length, bssEnd)
-  if (loadAddress < EXTENDED_START || end > extendedEnd(memory.regions))
+  if (!mayLoad(memory, loadAddress, end))
     throw new BootError(
       `the multiboot kernel wants memory from 0x${loadAddress.toString(16)} to 0x${end.toString(16)}, and the machine's ` +
         `is from 1 MiB to ${megabytes(extendedEnd(memory.regions))}: give it more with --memory`,
     )
   memory.write(loadAddress, kernel.subarray(start, start + length))
   memory.clear(loadAddress + length, end - loadAddress - length)
-  return { entry, kernelEnd: Math.ceil(end / 4096) * 4096 }
+  return { entry, kernelEnd: Math.max(EXTENDED_START, Math.ceil(end / 4096) * 4096) }
 }
 
 /** The information structure that EBX points at (3.3). */
