@@ -225,7 +225,7 @@ test('all captured instructions on the interpreter', collection, () => {
 })
 
 test('captured instructions on the translator, some of each', collection, () => {
-  const runner = runCollection('translator', 8)
+  const runner = runCollection('translator', 16)
   const { regions } = runner.processor('80286').translator!.statistics
   assert.ok(regions > 0.7 * (runner.totals.passed / 2), `only ${regions} regions`)
 })
