@@ -4,6 +4,8 @@
  *     bin/node-new-enough test/lockstep/random/main.ts [--seed N] [--count N] [--mode NAME] [--stop-after N]
  */
 import { parseArgs } from 'node:util'
+import { setFlagsFromString } from 'node:v8'
+import { v8Flags } from '../../../src/engines/tiering.ts'
 import { MODES } from './layout.ts'
 import { Bench } from './run.ts'
 
@@ -20,6 +22,7 @@ if (values.mode !== undefined && !mode) {
   console.error(`random: there is no mode '${values.mode}'; there are ${MODES.map(m => `'${m.name}'`).join(', ')}`)
   process.exit(2)
 }
+v8Flags.set = flag => setFlagsFromString(flag)
 const bench = new Bench()
 const first = Number(values.seed)
 const count = Number(values.count)

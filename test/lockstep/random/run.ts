@@ -6,7 +6,7 @@ import { ARITHMETIC_FLAGS, CS, F, RSP, SS } from '../../../src/cpu/state.ts'
 import { type Random, randomSource } from '../../../src/isa/assembler.ts'
 import { processorDifferences } from '../compare.ts'
 import { describeWindow } from '../window.ts'
-import { CODE_FRAME, DATA_PAGES, DATA_START, enterProgram, MODES, RAM, type WorldMode } from './layout.ts'
+import { CODE_FRAME, DATA_PAGES, DATA_START, enterProgram, MODES, PAGE_TABLES, RAM, type WorldMode } from './layout.ts'
 import { makeProgram, type Program } from './program.ts'
 import { World, type WorldEngine } from './world.ts'
 
@@ -350,7 +350,9 @@ const COMPARED_BYTES = COMPARED.reduce((sum, [, length]) => sum + length, 0) + 4
 function hash(ram: Uint8Array): number {
   let value = 0
   const parts = [
-    [0, 0x10000],
+    // The last-level page tables, and what lies between task state segment and supervisor's stack.
+    ...PAGE_TABLES.map(({ base, bytes }) => [base, (RAM / 4096) * bytes]),
+    [0xa000, 0x6000],
     [CODE_FRAME, 0x4000],
     [DATA_START, DATA_PAGES * 4096],
   ]
