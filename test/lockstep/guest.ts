@@ -14,6 +14,8 @@ export interface GuestOptions {
   commandLine: string
   /** Bytes of RAM. */
   memory: number
+  /** What COM1 receives, as soon as it can. */
+  input?: Uint8Array
   /** Hears each byte that COM1 transmits. */
   transmit?: (byte: number) => void
 }
@@ -31,6 +33,10 @@ export class Guest {
 
   static async create(options: GuestOptions, engine: EngineChoice): Promise<Guest> {
     let guest: Guest | undefined
+    let given = 0
+    const feed = () => {
+      if (guest && options.input) given += guest.pc.receivers[0].receive(options.input.subarray(given))
+    }
     const pc = await Pc.create(
       { ...options, engine, clock: 'instructions', reboot: false },
       {
@@ -40,13 +46,14 @@ export class Guest {
           options.transmit?.(byte)
         },
         transmitAll: () => {},
-        receiveReady: () => {},
+        receiveReady: feed,
         log: () => {},
         flush: () => true,
         createProcessor: createPcProcessor,
       },
     )
     guest = new Guest(pc)
+    feed()
     return guest
   }
 
