@@ -26,11 +26,14 @@ export function geometricMean(values: readonly number[]): number {
   return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length)
 }
 
-/** The median of the runs that others left alone, or of all when there is none such: then it is not `clean`. */
+/**
+ * The median of the runs that others left alone. When there is none such, it is not `clean`: the median of what is left
+ * of each run without the others' share.
+ */
 export function settle(samples: readonly Sample[]): { seconds: number; clean: boolean } {
   const alone = samples.filter(({ others }) => others < CONTENDED)
-  const clean = alone.length > 0
-  return { seconds: median((clean ? alone : samples).map(({ seconds }) => seconds)), clean }
+  if (alone.length > 0) return { seconds: median(alone.map(({ seconds }) => seconds)), clean: true }
+  return { seconds: median(samples.map(({ seconds, others }) => seconds * (1 - others))), clean: false }
 }
 
 /** A line of the table. */
