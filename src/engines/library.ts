@@ -1,11 +1,10 @@
 /** Generated functions of one processor: modules are made from builders, linked with what is there already. */
 import type { FunctionBuilder } from '../ir/function.ts'
-import { OP_CALL, OP_RETURN_CALL } from '../ir/node.ts'
 import { type Routine, routineFunction } from '../isa/semantics.ts'
 import { CPU_MEMORY_SIZE, WASM_PAGE } from '../memory/layout.ts'
 import type { PhysicalMemory } from '../memory/physical.ts'
 import { ModuleBuilder } from '../wasm/module.ts'
-import type { FunctionType, ValueType } from '../wasm/types.ts'
+import type { FunctionType } from '../wasm/types.ts'
 
 /** A function to be compiled. */
 export interface Unit {
@@ -70,7 +69,7 @@ export class CodeLibrary {
     const index = new Map<string, number>()
     const functionImports: Record<string, CallableFunction> = {}
     for (const unit of all) {
-      for (const [name, type] of calls(unit.f)) {
+      for (const [name, type] of unit.f.calls) {
         if (own.has(name) || index.has(name)) continue
         index.set(name, module.importFunction('f', name, type))
         functionImports[name] = this.functions.get(name) ?? this.externals(name)
@@ -112,17 +111,4 @@ export class CodeLibrary {
     }
     return all
   }
-}
-
-/** The functions that a function calls by name, with their types. */
-function calls(f: FunctionBuilder): Map<string, FunctionType> {
-  const found = new Map<string, FunctionType>()
-  for (const node of f.nodes) {
-    if (node.op !== OP_CALL && node.op !== OP_RETURN_CALL) continue
-    const name = node.extra as string
-    if (found.has(name)) continue
-    const params = node.args.map(arg => arg.type as ValueType)
-    found.set(name, { params, results: node.type ? [node.type] : [] })
-  }
-  return found
 }

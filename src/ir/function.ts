@@ -21,6 +21,8 @@ export class FunctionBuilder {
   readonly type: FunctionType
   /** All nodes in the order of their creation. */
   readonly nodes: Node[] = []
+  /** The functions called by name, with their types. */
+  readonly calls = new Map<string, FunctionType>()
   private readonly locals: ValueType[] = []
 
   constructor(type: FunctionType) {
@@ -108,6 +110,7 @@ export class FunctionBuilder {
 
   /** Calls a function by name; it may change every memory. @returns its one result, or a node without a value. */
   call(name: string, type: FunctionType, args: readonly Node[]): Node {
+    if (!this.calls.has(name)) this.calls.set(name, type)
     return this.effect(N.OP_CALL, type.results[0] ?? 0, args, 0, 0, name, N.READS_STATE | N.READS_RAM)
   }
 
