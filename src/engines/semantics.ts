@@ -35,7 +35,7 @@ export interface Usage {
   restarts: boolean
   /** It jumps in a conditional part. */
   jumpsSometimes: boolean
-  /** It calls a service. */
+  /** It calls a service, whatever happens. */
   callsService: boolean
   /** It reads some flag, or sets only some of them. */
   readsFlags: boolean

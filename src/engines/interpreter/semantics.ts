@@ -265,7 +265,7 @@ export class InterpreterSemantics extends EngineSemantics {
 
   service(name: string, ...args: (Int | number)[]): void {
     this.usage.endsBlock = true
-    this.usage.callsService = true
+    if (this.nesting === 0) this.usage.callsService = true
     const flat: Int[] = []
     for (const arg of args) {
       const value = typeof arg === 'number' ? this.const(arg, 32) : arg

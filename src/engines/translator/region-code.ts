@@ -99,9 +99,9 @@ export class RegionCode {
 
   /**
    * Closes the function: the ways out, and the way in, which is put in front.
-   * @param tlb address of the TLB of the region's mode; undefined where linear addresses are not RIP
+   * @param flat linear addresses are RIP
    */
-  finish(long: boolean, tlb: number | undefined): void {
+  finish(long: boolean, flat: boolean): void {
     const { f, code, locals } = this
     const bailing = new Variable(f, 32)
     f.end()
@@ -114,10 +114,11 @@ export class RegionCode {
     code.set(F.rip, this.rip.value)
     code.set(F.budget, this.budget.value)
     locals.store()
-    if (tlb !== undefined) {
-      code.if(bailing.value.isZero(), () => {
+    if (flat) {
+      // Mode and TLB are those of now: the last instruction may have changed them. Events are the main function's.
+      code.if(bailing.value.isZero().and(code.get(F.events).isZero()), () => {
         const go = (index: Int) => f.returnCallIndirect(REGION_TYPE, [code.base.node, index.node])
-        lookUpJump(code, this.rip.value, code.const(tlb, 32), go)
+        lookUpJump(code, this.rip.value, code.get(F.tlb), go)
       })
     }
     f.return(bailing.value.node)

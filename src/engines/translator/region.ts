@@ -25,6 +25,8 @@ export interface RegionBlock {
   fallsTo: number | undefined
   /** The last instruction jumps to this distance. */
   jumpsTo: number | undefined
+  /** After the last instruction mode or pending events may be others: the region is left to this distance. */
+  leavesTo: number | undefined
 }
 
 /** What a region may grow to. */
@@ -86,6 +88,7 @@ export function findRegion(
         if (target !== undefined && conditional(instruction)) lead(next)
         break
       }
+      if (endsBlock(instruction)) break
       if (leaders.has(next)) break
       distance = next
     }
@@ -113,6 +116,7 @@ function makeBlock(
     interpretAt: undefined,
     fallsTo: undefined,
     jumpsTo: undefined,
+    leavesTo: undefined,
   }
   let distance = leader
   for (;;) {
@@ -128,6 +132,10 @@ function makeBlock(
       if (block.jumpsTo !== undefined && conditional(instruction)) block.fallsTo = distance
       return block
     }
+    if (endsBlock(instruction)) {
+      block.leavesTo = distance
+      return block
+    }
     if (leaders.has(distance)) {
       block.fallsTo = distance
       return block
@@ -139,9 +147,12 @@ const isRelative = ({ decoded }: RegionInstruction): boolean => decoded.form.ope
 
 /** The distance that a relative jump goes to. */
 function directTarget(instruction: RegionInstruction): number | undefined {
-  if (!isRelative(instruction)) return undefined
+  if (!isRelative(instruction) || instruction.usage.jumpsSometimes) return undefined
   return instruction.distance + instruction.decoded.length + instruction.decoded.immLow
 }
+
+const endsBlock = ({ decoded, usage }: RegionInstruction): boolean =>
+  usage.endsBlock || decoded.form.instruction.endsBlock === true
 
 /** A jump that may not be taken: all relative ones but JMP and CALL. */
 function conditional({ decoded }: RegionInstruction): boolean {

@@ -166,7 +166,8 @@ export class TranslatorSemantics extends EngineSemantics {
   }
 
   jump(target: Int): void {
-    if (target === this.relative && !this.throughRip) this.ending = { kind: 'goto', condition: undefined }
+    if (target === this.relative && !this.throughRip && this.nesting === 0)
+      this.ending = { kind: 'goto', condition: undefined }
     else {
       this.region.rip.value = this.checkedTarget(target, target === this.relative)
       this.ending = { kind: 'indirect' }
@@ -182,8 +183,8 @@ export class TranslatorSemantics extends EngineSemantics {
   }
 
   branch(condition: Int, target: Int): void {
-    if (this.throughRip || target !== this.relative) {
-      this.region.rip.value = this.nextRip
+    if (this.throughRip || target !== this.relative || this.nesting > 0) {
+      if (this.nesting === 0) this.region.rip.value = this.nextRip
       this.if(condition, () => {
         this.region.rip.value = this.checkedTarget(target, target === this.relative)
       })
@@ -193,8 +194,9 @@ export class TranslatorSemantics extends EngineSemantics {
     this.ending = { kind: 'goto', condition: this.variable(1, condition) }
   }
 
-  service(name: string): void {
-    throw new Error(`${name} is not translated`)
+  /** A service in a conditional part: the interpreter executes the instruction anew. */
+  service(): void {
+    this.bail()
   }
   serviceResult(width: Width): Int {
     return this.get(F.serviceResult).resize(width)
@@ -359,8 +361,15 @@ export class TranslatorSemantics extends EngineSemantics {
     return (mode & MODE_X87) !== 0
   }
 
-  /** What the unit wants before an instruction. */
-  enterUnit(): void {
+  /** What comes before the definition: what unit and privilege want, and where a jump that is not taken goes. */
+  enter(): void {
+    if (this.usage.jumpsSometimes) {
+      this.region.rip.value = this.nextRip
+      this.ending = { kind: 'indirect' }
+    }
+    if (this.decoded.form.instruction.privilege === 'cpl0' && this.context.mode !== 'real') {
+      this.if(this.get(F.cpl).isNonZero(), () => this.bail())
+    }
     const { unit } = this.decoded.form.instruction
     if (unit !== 'mmx' && unit !== 'x87') return
     const pending = this.get(F.fsw).and(this.get(F.fcw).not()).and(0x3f)

@@ -1,10 +1,7 @@
 /** Makes a region's function from its blocks. */
 
-import { MODE_TLB_SHIFT } from '../../cpu/mode.ts'
 import { type Label, OP_BLOCK, OP_LOOP } from '../../ir/node.ts'
 import type { Context } from '../../isa/semantics.ts'
-import { TLB_BASE } from '../../memory/layout.ts'
-import { TLB_SIZE } from '../../memory/tlb.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
 import type { Unit } from '../library.ts'
 import type { RegionBlock, RegionInstruction } from './region.ts'
@@ -77,8 +74,7 @@ class RegionTranslator {
         openLoops.pop()
       }
     }
-    const tlb = TLB_BASE + ((this.mode >> MODE_TLB_SHIFT) & 3) * TLB_SIZE
-    region.finish(this.long, this.info.segmented ? undefined : tlb)
+    region.finish(this.long, !this.info.segmented)
     for (const routine of region.code.used) this.used.add(routine)
     return { name, f, uses: this.used }
   }
@@ -112,7 +108,7 @@ class RegionTranslator {
 
   /** In how many ways a block ends: a way that is no successor leaves the region. */
   private ways(block: RegionBlock): number {
-    if (block.interpretAt !== undefined) return 1
+    if (block.interpretAt !== undefined || block.leavesTo !== undefined) return 1
     return (block.fallsTo === undefined ? 0 : 1) + (block.jumpsTo === undefined ? 0 : 1) || 1
   }
 
@@ -158,7 +154,7 @@ class RegionTranslator {
     if (usage.setsFlagsSometimes && live) flags.usePieces()
     const context = contextOf(instruction, this.info)
     const m = new TranslatorSemantics(region, decoded, context, usage, this.mode, distance + decoded.length)
-    m.enterUnit()
+    m.enter()
     const definition = decoded.form.instruction
     const execute = definition.execute as (m: TranslatorSemantics, ...operands: unknown[]) => void
     execute.call(definition, m, ...m.operands())
@@ -174,6 +170,10 @@ class RegionTranslator {
       return
     }
     const { ending } = last
+    if (block.leavesTo !== undefined) {
+      region.exit(block.leavesTo, this.long)
+      return
+    }
     if (ending.kind === 'indirect') {
       region.exitIndirect()
       return

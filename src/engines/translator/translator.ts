@@ -1,4 +1,5 @@
 /** Translates hot code: regions become functions that the interpreter calls in place of blocks. */
+import { MODE_USER } from '../../cpu/mode.ts'
 import type { Decoded } from '../../isa/decoder.ts'
 import type { Block } from '../interpreter/blocks.ts'
 import { decodeMode } from '../interpreter/blocks.ts'
@@ -38,16 +39,17 @@ export const DEFAULT_HEAT = 6000
 const LAST_REGION = 65535
 
 /**
- * How an instruction uses things, or undefined where it is the interpreter's: privileged ones, those of a unit that the
- * mode does not vouch for, and those that call services or end in ways a region does not know.
+ * How an instruction uses things, or undefined where it is the interpreter's: privileged ones in user mode, those of a unit that
+ * the mode does not vouch for, those that are services, and repeated ones.
  * @param find gives the usage of the instruction's shape; not called where the instruction itself says no
  */
 export function usageInRegion(decoded: Decoded, mode: number, find: () => Usage): Usage | undefined {
   const { instruction } = decoded.form
-  if (instruction.endsBlock || (instruction.privilege ?? 'user') !== 'user') return undefined
+  const { privilege = 'user' } = instruction
+  if (privilege !== 'user' && (privilege !== 'cpl0' || mode & MODE_USER)) return undefined
   if (!TranslatorSemantics.unitAllowed(instruction.unit, mode)) return undefined
   const usage = find()
-  if (usage.callsService || usage.restarts || usage.jumpsSometimes || usage.endsBlock) return undefined
+  if (usage.callsService || usage.restarts) return undefined
   return usage
 }
 
