@@ -25,9 +25,12 @@ export interface Ending {
   sentence?: string
 }
 
-/** What to tell of a machine's end. */
-export function endingOf(end: MachineEnd): Ending {
-  const details = end.message ? `: ${end.message}` : ''
+/**
+ * What to tell of a machine's end.
+ * @param panic what the guest's kernel said on its console when it gave up, if it did
+ */
+export function endingOf(end: MachineEnd, panic?: string): Ending {
+  const details = end.message ? `: ${end.message}` : panic ? `, after its kernel said '${panic}'` : ''
   switch (end.reason) {
     case 'poweroff':
     case 'destroyed':

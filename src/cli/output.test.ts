@@ -36,17 +36,30 @@ test('progress is a bar on a terminal and fits its width', () => {
   assert.ok(line.replace('\r\x1b[K', '').length < 72)
 })
 
-test('statistics are a table with the rate', () => {
-  const stats = { instructions: 3_000_000_000, busySeconds: 10, exits: { halt: 1234 }, codeBytes: 5 }
+test('statistics are a table with the rate and where the time went', () => {
   assert.equal(
-    formatStatistics(stats),
+    formatStatistics({
+      engine: 'auto',
+      instructions: 3_000_000_000,
+      busySeconds: 10,
+      guestSeconds: 12.5,
+      exits: { halt: 1234, budget: 1 },
+      engineStats: { faultExits: 3, translateMilliseconds: 1500, compileMilliseconds: 500, regions: 7 },
+    }),
     [
-      'guest instructions             3,000,000,000',
-      'million instructions a second            300',
-      'seconds executing                         10',
-      'exits',
-      '  halt                                 1,234',
-      'code bytes                                 5',
+      'engine                                         auto',
+      'guest instructions                    3,000,000,000',
+      'million instructions a second (MIPS)          300.0',
+      'seconds of guest time                        12.500',
+      'seconds executing                            10.000',
+      '  translating                                 1.500',
+      '  compiling WebAssembly                       0.500',
+      '  in guest code and devices                   8.000',
+      'translated regions                                7',
+      'fault exits                                       3',
+      'exits to the machine                          1,235',
+      '  halt                                        1,234',
+      '  budget                                          1',
       '',
     ].join('\n'),
   )

@@ -34,8 +34,11 @@ const options = {
     help: "What the guest's time follows: host is real time; with instructions it is counted in executed instructions, so that two runs with the same input are identical. Default: host.",
   },
   'no-reboot': { help: 'Ends typetwo when the guest resets the machine, instead of starting the guest again.' },
+  verbose: {
+    help: 'Tells on standard error what the machine notices of its guest: registers, ports and addresses that do not exist, each once, and resets.',
+  },
   stats: {
-    help: 'Prints to standard error at the end: guest instructions, their rate, time by engine, translated regions, size of the code, exits by kind.',
+    help: 'Prints to standard error at the end: guest instructions, their rate, where the time went, translated regions, size of the code, exits by kind.',
   },
 } as const
 

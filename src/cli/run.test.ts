@@ -245,7 +245,7 @@ test('statistics go to standard error at the end', async () => {
   const { host, machine, status } = await start(['--stats'])
   machine.end({ reason: 'poweroff', stats: { ...NO_STATS, instructions: 12345 } })
   assert.equal(await status, 0)
-  assert.match(host.stderr.text, /^guest instructions +12,345\n/)
+  assert.match(host.stderr.text, /^guest instructions +12,345$/m)
   assert.equal(host.stdout.text, '')
 })
 
@@ -256,12 +256,25 @@ test('statistics also when a person quits', async () => {
   assert.match(host.stderr.text, /^guest instructions +7$/m)
 })
 
-test("the machine's log goes to standard error", async () => {
-  const { host, machine, status } = await start()
-  machine.dispatchEvent(new CustomEvent('log', { detail: 'unknown port 0x1234' }))
-  machine.end({ reason: 'poweroff' })
-  await status
-  assert.equal(host.stderr.text, 'typetwo: unknown port 0x1234\n')
+for (const [words, text] of [
+  [[], ''],
+  [['--verbose'], 'typetwo: unknown port 0x1234\ntypetwo: the guest starts again (reset)\n'],
+] as const)
+  test(`what the machine notices, ${words.length ? 'where asked for' : 'is not said unasked'}`, async () => {
+    const { host, machine, status } = await start([...words])
+    machine.dispatchEvent(new CustomEvent('log', { detail: 'unknown port 0x1234' }))
+    machine.dispatchEvent(new CustomEvent('restart', { detail: 'reset' }))
+    machine.end({ reason: 'poweroff' })
+    await status
+    assert.equal(host.stderr.text, text)
+  })
+
+test('a reset after a panic tells what the kernel said', async () => {
+  const { host, machine, status } = await start(['--no-reboot'])
+  await machine.print('[ 1.0] Kernel panic - not syncing: no init found\r\n')
+  machine.end({ reason: 'reset' })
+  assert.equal(await status, 3)
+  assert.match(host.stderr.text, /^typetwo: .*--no-reboot.*'Kernel panic - not syncing: no init found'\n$/)
 })
 
 test('a signal while the machine is made ends typetwo', async () => {

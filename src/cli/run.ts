@@ -1,8 +1,10 @@
 /** `typetwo run`: a machine in this terminal. */
 import { readWhole, terminalWords, UserError } from '../hosts/node/index.ts'
+import type { Stats } from '../index.ts'
 import type { OptionValues } from './command.ts'
 import { type Ending, endingOf, STATUS } from './ending.ts'
 import { type CommandHost, type MachineRequest, type RunningMachine, say } from './host.ts'
+import { PanicWatch } from './panic.ts'
 import { Progress } from './progress.ts'
 import type { RUN } from './run-options.ts'
 import { parseMemory } from './size.ts'
@@ -97,11 +99,20 @@ async function converse(
     ending,
   }: { host: CommandHost; terminal: Terminal; output: Output; ending: Promise<Ending> },
 ): Promise<number> {
-  let stats: object | undefined
+  let stats: Stats | undefined
   const { readable, writable } = machine.serial[0]
-  machine.addEventListener('log', event => say(host, String((event as CustomEvent<string>).detail)))
+  if (options.verbose) {
+    machine.addEventListener('log', event => say(host, String((event as CustomEvent<string>).detail)))
+    machine.addEventListener('restart', event =>
+      say(host, `the guest starts again (${String((event as CustomEvent<string>).detail)})`),
+    )
+  }
+  const panic = new PanicWatch()
   try {
-    const shown = output.pump(readable, bytes => terminal.watch(bytes))
+    const shown = output.pump(readable, bytes => {
+      terminal.watch(bytes)
+      panic.watch(bytes)
+    })
     shown.catch(() => {})
     const quit = Promise.withResolvers<Ending>()
     terminal.take()
@@ -121,7 +132,7 @@ async function converse(
       // A slow reader gets all that the guest wrote, unless someone says that it is enough.
       await shown
       // Whoever had it destroyed knows why.
-      return end.reason === 'destroyed' ? told : endingOf(end)
+      return end.reason === 'destroyed' ? told : endingOf(end, panic.message)
     })
     const told: Promise<Ending> = Promise.race([quit.promise, ending]).then(async told => {
       if (options.stats && !stats) stats = await withDeadline(machine.stats()).catch(() => undefined)

@@ -1,40 +1,52 @@
 /** The counters of a machine as a table for people. */
+import type { Stats } from '../index.ts'
 
-/** Names of counters in words; a counter without one is shown under its own name in words. */
-const LABELS: Record<string, string> = {
-  instructions: 'guest instructions',
-  mips: 'million instructions a second',
-  busySeconds: 'seconds executing',
-  guestSeconds: 'seconds of guest time',
+/** Counters of the engines in words; one that is missing here is shown under its own name in words, behind these. */
+const ENGINE_LABELS: Record<string, string> = {
+  regions: 'translated regions',
+  regionInstructions: 'instructions in them',
+  dropped: 'regions dropped',
+  refused: 'regions refused',
+  modules: 'WebAssembly modules',
+  codeBytes: 'their code, bytes',
+}
+
+/** Counters that are times: they stand under where the time went. */
+const TIMES: Record<string, string> = {
+  translateMilliseconds: 'translating',
+  compileMilliseconds: 'compiling WebAssembly',
 }
 
 /**
- * Formats the counters, a line for each and nested ones indented below their name. Where there are instructions and
- * seconds executing, the rate is added.
+ * Formats the counters: a line for each, with those that belong together indented below a title.
+ * @returns lines, each with its end
  */
-export function formatStatistics(stats: object): string {
-  const { instructions, busySeconds } = stats as { instructions?: unknown; busySeconds?: unknown }
+export function formatStatistics(stats: Stats): string {
   const rows: [string, string][] = []
-  const add = (entries: object, indent: string) => {
-    for (const [name, value] of Object.entries(entries)) {
-      const label = indent + (LABELS[name] ?? inWords(name))
-      if (typeof value === 'object' && value !== null) {
-        if (Object.keys(value).length > 0) rows.push([label, ''])
-        add(value, `${indent}  `)
-      } else {
-        rows.push([label, typeof value === 'number' ? formatNumber(value) : String(value)])
-      }
-      if (entries === stats && name === 'instructions' && Number(busySeconds) > 0)
-        rows.push([LABELS.mips, formatNumber(Number(instructions) / Number(busySeconds) / 1e6)])
-    }
+  const { instructions, busySeconds, guestSeconds, exits, engine, engineStats } = stats
+  const rate = busySeconds > 0 ? instructions / busySeconds / 1e6 : 0
+  rows.push(['engine', engine], ['guest instructions', formatNumber(instructions)])
+  rows.push(['million instructions a second (MIPS)', formatNumber(rate, 1)])
+  rows.push(
+    ['seconds of guest time', formatNumber(guestSeconds, 3)],
+    ['seconds executing', formatNumber(busySeconds, 3)],
+  )
+  let preparing = 0
+  for (const [name, label] of Object.entries(TIMES)) {
+    if (engineStats[name] === undefined) continue
+    preparing += engineStats[name] / 1000
+    rows.push([`  ${label}`, formatNumber(engineStats[name] / 1000, 3)])
   }
-  add(stats, '')
+  rows.push(['  in guest code and devices', formatNumber(Math.max(0, busySeconds - preparing), 3)])
+  const counters = Object.entries(engineStats).filter(([name]) => !(name in TIMES))
+  const named = [...Object.keys(ENGINE_LABELS), ...counters.map(([name]) => name)]
+  counters.sort(([a], [b]) => named.indexOf(a) - named.indexOf(b))
+  for (const [name, value] of counters) rows.push([ENGINE_LABELS[name] ?? inWords(name), formatNumber(value)])
+  rows.push(['exits to the machine', formatNumber(Object.values(exits).reduce((sum, count) => sum + count, 0))])
+  for (const [kind, count] of Object.entries(exits)) rows.push([`  ${kind}`, formatNumber(count)])
   const width = Math.max(...rows.map(([label]) => label.length))
   const valueWidth = Math.max(...rows.map(([, value]) => value.length))
-  return rows
-    .map(([label, value]) => `${label.padEnd(width)}  ${value.padStart(valueWidth)}`.trimEnd())
-    .map(line => `${line}\n`)
-    .join('')
+  return rows.map(([label, value]) => `${label.padEnd(width)}  ${value.padStart(valueWidth)}\n`).join('')
 }
 
 /** `codeBytes` as `code bytes`. */
@@ -42,8 +54,7 @@ function inWords(name: string): string {
   return name.replace(/([a-z])([A-Z])/g, (_, before, after) => `${before} ${after.toLowerCase()}`)
 }
 
-/** Whole numbers with a comma at each thousand, others with three digits behind the point. */
-function formatNumber(value: number): string {
-  const digits = Number.isInteger(value) ? 0 : 3
+/** A number with a comma at each thousand; one that is not whole has at least one digit behind the point. */
+function formatNumber(value: number, digits = Number.isInteger(value) ? 0 : 1): string {
   return value.toLocaleString('en-US', { minimumFractionDigits: digits, maximumFractionDigits: digits })
 }

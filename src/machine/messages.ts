@@ -30,7 +30,7 @@ export interface Stats {
   guestSeconds: number
   /** How often the engine came back, by kind of exit. */
   exits: Record<string, number>
-  /** The engine's name. */
+  /** The engine that was chosen; `auto` is both. */
   engine: string
   /** What the engine itself counts: regions, code bytes, seconds by tier. */
   engineStats: Record<string, number>

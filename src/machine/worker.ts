@@ -1,6 +1,6 @@
 /** A machine's worker: builds the PC that the handle asks for, runs it, and answers messages. */
 import { BootError } from './boot/index.ts'
-import type { FromWorker, MachineConfiguration, Stats, ToWorker } from './messages.ts'
+import type { EngineChoice, FromWorker, MachineConfiguration, Stats, ToWorker } from './messages.ts'
 import { Pc } from './pc.ts'
 import type { Processor, ProcessorOptions } from './processor.ts'
 import { type MachineEvent, Runner } from './runner.ts'
@@ -27,6 +27,8 @@ class MachineServer {
   readonly #serial: SerialBuffers
   #pc: Pc | undefined
   #runner: Runner | undefined
+  /** The engine that was asked for. */
+  #engine: EngineChoice = 'auto'
   #started = false
   #ended = false
   /** Presses of the reset button that the run loop has to see. */
@@ -96,6 +98,7 @@ class MachineServer {
   }
 
   async #create(configuration: MachineConfiguration): Promise<void> {
+    this.#engine = configuration.engine
     try {
       this.#pc = await Pc.create(configuration, {
         transmit: (port, byte) => this.#serial.transmit(port, byte),
@@ -146,15 +149,20 @@ class MachineServer {
   #fail(error: unknown): void {
     if (this.#ended) return
     this.#ended = true
-    const { stack } = error as Error
-    const message = `an error in typetwo itself ended the machine: ${stack ?? error}`
-    this.#post({ type: 'stopped', end: { reason: 'error', message, stats: this.#stats() } })
+    const message = `an error in typetwo itself ended the machine: ${(error as Error | undefined)?.stack ?? error}`
+    let stats: Stats | undefined
+    try {
+      stats = this.#stats()
+    } catch {
+      // What failed may be what counts; the first error is the one to tell.
+    }
+    this.#post({ type: 'stopped', end: { reason: 'error', message, stats } })
   }
 
   #stats(): Stats | undefined {
     if (!this.#pc || !this.#runner) return undefined
     const { exits, busyMilliseconds } = this.#runner.stats
-    return this.#pc.stats(exits, busyMilliseconds)
+    return { ...this.#pc.stats(exits, busyMilliseconds), engine: this.#engine }
   }
 
   #post(message: FromWorker, transfer?: ArrayBuffer[]): void {

@@ -24,7 +24,8 @@ export function nodeWorker(module: URL = MODULE): WorkerLike {
       worker.on('error', listener)
       worker.on('messageerror', listener)
       worker.on('exit', code => {
-        if (!terminated && code !== 0) listener(new Error(`the machine's thread ended with status ${code}`))
+        // Also with status 0: a machine's thread has no reason to end before it is told to.
+        if (!terminated) listener(new Error(`the machine's thread ended with status ${code}`))
       })
     },
     async terminate() {

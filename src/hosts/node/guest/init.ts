@@ -3,12 +3,13 @@
  */
 
 /**
- * Process 1. It prepares the terminal, mounts what programs expect, starts a shell with job control on the kernel's
- * console and turns the machine off when the shell ends.
+ * What the kernel starts. It prepares the terminal, mounts what programs expect, and becomes busybox's init, whose
+ * {@link INITTAB} starts the shell: init is who knows how to end a machine, and gives what it starts a fresh set of
+ * signals. (A script's background job ignores the interrupt key, and so would all that the shell starts.)
  *
  * The kernel hands words `NAME=value` of its command line to process 1 as its environment; see {@link GuestTerminal}.
  * `crtscts` makes the kernel lower RTS when its input buffer is full, so that input is held and not dropped. It comes
- * first because input may already be waiting.
+ * first because input may already be waiting; init does not get the console, of which it would undo that.
  *
  * Modules are loaded before the prompt only when there is a disk, CD or network controller (PCI class 01 or 02), so
  * that what is attached is there for the first command; otherwise behind the prompt, so that nobody waits for them.
@@ -17,7 +18,7 @@ const INIT = `#!/bin/busybox sh
 [ "$TYPETWO_INPUT" = pipe ] && echo=-echo
 /bin/busybox stty crtscts $echo \${TYPETWO_ROWS:+rows "$TYPETWO_ROWS" columns "$TYPETWO_COLUMNS"}
 /bin/busybox --install -s /bin
-export PATH=/bin HOME=/root
+export PATH=/bin
 mount -t devtmpfs dev /dev
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -37,14 +38,19 @@ if [ "$controllers" ]; then
 else
   { load-modules; follow-window-size; } &
 fi
+exec init </dev/null >/dev/null 2>&1
+`
 
-# What poweroff, halt and reboot without -f ask of process 1.
-trap 'sync; poweroff -f' USR2
-trap 'sync; halt -f' USR1
-trap 'sync; reboot -f' TERM
+/** What busybox's init does: one login shell, and what poweroff, halt and reboot ask of it. */
+const INITTAB = `::once:/bin/console-shell
+`
+
+/** A shell with job control on the kernel's console. The machine is turned off when the shell ends. */
+const CONSOLE_SHELL = `#!/bin/sh
+exec <>/dev/console >&0 2>&1
+export PATH=/bin HOME=/root
 cd /root
-setsid cttyhack sh -l &
-wait $!
+setsid cttyhack sh -l
 sync
 poweroff -f
 `
@@ -94,6 +100,8 @@ case $TYPETWO_INPUT in pipe) unset TYPETWO_INPUT; set -v ;; esac
 /** The text files of the guest by path, with their permissions. */
 export const GUEST_FILES: readonly { path: string; mode: number; text: string }[] = [
   { path: 'init', mode: 0o755, text: INIT },
+  { path: 'etc/inittab', mode: 0o644, text: INITTAB },
+  { path: 'bin/console-shell', mode: 0o755, text: CONSOLE_SHELL },
   { path: 'bin/load-modules', mode: 0o755, text: LOAD_MODULES },
   { path: 'bin/follow-window-size', mode: 0o755, text: FOLLOW_WINDOW_SIZE },
   { path: 'etc/profile', mode: 0o644, text: PROFILE },
