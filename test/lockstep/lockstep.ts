@@ -13,6 +13,8 @@ export interface LockstepOptions extends GuestOptions {
   engine: EngineChoice
   /** Instructions between two comparisons of registers. */
   slice: number
+  /** The other engine gets there in pieces of so many instructions, which must make no difference; by default in one. */
+  pieces?: number
   /** Slices between two comparisons of memory. */
   memoryEvery: number
   /** Instructions after which it is enough. */
@@ -46,7 +48,10 @@ export async function lockstep(options: LockstepOptions): Promise<LockstepResult
     const good = target
     target += slice
     const goes = a.runTo(target)
-    b.runTo(target)
+    for (let at = target - slice; at < target; ) {
+      at = Math.min(target, at + (options.pieces ?? slice))
+      b.runTo(at)
+    }
     options.progress?.(a.instructions)
     const over = !goes || target >= limit
     if (!same(a, b)) {

@@ -2,7 +2,7 @@
  * Engines in lock-step over a whole guest:
  *
  *     bin/node-new-enough test/lockstep/main.ts --kernel K --initrd I --append A [--engine auto|translator]
- *         [--memory MiB] [--slice N] [--memory-every N] [--limit N] [--no-bisect] [--quiet]
+ *         [--memory MiB] [--slice N] [--memory-every N] [--limit N] [--pieces N] [--no-bisect] [--quiet]
  */
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
@@ -20,6 +20,7 @@ const { values } = parseArgs({
     memory: { type: 'string', default: '256' },
     slice: { type: 'string', default: '1000000' },
     'memory-every': { type: 'string', default: '50' },
+    pieces: { type: 'string' },
     limit: { type: 'string', default: 'Infinity' },
     'no-bisect': { type: 'boolean', default: false },
     quiet: { type: 'boolean', default: false },
@@ -40,6 +41,7 @@ const outcome = await lockstep({
   slice: Number(values.slice),
   memoryEvery: Number(values['memory-every']),
   limit: Number(values.limit),
+  pieces: values.pieces === undefined ? undefined : Number(values.pieces),
   bisect: !values['no-bisect'],
   transmit: values.quiet ? undefined : byte => process.stdout.write(Buffer.of(byte)),
 })

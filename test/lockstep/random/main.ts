@@ -2,6 +2,7 @@
  * Random programs in lock-step:
  *
  *     bin/node-new-enough test/lockstep/random/main.ts [--seed N] [--count N] [--mode NAME] [--stop-after N]
+ *         [--seconds N]
  */
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
@@ -15,6 +16,7 @@ const { values } = parseArgs({
     count: { type: 'string', default: '1000' },
     mode: { type: 'string' },
     'stop-after': { type: 'string', default: '1' },
+    seconds: { type: 'string', default: 'Infinity' },
   },
 })
 const mode = values.mode === undefined ? undefined : MODES.find(m => m.name === values.mode)
@@ -28,12 +30,16 @@ const first = Number(values.seed)
 const count = Number(values.count)
 let failures = 0
 const started = performance.now()
-for (let seed = first; seed < first + count; seed++) {
+const end = started + Number(values.seconds) * 1000
+let seed = first
+for (; seed < first + count && performance.now() < end; seed++) {
   const difference = bench.check(seed, mode)
   if (difference === undefined) continue
   console.log(`${difference}\n`)
   if (++failures >= Number(values['stop-after'])) break
 }
 const seconds = ((performance.now() - started) / 1000).toFixed(1)
-console.log(`${bench.instructions} instructions, ${bench.checkpoints} comparisons, ${failures} failures, ${seconds} s`)
+console.log(
+  `${seed - first} programs, ${bench.instructions} instructions, ${bench.checkpoints} comparisons, ${failures} failures, ${seconds} s`,
+)
 process.exit(failures ? 1 : 0)

@@ -2,7 +2,7 @@
  * Runs random programs on several engines with several ways of slicing, and compares everything at the same instruction
  * counts and at every exception.
  */
-import { ARITHMETIC_FLAGS, CS, F, RSP, SS } from '../../../src/cpu/state.ts'
+import { F, RSP } from '../../../src/cpu/state.ts'
 import { type Random, randomSource } from '../../../src/isa/assembler.ts'
 import { processorDifferences } from '../compare.ts'
 import { describeWindow } from '../window.ts'
@@ -362,5 +362,3 @@ function hash(ram: Uint8Array): number {
   }
   return value
 }
-
-export { ARITHMETIC_FLAGS, CS, SS }
