@@ -115,8 +115,10 @@ export class RegionCode {
     code.set(F.budget, this.budget.value)
     locals.store()
     if (flat) {
-      // Mode and TLB are those of now: the last instruction may have changed them. Events are the main function's.
-      code.if(bailing.value.isZero().and(code.get(F.events).isZero()), () => {
+      // Mode and TLB are those of now: the last instruction may have changed them. Events and the shadow of STI are the
+      // main function's.
+      const waiting = code.get(F.events).or(code.get(F.interruptShadow)).or(bailing.value)
+      code.if(waiting.isZero(), () => {
         const go = (index: Int) => f.returnCallIndirect(REGION_TYPE, [code.base.node, index.node])
         lookUpJump(code, this.rip.value, code.get(F.tlb), go)
       })
