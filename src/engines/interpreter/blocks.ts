@@ -38,6 +38,8 @@ export interface BlockSource {
   fetch(distance: number): number
   /** The frame is about to hold decoded code: writes to it must be seen from now on. */
   protect(frameAddress: number): void
+  /** There are so many handlers that everything should be dropped before more is decoded. */
+  readonly full: boolean
   /** Everything decoded was dropped. */
   flushed(): void
 }
@@ -162,7 +164,7 @@ export class BlockCache {
   }
 
   private decodeNew(address: number, mode: number): number {
-    if (this.next + (FRAME_SIZE + 2) * R.RECORD_SIZE > CPU_MEMORY_SIZE) this.flush()
+    if (this.next + (FRAME_SIZE + 2) * R.RECORD_SIZE > CPU_MEMORY_SIZE || this.source.full) this.flush()
     let info = this.modes.get(mode)
     if (!info) this.modes.set(mode, (info = decodeMode(mode)))
     const header = this.next

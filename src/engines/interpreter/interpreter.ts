@@ -70,6 +70,14 @@ export class Interpreter implements Engine, BlockSource {
   private readonly byShape = new Map<number, number>()
   private readonly byFault = new Map<number, number>()
   private nextHandler = 1
+  /** The first handler that is not part of the main function. */
+  private readonly firstMade: number
+  /**
+   * From so many handlers on, all that are not part of the main function are dropped before the next block is decoded: a
+   * guest that tries every form with every prefix must not fill the table. Far below what fits, because a block and
+   * regions may bring thousands at once.
+   */
+  handlerLimit = FIRST_REGION / 2
   /** How each handler's instruction uses flags, memory and the rest, by index. */
   readonly usages: Usage[] = []
   private readonly shapes: Shape[] = []
@@ -89,6 +97,7 @@ export class Interpreter implements Engine, BlockSource {
       frameChanged: frame => dropFrame(vcpu, frame, false),
     }
     const inline = this.inlineHandlers()
+    this.firstMade = this.nextHandler
     const main = compileOptimised(() => this.library.compile([mainUnit(inline)]))
     this.interpret = main.get('interpret') as unknown as (base: number) => number
   }
@@ -183,7 +192,7 @@ export class Interpreter implements Engine, BlockSource {
     if (index === undefined) {
       const shape = shapeOf(decoded, mode, stackSize, segmented)
       const name = `${decoded.form.instruction.mnemonic} ${key}`
-      index = this.install(this.library.compile([handlerUnit(name, shape)]).get(name)!)
+      index = this.install(this.library.compile([handlerUnit(name, shape)], false).get(name)!)
       this.note(shape, index)
     }
     return index
@@ -193,7 +202,7 @@ export class Interpreter implements Engine, BlockSource {
     let index = this.byFault.get(vector)
     if (index === undefined) {
       const name = `fault ${vector}`
-      index = this.install(this.library.compile([faultUnit(name, vector, errorCode)]).get(name)!)
+      index = this.install(this.library.compile([faultUnit(name, vector, errorCode)], false).get(name)!)
       this.byFault.set(vector, index)
     }
     return index
@@ -205,6 +214,23 @@ export class Interpreter implements Engine, BlockSource {
     if (index >= FIRST_REGION) throw new Error('more kinds of instructions than handlers fit the table')
     this.table.set(index, handler)
     return index
+  }
+
+  get full(): boolean {
+    return this.nextHandler >= this.handlerLimit
+  }
+
+  /** Forgets the handlers outside of the main function. Nothing decoded may use them any more. */
+  private dropHandlers(): void {
+    for (let index = this.firstMade; index < this.nextHandler; index++) {
+      this.table.set(index, null)
+      this.blocks.ends[index] = 0
+    }
+    for (const [key, index] of this.byShape) if (index >= this.firstMade) this.byShape.delete(key)
+    this.byFault.clear()
+    this.usages.length = this.firstMade
+    this.shapes.length = this.firstMade
+    this.nextHandler = this.firstMade
   }
 
   fetch(distance: number): number {
@@ -248,6 +274,7 @@ export class Interpreter implements Engine, BlockSource {
     const { frames, frameCount } = this.memory
     for (let i = 0; i < frameCount; i++) frames[i] &= ~FRAME_CODE
     this.onFlush?.()
+    if (this.full) this.dropHandlers()
   }
 
   private codeWritten(frame: number, first: number, last: number): void {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SHADOW_MOV_SS } from '../../cpu/events.ts'
 import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } from '../../cpu/registers.ts'
-import { CS, F, GDTR, IDTR, RSP, SS, TR } from '../../cpu/state.ts'
+import { CS, F, GDTR, IDTR, RBX, RSP, SS, TR } from '../../cpu/state.ts'
 import { poke64, testVcpu } from '../../cpu/test-vcpu.ts'
 import { Interpreter } from './interpreter.ts'
 
@@ -76,4 +76,19 @@ test('no instruction breakpoint behind MOV SS', () => {
   cpu.state.set32(F.interruptShadow, 0)
   assert.equal(cpu.instructionBreakpoint(), true)
   assert.equal(cpu.rip, 0x20000n)
+})
+
+test('a guest with more kinds of instructions than handlers are kept for goes on', () => {
+  const { cpu, engine } = longMode(0, [])
+  // bswap, cbw, cwd and lahf in several sizes, each in a block of its own: jmp to the next instruction.
+  const kinds = [[0x0f, 0xc8], [0x48, 0x0f, 0xc8], [0x98], [0x66, 0x98], [0x48, 0x98], [0x99], [0x66, 0x99], [0x9f]]
+  const code = kinds.flatMap(bytes => [...bytes, 0xeb, 0])
+  const inc = [0xff, 0xc3]
+  const back = 256 - (inc.length + code.length + 2)
+  cpu.memory.write(0x10000, Uint8Array.from([...inc, ...code, 0xeb, back]))
+  const before = engine.statistics.handlers
+  engine.handlerLimit = engine.usages.length + 4
+  assert.deepEqual(engine.run((kinds.length * 2 + 2) * 50), { kind: 'budget' })
+  assert.equal(cpu.register(RBX), 50n)
+  assert.ok(engine.statistics.handlers - before > 2 * kinds.length, 'handlers were dropped and made again')
 })
