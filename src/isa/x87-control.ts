@@ -157,6 +157,9 @@ export const FNSAVE = instruction<[MemoryOperand]>('FNSAVE', {
 export const FRSTOR = instruction<[MemoryOperand]>('FRSTOR', {
   encodings: ['DD /4  M'],
   unit: 'x87',
+  // The new status word is in place before the registers are read: nobody may start the instruction again between the two, as
+  // translated code does where a register lies across pages.
+  endsBlock: true,
   execute(m, a) {
     const size = environmentSize(m)
     const commit = readEnvironment(m, a)
