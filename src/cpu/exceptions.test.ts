@@ -92,7 +92,7 @@ test('double and triple faults', () => {
   const second = longUser()
   gate64(second, 8, 0x2000, 0x0e)
   deliver(second, 13, 0, KIND_EXCEPTION)
-  assert.match(second.shutdown ?? '', /triple fault/)
+  assert.match(second.shutdown ?? '', /while the double fault/)
 })
 
 /** Flat 32-bit ring 3 with gates at 0x9000. */

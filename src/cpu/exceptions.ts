@@ -56,7 +56,7 @@ export function deliver(cpu: Vcpu, vector: number, errorCode: number, kind: numb
     const second = words[FAULT_VECTOR]
     const secondCode = words[FAULT_ERROR_CODE]
     if (kind === KIND_EXCEPTION && vector === 8) {
-      cpu.enterShutdown(`triple fault: exception ${second} while the double fault at ${where(cpu)} was delivered`)
+      cpu.enterShutdown(`exception ${second} while the double fault at ${where(cpu)} was delivered`)
       return
     }
     const combine =
