@@ -53,3 +53,11 @@ export interface CommandHost {
 export function say(host: CommandHost, sentence: string): void {
   host.stderr.write(`typetwo: ${sentence}\n`)
 }
+
+/** Writes to standard output. @returns exit status 0, when all of it is out, also when the reader had enough. */
+export function print(host: CommandHost, text: string): Promise<number> {
+  return new Promise(resolve => {
+    host.stdout.on('error', () => resolve(0))
+    host.stdout.write(text, () => resolve(0))
+  })
+}

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { manual, nearest, parseOptions, UsageError, wrap } from './command.ts'
 import { COMMANDS, type Command } from './commands.ts'
 import { STATUS } from './ending.ts'
-import { type CommandHost, say } from './host.ts'
+import { type CommandHost, print, say } from './host.ts'
 
 /** What JavaScript throws where a program is wrong; every other error that gets here carries a sentence. */
 const MISTAKES = [TypeError, ReferenceError, RangeError, SyntaxError]
@@ -85,12 +85,4 @@ function overview(): string {
 
 function version(): string {
   return JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version
-}
-
-/** Writes to standard output; status 0 when all of it is out, also when the reader had enough. */
-function print(host: CommandHost, text: string): Promise<number> {
-  return new Promise(resolve => {
-    host.stdout.on('error', () => resolve(STATUS.ok))
-    host.stdout.write(text, () => resolve(STATUS.ok))
-  })
 }

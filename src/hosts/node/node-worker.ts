@@ -11,7 +11,8 @@ const MODULE = new URL('./machine-worker.ts', import.meta.url)
  * @returns it, running; messages sent before it listens are kept
  */
 export function nodeWorker(module: URL = MODULE): WorkerLike {
-  const worker = new Worker(module, { name: 'typetwo machine' })
+  // The caller's own options, as of a script given on its command line, are not for a thread of a file.
+  const worker = new Worker(module, { name: 'typetwo machine', execArgv: [] })
   let terminated = false
   return {
     postMessage(message, transfer) {
