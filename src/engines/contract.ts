@@ -64,7 +64,8 @@ export interface VcpuSignals {
 export interface Engine {
   readonly name: 'interpreter' | 'translator' | 'kvm'
   /**
-   * Executes at most `budget` instructions, exactly `budget` if nothing else ends the run.
+   * Executes at most `budget` instructions, exactly `budget` if nothing else ends the run; fewer also when the guest
+   * keeps the engine busy in other ways, with nothing but faults for example.
    * @returns why it came back; `vcpu.instructions` has counted what was executed.
    */
   run(budget: number): Exit

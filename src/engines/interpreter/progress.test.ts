@@ -67,6 +67,13 @@ test('an interrupt that acknowledges itself and is offered again at once', () =>
   assert.equal(cpu.shutdown, undefined)
 })
 
+test('a long budget ends early for a guest that does nothing but fault', () => {
+  const { cpu, engine } = longMode(UNMAPPED, [14])
+  cpu.rip = BigInt(UNMAPPED)
+  assert.deepEqual(engine.run(10_000_000), { kind: 'budget' })
+  assert.ok(cpu.instructions < 100_000)
+})
+
 test('no instruction breakpoint behind MOV SS', () => {
   const { cpu } = longMode(0x20000, [1])
   cpu.state.set64(F.dr, 0x10000n, 0)
