@@ -9,6 +9,7 @@ import {
   TLB_SUPERVISOR_AC,
   TLB_USER,
   TLB_USER_ALIGNMENT,
+  tlbIndex,
 } from '../memory/tlb.ts'
 import {
   ACCESS_FETCH,
@@ -69,7 +70,7 @@ export function fillTlb(cpu: Vcpu, tlbClass: number, low: number, high: number, 
   if (!(entry & FRAME_PRESENT)) return
   const words = cpu.state.i32
   const rights = cpu.pageRights
-  const index = (low >>> 12) & (TLB_ENTRIES - 1)
+  const index = tlbIndex(low)
   const at = (tlbClass * TLB_ENTRIES + index) * ENTRY_WORDS
   if (!(tlb[at + FRAME] & LISTED_BIT)) {
     cpu.tlbUse.used[tlbClass][cpu.tlbUse.count[tlbClass]++] = index
@@ -140,7 +141,7 @@ export function flushTlb(cpu: Vcpu, keepGlobal: boolean): void {
 export function flushPage(cpu: Vcpu, low: number, high: number): void {
   const { tlb } = cpu
   const { used, count, largePages } = cpu.tlbUse
-  const index = (low >>> 12) & (TLB_ENTRIES - 1)
+  const index = tlbIndex(low)
   const scan = largePages & gibibyteBit(low, high)
   for (let tlbClass = 0; tlbClass < TLB_CLASSES; tlbClass++) {
     drop(tlb, (tlbClass * TLB_ENTRIES + index) * ENTRY_WORDS)
@@ -181,7 +182,7 @@ export function dropFrame(cpu: Vcpu, frame: number, writesOnly: boolean): void {
 /** The address in guest RAM that the TLB has for an access within a page, or -1. */
 export function probeTlb(cpu: Vcpu, tlbClass: number, low: number, high: number, access: number): number {
   const { tlb } = cpu
-  const at = (tlbClass * TLB_ENTRIES + ((low >>> 12) & (TLB_ENTRIES - 1))) * ENTRY_WORDS
+  const at = (tlbClass * TLB_ENTRIES + tlbIndex(low)) * ENTRY_WORDS
   const part = at + (access & ACCESS_FETCH ? FETCH : access & ACCESS_WRITE ? WRITE : READ)
   if (tlb[part] !== (low & ~0xfff) || tlb[part + 1] !== (high | 0)) return -1
   return (tlb[at + ADDEND] + low) >>> 0

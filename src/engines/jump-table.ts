@@ -3,12 +3,14 @@
  * (src/cpu/state.ts) in which it was made, and while the TLB takes the page to where it did then: so whatever drops the
  * page from the TLB drops the entry.
  */
+
 import { F } from '../cpu/state.ts'
 import { Int } from '../ir/values.ts'
 import type { Code } from '../isa/semantics.ts'
 import { JUMP_TABLE_BASE } from '../memory/layout.ts'
 import { TLB_ADDEND, TLB_FETCH } from '../memory/tlb.ts'
 import { I32, I64 } from '../wasm/types.ts'
+import { tlbOffset } from './tlb-offset.ts'
 
 /** An entry: linear address (i64), mode and epoch (two words), index of the function, address in memory 1 (i32 each). */
 const ENTRIES = 2048
@@ -34,7 +36,7 @@ export function lookUpJump(code: Code, linear: Int, tlb: Int, found: (index: Int
   const { f } = code
   const low = linear.truncate(32)
   const entry = code.variable(32, entryOf(linear)).value
-  const place = code.variable(32, tlb.add(low.shr(7).and(0x7fe0))).value
+  const place = code.variable(32, tlb.add(tlbOffset(low))).value
   const wide = (address: Int, offset: number) => new Int(f, f.load(0x29, I64, 0, address.node, offset), 64)
   const word = (address: Int, offset: number) => new Int(f, f.load(0x28, I32, 0, address.node, offset), 32)
   const same = wide(entry, 0)

@@ -2,6 +2,7 @@
  * What interpreter and translator share in giving instructions their meaning: guest memory through the inline TLB,
  * the stack, near jumps. How registers, flags and the way out are reached is each engine's own.
  */
+
 import { THROUGH_STACK_SEGMENT } from '../cpu/memory-access.ts'
 import { CS, DF, ES, F, FS, RSP, SS } from '../cpu/state.ts'
 import type { FunctionBuilder } from '../ir/function.ts'
@@ -19,6 +20,7 @@ import {
 } from '../isa/semantics.ts'
 import { TLB_ADDEND, TLB_READ, TLB_WRITE } from '../memory/tlb.ts'
 import { I32, I64, V128 } from '../wasm/types.ts'
+import { tlbOffset } from './tlb-offset.ts'
 
 /** Bytes of a memory access. */
 export type AccessBytes = 1 | 2 | 4 | 8 | 16
@@ -171,7 +173,7 @@ export abstract class EngineSemantics extends Semantics {
 
   /** Whether the access hits the TLB; the entry's address comes along. */
   private probe(linear: Int, bytes: number, tag: number): { hit: Int; entry: Int } {
-    const entry = this.tlbBase().add(linear.truncate(32).shr(7).and(0x7fe0))
+    const entry = this.tlbBase().add(tlbOffset(linear.truncate(32)))
     const stored = new Int(this.f, this.f.load(0x29, I64, 0, entry.node, tag), 64)
     const page = (bytes === 1 ? linear : linear.add(bytes - 1)).and(~0xfffn & 0xffffffffffffffffn)
     return { hit: stored.eq(page), entry }

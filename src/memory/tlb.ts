@@ -1,5 +1,5 @@
 /**
- * The software TLB: for each access class 1024 direct-mapped entries that take a guest-virtual page straight to
+ * The software TLB: for each access class 1024 direct-mapped entries, hashed so that buffers 4 MiB apart do not fight for one, that take a guest-virtual page straight to
  * guest RAM in memory 1. Generated code probes it inline: it compares the page of the access's last byte with the tag
  * of the entry for the page of the first, so that one comparison finds permission, presence and page crossing.
  *
@@ -30,3 +30,6 @@ export const TLB_SUPERVISOR_AC = 2
 /** User with alignment checking on: never filled for reads and writes, so that every access takes the slow path. */
 export const TLB_USER_ALIGNMENT = 3
 export const TLB_CLASSES = 4
+
+/** Which entry of a class an address has: bits 12–21 XOR bits 22–31. Generated code: src/engines/tlb-offset.ts. */
+export const tlbIndex = (low: number): number => ((low >>> 12) ^ (low >>> 22)) & (TLB_ENTRIES - 1)

@@ -16,6 +16,7 @@ import { flagsFromRecipe } from '../flag-recipe.ts'
 import { type FlagPieces, PieceFlags } from '../flags.ts'
 import { enterJump, lookUpJump } from '../jump-table.ts'
 import type { Unit } from '../library.ts'
+import { tlbOffset } from '../tlb-offset.ts'
 import { build, HANDLER_TYPE, usageOf } from './handlers.ts'
 import * as R from './record.ts'
 import { DISPATCH, type Home, InterpreterSemantics, NEXT, type Shape } from './semantics.ts'
@@ -276,7 +277,7 @@ function findBlock(
       f.branch(dispatch)
     })
   })
-  const tlb = code.get(F.tlb).add(linear.value.truncate(32).shr(7).and(0x7fe0))
+  const tlb = code.get(F.tlb).add(tlbOffset(linear.value.truncate(32)))
   const address = code.variable(32, 0)
   const tag = new Int(f, f.load(0x29, I64, 0, tlb.node, TLB_FETCH), 64)
   code.if(

@@ -21,6 +21,7 @@ import {
   type Usage,
   VectorMemory,
 } from '../semantics.ts'
+import { tlbOffset } from '../tlb-offset.ts'
 import { FprOperand, VectorRegister } from '../vector-register.ts'
 import type { RegionFlags } from './flags.ts'
 import type { RegionCode } from './region-code.ts'
@@ -210,7 +211,7 @@ export class TranslatorSemantics extends EngineSemantics {
   }
 
   private entryOf(linear: Int): Int {
-    return this.tlbBase().add(linear.truncate(32).shr(7).and(0x7fe0))
+    return this.tlbBase().add(tlbOffset(linear.truncate(32)))
   }
 
   /** The address in RAM, after a TLB miss has been dealt with; leaves where there is none. */
