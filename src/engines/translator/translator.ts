@@ -33,7 +33,7 @@ const BATCH = 24
 const LONGEST_WAIT = 3_000_000
 
 /** How often a block is entered before it is translated. */
-export const DEFAULT_HEAT = 6000
+export const DEFAULT_HEAT = 20000
 
 /** The last index of the function table. */
 const LAST_REGION = 65535
