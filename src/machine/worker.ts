@@ -7,6 +7,9 @@ import { type MachineEvent, Runner } from './runner.ts'
 import { SerialBuffers } from './serial-buffers.ts'
 import type { WorkerPort } from './worker-like.ts'
 
+/** How long the reset line is held: milliseconds of the host. */
+const RESET_MILLISECONDS = 20
+
 /** Makes the processor of a PC. */
 export type ProcessorFactory = (options: ProcessorOptions) => Processor | Promise<Processor>
 
@@ -132,6 +135,8 @@ class MachineServer {
       }
       this.#pc!.reset()
       this.#post({ type: 'restarted', reason: event?.kind === 'triple-fault' ? 'triple-fault' : 'reset' })
+      // A guest that resets at once, for ever, must leave the event loop its turn.
+      await new Promise<void>(resolve => setTimeout(resolve, RESET_MILLISECONDS))
     }
   }
 

@@ -78,6 +78,20 @@ test('a guest that never rests does not hold up the caller', { timeout }, async 
   await machine.destroy()
 })
 
+test('a guest that faults at once for ever still hears its caller', { timeout }, async () => {
+  const machine = await create([0x0f, 0x01, 0x1d, 0, 0, 0, 0, 0x0f, 0x0b])
+  let restarts = 0
+  const again = new Promise<void>(resolve =>
+    machine.addEventListener('restart', () => {
+      if (++restarts === 3) resolve()
+    }),
+  )
+  await machine.start()
+  await again
+  assert.ok((await machine.stats()).instructions > 0)
+  await machine.destroy()
+})
+
 test('ends: the debug exit port, a reset, a triple fault', { timeout }, async () => {
   const end = async (code: readonly number[]) => {
     const machine = await create(code, { reboot: false })
