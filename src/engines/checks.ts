@@ -1,4 +1,4 @@
-/** What an engine puts before a definition: privilege and the availability of the floating-point units. */
+/** What an engine puts around a definition: privilege and the availability of the floating-point units. */
 import type { Instruction } from '../isa/definition.ts'
 import { enterMmx } from '../isa/mmx-unit.ts'
 import { checkCpl0 } from '../isa/privilege.ts'
@@ -19,7 +19,6 @@ export function buildChecks(m: EngineSemantics, instruction: Instruction): void 
       break
     case 'mmx':
       check(mmxCheck)
-      enterMmx(m)
       break
     case 'x87':
       check(x87Check)
@@ -28,4 +27,12 @@ export function buildChecks(m: EngineSemantics, instruction: Instruction): void 
       check(x87NoWaitCheck)
       break
   }
+}
+
+/**
+ * Builds what follows a definition that ended without a fault: the transition to MMX state. EMMS makes it
+ * itself, before it marks the registers empty.
+ */
+export function buildAfter(m: EngineSemantics, instruction: Instruction): void {
+  if (instruction.unit === 'mmx' && instruction.mnemonic !== 'EMMS') enterMmx(m)
 }

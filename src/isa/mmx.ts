@@ -4,6 +4,7 @@ import { F } from '../cpu/state.ts'
 import type { Vector } from '../ir/values.ts'
 import * as S from '../wasm/simd.ts'
 import { type Instruction, instruction } from './definition.ts'
+import { enterMmx } from './mmx-unit.ts'
 import type { Code } from './semantics.ts'
 import { type PackedRow, packed, splatOf } from './simd-forms.ts'
 
@@ -119,6 +120,7 @@ export const EMMS = instruction('EMMS', {
   feature: 'mmx',
   unit: 'mmx',
   execute(m) {
+    enterMmx(m)
     m.set(F.ftw, 0xffff)
   },
 })

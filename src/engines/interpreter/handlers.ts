@@ -10,7 +10,7 @@ import type { Form } from '../../isa/encoding.ts'
 import { forms } from '../../isa/index.ts'
 import type { Context, FlagChanges, Mode } from '../../isa/semantics.ts'
 import { type FunctionType, I32, I64 } from '../../wasm/types.ts'
-import { buildChecks } from '../checks.ts'
+import { buildAfter, buildChecks } from '../checks.ts'
 import { PieceFlags, StatePieces } from '../flags.ts'
 import type { Unit } from '../library.ts'
 import { type Usage, unknownUsage } from '../semantics.ts'
@@ -217,6 +217,7 @@ export function build(m: InterpreterSemantics): void {
   m.start()
   const execute = instruction.execute as (m: InterpreterSemantics, ...operands: unknown[]) => void
   execute.call(instruction, m, ...m.operands())
+  buildAfter(m, instruction)
   m.finish()
 }
 

@@ -6,7 +6,6 @@ import { F, FS, SS } from '../../cpu/state.ts'
 import { Int, int, Vector, type Width } from '../../ir/values.ts'
 import { type Decoded, isHighByte, NO_REGISTER, RIP_BASE } from '../../isa/decoder.ts'
 import type { OperandSpec } from '../../isa/encoding.ts'
-import { enterMmx } from '../../isa/mmx-unit.ts'
 import type { Context, Operand, Operandish, Variable, VectorOperand } from '../../isa/semantics.ts'
 import { TLB_BASE } from '../../memory/layout.ts'
 import { TLB_ADDEND, TLB_READ, TLB_SIZE, TLB_WRITE } from '../../memory/tlb.ts'
@@ -375,6 +374,5 @@ export class TranslatorSemantics extends EngineSemantics {
     if (unit !== 'mmx' && unit !== 'x87') return
     const pending = this.get(F.fsw).and(this.get(F.fcw).not()).and(0x3f)
     this.if(pending.isNonZero(), () => this.bail())
-    if (unit === 'mmx') enterMmx(this)
   }
 }

@@ -2,6 +2,7 @@
 
 import { type Label, OP_BLOCK, OP_LOOP } from '../../ir/node.ts'
 import type { Context } from '../../isa/semantics.ts'
+import { buildAfter } from '../checks.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
 import type { Unit } from '../library.ts'
 import type { RegionBlock, RegionInstruction } from './region.ts'
@@ -158,6 +159,7 @@ class RegionTranslator {
     const definition = decoded.form.instruction
     const execute = definition.execute as (m: TranslatorSemantics, ...operands: unknown[]) => void
     execute.call(definition, m, ...m.operands())
+    buildAfter(m, definition)
     for (const routine of m.used) this.used.add(routine)
     return m
   }
