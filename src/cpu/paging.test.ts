@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { FRAME_CODE } from '../memory/physical.ts'
+import { tlbIndex } from '../memory/tlb.ts'
 import { fetchPhysical, loadSlow, probeWrite, storeSlow } from './memory-access.ts'
 import {
   CR0_PE,
@@ -130,7 +131,7 @@ test('a store to a frame of code tells the observer and stays slow', () => {
     frameChanged() {},
   }
   storeSlow(cpu, BASE + 8, 0, 4)
-  const entry = ((BASE >>> 12) & 1023) * 8
+  const entry = tlbIndex(BASE) * 8
   assert.equal(cpu.tlb[entry + 2], BASE)
   cpu.memory.frames[5] |= FRAME_CODE
   cpu.codeProtected(5)
@@ -144,7 +145,7 @@ test('a store to a frame of code tells the observer and stays slow', () => {
 test('the TLB: global pages survive, one page goes, its large page too', () => {
   const cpu = longMode([0x5107n, 0x6007n])
   poke64(cpu, 0x3018, 0x87n)
-  const at = (linear: number) => cpu.tlb[((linear >>> 12) & 1023) * 8]
+  const at = (linear: number) => cpu.tlb[tlbIndex(linear) * 8]
   loadSlow(cpu, BASE, 0, 1)
   loadSlow(cpu, BASE + 0x1000, 0, 1)
   flushTlb(cpu, true)
