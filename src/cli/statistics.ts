@@ -3,6 +3,8 @@ import type { Stats } from '../index.ts'
 
 /** Counters of the engines in words; one that is missing here is shown under its own name in words, behind these. */
 const ENGINE_LABELS: Record<string, string> = {
+  interpretedInstructions: 'instructions by the interpreter',
+  translatedInstructions: 'instructions by translated code',
   regions: 'translated regions',
   regionInstructions: 'instructions in them',
   dropped: 'regions dropped',

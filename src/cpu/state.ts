@@ -137,6 +137,8 @@ export const F = {
   serviceResult2: field('serviceResult2', 'i64'),
   /** Instructions still allowed in this run; counts down. */
   budget: field('budget', 'i32'),
+  /** Instructions executed by translated code since the start, for statistics. */
+  translatedInstructions: field('translatedInstructions', 'i64'),
   /** Bits of src/cpu/events.ts that are pending between instructions: interrupt request, NMI, INIT … */
   events: field('events', 'i32'),
   /** Nonzero while an exception is being raised by a slow path: the handler leaves without committing anything. */

@@ -67,6 +67,8 @@ export function createPcProcessor(options: ProcessorOptions): Processor {
     },
     boot: state => applyBootState(cpu, state),
     stats: () => ({
+      interpretedInstructions: engine.instructions - Number(cpu.state.get64(F.translatedInstructions)),
+      translatedInstructions: Number(cpu.state.get64(F.translatedInstructions)),
       ...engine.statistics,
       ...translator?.statistics,
       decodedInstructions: engine.blocks.decodedInstructions,

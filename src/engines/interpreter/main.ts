@@ -257,6 +257,8 @@ function callHandler(
 function callRegion(code: Code, f: FunctionBuilder, locals: MainLocals, index: Int): void {
   spillBudget(code, locals)
   const status = new Int(f, f.callIndirect(REGION_TYPE, [code.base.node, index.node]), 32)
+  const done = locals.budget.value.sub(code.get(F.budget)).signExtend(64)
+  code.set(F.translatedInstructions, code.get(F.translatedInstructions).add(done))
   locals.budget.value = code.get(F.budget)
   locals.skipRegion.value = status
 }
