@@ -119,17 +119,27 @@ test('a 32-bit bzImage starts at its first byte in protected mode', () => {
   assert.equal(view.getBigUint64(state.gdt.base + 0x18, true), 0x00cf93000000ffffn)
 })
 
-test('a relocatable kernel moves down when its favourite place is no RAM', () => {
-  const { memory } = ram(8 * MiB)
-  assert.equal(loadKernel(memory, image(bzImage())).rip, 2 * MiB + 0x200)
+test('a kernel that would not fit where it runs is refused, though it could be loaded below', () => {
+  // 2 MiB from 16 MiB on: what a kernel loaded lower moves itself to.
+  refused(
+    () => loadKernel(ram(17 * MiB).memory, image(bzImage())),
+    /needs 18 MiB of memory.*\(2\.0 MiB from 0x1000000 on\).*has 17\.0 MiB.*--memory/,
+  )
+  refused(
+    () => loadKernel(ram(17 * MiB).memory, image(bzImage(), { initrd: cpio })),
+    /with its initrd needs 19 MiB of memory/,
+  )
+  assert.equal(loadKernel(ram(18 * MiB).memory, image(bzImage())).rip, 16 * MiB + 0x200)
+  // Where it prefers a place that its alignment does not allow, it runs at the next one that is.
+  assert.equal(loadKernel(ram(18 * MiB).memory, image(bzImage({ preferred: 5 * MiB }))).rip, 6 * MiB + 0x200)
 })
 
 test('damaged, foreign and oversized Linux images get a sentence', () => {
-  const { memory } = ram(16 * MiB)
+  const { memory } = ram(20 * MiB)
   refused(() => loadKernel(memory, image(bzImage().subarray(0, 5000))), /truncated: its header promises 66560 bytes/)
   refused(() => loadKernel(memory, image(bzImage().subarray(0, 0x220))), /truncated/)
   refused(() => loadKernel(memory, image(bzImage({ version: 0x0201 }))), /protocol 2\.1/)
-  refused(() => loadKernel(memory, image(bzImage({ initSize: 512 * MiB }))), /needs 512\.0 MiB.*--memory/)
+  refused(() => loadKernel(memory, image(bzImage({ initSize: 512 * MiB }))), /needs 528 MiB.*--memory/)
   refused(() => loadKernel(ram(MiB / 2).memory, image(bzImage())), /less than 1 MiB/)
   refused(() => loadKernel(memory, image(new Uint8Array())), /empty/)
   refused(() => loadKernel(memory, image(new TextEncoder().encode('#!/bin/sh\necho\n'.repeat(99)))), /a text file/)
@@ -255,7 +265,7 @@ test('damaged ELF kernels get a sentence', () => {
 })
 
 test('random damage of any kernel is a sentence or a boot, never another error', () => {
-  const { memory } = ram(16 * MiB)
+  const { memory } = ram(20 * MiB)
   let seed = 7
   const random = (n: number) => (seed = (seed * 48271) % 2147483647) % n
   for (let i = 0; i < 3000; i++) {

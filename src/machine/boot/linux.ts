@@ -99,7 +99,10 @@ export function loadLinux(memory: BootMemory, image: BootImage): BootState {
   const code = kernel.subarray(setupLength, setupLength + codeLength)
   const long = version >= 0x020c && (view.getUint16(FIELD.xloadflags, true) & XLOADFLAGS_KERNEL_64) !== 0
   const initSize = Math.max(code.length, version >= 0x020a ? view.getUint32(FIELD.init_size, true) : code.length * 3)
-  const address = chooseAddress(view, version, initSize, extendedEnd(memory.regions))
+  const address = chooseAddress(view, version, initSize, {
+    end: extendedEnd(memory.regions),
+    initrdLength: image.initrd?.length ?? 0,
+  })
   memory.write(address, code)
 
   const parameters = new Uint8Array(4096)
@@ -116,24 +119,41 @@ export function loadLinux(memory: BootMemory, image: BootImage): BootState {
   return linuxEntry(memory, long ? address + ENTRY_64_OFFSET : address, long)
 }
 
-/** Where the kernel goes: where it prefers if there is RAM, else at the lowest place it accepts. */
-function chooseAddress(view: DataView, version: number, initSize: number, end: number): number {
+/**
+ * Where the kernel goes: where it will run, which is never below where it prefers. One that was loaded lower would move
+ * itself up there before it looks at the memory map (boot.rst, "pref_address" and "init_size").
+ * @param initrdLength bytes that go above the kernel, for the sentence that says how much memory would do
+ */
+function chooseAddress(
+  view: DataView,
+  version: number,
+  initSize: number,
+  { end, initrdLength }: { end: number; initrdLength: number },
+): number {
   const relocatable = version >= 0x0205 && view.getUint8(FIELD.relocatable_kernel) !== 0
-  const alignment = version >= 0x0205 ? view.getUint32(FIELD.kernel_alignment, true) : 0
-  const preferred =
-    version >= 0x020a
-      ? view.getUint32(FIELD.pref_address, true) + view.getUint32(FIELD.pref_address + 4, true) * 2 ** 32
-      : EXTENDED_START
-  if (relocatable && (alignment === 0 || (alignment & (alignment - 1)) !== 0 || alignment > 2 ** 30))
+  const alignment = relocatable ? view.getUint32(FIELD.kernel_alignment, true) : 1
+  if (alignment === 0 || (alignment & (alignment - 1)) !== 0 || alignment > 2 ** 30)
     throw new BootError(
       `the kernel's header asks for an alignment of 0x${alignment.toString(16)}, which is no power of two that makes sense: ` +
         'the image is damaged, fetch or build it again',
     )
-  const lowest = relocatable ? Math.ceil(EXTENDED_START / alignment) * alignment : preferred
-  for (const address of [preferred, lowest]) if (address >= EXTENDED_START && address + initSize <= end) return address
+  const preferred =
+    version >= 0x020a
+      ? view.getUint32(FIELD.pref_address, true) + view.getUint32(FIELD.pref_address + 4, true) * 2 ** 32
+      : EXTENDED_START
+  if (preferred < EXTENDED_START && !relocatable)
+    throw new BootError(
+      `the kernel's header asks to be loaded at 0x${preferred.toString(16)}, below 1 MiB: ` +
+        'the image is damaged, fetch or build it again',
+    )
+  const address = Math.ceil(Math.max(preferred, EXTENDED_START) / alignment) * alignment
+  if (address + initSize <= end) return address
+  // The initrd is put on pages of its own.
+  const needed = Math.ceil((address + initSize + Math.ceil(initrdLength / 4096) * 4096) / 2 ** 20)
   throw new BootError(
-    `the kernel needs ${megabytes(initSize)} of memory from 0x${lowest.toString(16)} on, ` +
-      `and the machine's ends at ${megabytes(end)}: give it more with --memory`,
+    `the kernel${initrdLength > 0 ? ' with its initrd' : ''} needs ${needed} MiB of memory to start at all ` +
+      `(${megabytes(initSize)} from 0x${address.toString(16)} on), and the machine has ${megabytes(end)}: ` +
+      'give it more with --memory',
   )
 }
 
