@@ -13,6 +13,7 @@
 export {
   type EndReason,
   type EngineChoice,
+  type ImageSource,
   Machine,
   type MachineEnd,
   MachineError,

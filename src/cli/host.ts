@@ -32,7 +32,11 @@ export type RunningMachine = Pick<
 >
 
 /** What a machine is made of: the library's options, with the host left to choose the worker. */
-export type MachineRequest = Omit<MachineOptions, 'worker'> & { kernel: Uint8Array; commandLine: string }
+export type MachineRequest = Omit<MachineOptions, 'worker' | 'kernel' | 'initrd'> & {
+  kernel: () => Promise<Uint8Array>
+  initrd?: () => Promise<Uint8Array>
+  commandLine: string
+}
 
 /** Everything of the outside that a command uses. */
 export interface CommandHost {

@@ -59,8 +59,10 @@ test('what the machine is made of', async () => {
   machine.end({ reason: 'poweroff' })
   await status
   const { kernel: image, initrd: disk, ...rest } = host.request!
-  assert.equal(Buffer.from(image).toString(), 'a kernel')
-  assert.equal(Buffer.from(disk!).toString(), 'an initrd')
+  assert.equal(Buffer.from(await image()).toString(), 'a kernel')
+  // A reset reads it anew.
+  assert.equal(Buffer.from(await image()).toString(), 'a kernel')
+  assert.equal(Buffer.from(await disk!()).toString(), 'an initrd')
   assert.deepEqual(rest, {
     memory: 64 * 2 ** 20,
     commandLine: 'a=b',

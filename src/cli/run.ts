@@ -59,12 +59,12 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
     reboot: !options['no-reboot'],
   }
   const own = {
-    kernel: options.kernel === undefined ? undefined : await readWhole(options.kernel, 'the kernel'),
-    initrd: options.initrd === undefined ? undefined : await readWhole(options.initrd, 'the initrd'),
+    kernel: options.kernel === undefined ? undefined : await readFile(options.kernel, 'the kernel'),
+    initrd: options.initrd === undefined ? undefined : await readFile(options.initrd, 'the initrd'),
   }
   if (own.kernel) {
-    const commandLine = options.append ?? (isBzImage(own.kernel) ? 'console=ttyS0' : '')
-    return { ...rest, kernel: own.kernel, initrd: own.initrd, commandLine }
+    const commandLine = options.append ?? (isBzImage(own.kernel.bytes) ? 'console=ttyS0' : '')
+    return { ...rest, kernel: rereadable(own.kernel), initrd: own.initrd && rereadable(own.initrd), commandLine }
   }
   const progress = new Progress(host.stderr)
   try {
@@ -74,12 +74,33 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
     if (options.append) words.push(options.append)
     return {
       ...rest,
-      kernel: await readWhole(guest.kernel, "the default guest's kernel"),
-      initrd: own.initrd ?? (await readWhole(guest.initrd, "the default guest's initrd")),
+      kernel: rereadable(await readFile(guest.kernel, "the default guest's kernel")),
+      initrd: rereadable(own.initrd ?? (await readFile(guest.initrd, "the default guest's initrd"))),
       commandLine: words.join(' '),
     }
   } finally {
     progress.done()
+  }
+}
+
+/** A file that was read, and how to read it again. */
+interface ReadFile {
+  bytes: Uint8Array
+  again: () => Promise<Uint8Array>
+}
+
+async function readFile(path: string, what: string): Promise<ReadFile> {
+  const again = () => readWhole(path, what)
+  return { bytes: await again(), again }
+}
+
+/** Gives what was read once; after that, should the guest start again, the file is read again instead of being kept. */
+function rereadable({ bytes, again }: ReadFile): () => Promise<Uint8Array> {
+  let first: Uint8Array | undefined = bytes
+  return async () => {
+    const given = first ?? (await again())
+    first = undefined
+    return given
   }
 }
 

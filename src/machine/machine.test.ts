@@ -159,6 +159,26 @@ test('a guest that nobody listens to is not held', async () => {
   assert.ok(kept.length > 500_000 && kept.length <= 1 << 20)
 })
 
+test('a kernel that a function gives is asked for at every start, and nobody keeps it', async () => {
+  const given: Uint8Array[] = []
+  const image = async () => {
+    if (given.length === 3) throw new Error('the file is gone')
+    given.push(kernel())
+    return given.at(-1)!
+  }
+  const machine = await create(ports => void ports.writePort(0xcf9, 1, 6), { kernel: image })
+  assert.equal(given.length, 1)
+  await machine.start()
+  const end = await machine.stopped
+  assert.equal(end.reason, 'error')
+  assert.equal(end.message, 'the guest was reset and cannot start again: the file is gone')
+  assert.deepEqual(
+    given.map(bytes => bytes.length),
+    [0, 0, 0],
+  )
+  await assert.rejects(create(powerOff, { kernel: () => Promise.reject(new Error('no file')) }), /no file/)
+})
+
 test('a reset starts the guest again, or ends the machine if asked', async () => {
   let resets = 0
   const guest: Guest = ports => {

@@ -4,6 +4,7 @@ import {
   CONSOLE_PORT,
   type EngineChoice,
   type FromWorker,
+  type Images,
   type MachineConfiguration,
   type MachineEnd,
   SERIAL_PORT_COUNT,
@@ -21,14 +22,20 @@ const LEAST_MEMORY = 2 ** 20
 const MOST_MEMORY = 4 * 2 ** 30
 const DEFAULT_MEMORY = 256 * 2 ** 20
 
+/**
+ * A file that a guest starts from: its bytes, or a function that gives them whenever the guest starts (at creation, and
+ * at each reset), so that nobody has to keep them. What the function gives is the machine's: its buffer is taken.
+ */
+export type ImageSource = Uint8Array | (() => Promise<Uint8Array>)
+
 /** What a machine is made of. */
 export interface MachineOptions {
   /** Bytes of memory, a multiple of 4096; 256 MiB by default. */
   memory?: number
   /** A bzImage, an ELF vmlinux (Linux or PVH), or a multiboot kernel. */
-  kernel?: Uint8Array
+  kernel?: ImageSource
   /** The initial RAM disk, or the module of a multiboot kernel. */
-  initrd?: Uint8Array
+  initrd?: ImageSource
   /** The kernel's command line; empty by default. */
   commandLine?: string
   /** What executes the guest; `auto` by default. */
@@ -60,16 +67,41 @@ function configurationOf(options: MachineOptions): MachineConfiguration {
     throw new MachineError(`there is no engine '${engine}': choose auto, interpreter or translator`)
   if (!['host', 'instructions'].includes(clock))
     throw new MachineError(`there is no clock '${clock}': choose host or instructions`)
-  if (!options.kernel) throw new MachineError('the machine has nothing to boot: give a kernel')
   return {
     memory,
-    kernel: options.kernel,
-    initrd: options.initrd,
     commandLine: options.commandLine ?? '',
     engine,
     clock,
     reboot: options.reboot ?? true,
   }
+}
+
+/** Where a guest's files come from. */
+interface ImageSources {
+  kernel: ImageSource
+  initrd: ImageSource | undefined
+}
+
+/** @throws MachineError where there is nothing to boot */
+function sourcesOf({ kernel, initrd }: MachineOptions): ImageSources {
+  if (!kernel) throw new MachineError('the machine has nothing to boot: give a kernel')
+  return { kernel, initrd }
+}
+
+/** Gets a guest's files. @returns them, and the buffers among them that may move instead of being copied */
+async function readImages(sources: ImageSources): Promise<{ images: Images; transfer: ArrayBuffer[] }> {
+  const transfer = new Set<ArrayBuffer>()
+  const read = async (source: ImageSource) => {
+    if (typeof source !== 'function') return source
+    const bytes = await source()
+    const { buffer } = bytes
+    // Smaller ones may lie in a buffer with other things, as Node's do.
+    if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.length) transfer.add(buffer)
+    return bytes
+  }
+  const kernel = await read(sources.kernel)
+  const initrd = sources.initrd === undefined ? undefined : await read(sources.initrd)
+  return { images: { kernel, initrd }, transfer: [...transfer] }
 }
 
 /** A module worker of the browser. */
@@ -106,6 +138,7 @@ export class Machine extends EventTarget {
   readonly stopped: Promise<MachineEnd>
   readonly #worker: WorkerLike
   readonly #channels: SerialChannel[]
+  readonly #sources: ImageSources
   #resolveStopped!: (end: MachineEnd) => void
   #state: MachineState = 'created'
   #end: MachineEnd | undefined
@@ -119,14 +152,17 @@ export class Machine extends EventTarget {
    */
   static async create(options: MachineOptions): Promise<Machine> {
     const configuration = configurationOf(options)
-    const machine = new this((options.worker ?? browserWorker)())
-    await machine.#create(configuration)
+    const sources = sourcesOf(options)
+    const files = await readImages(sources)
+    const machine = new this((options.worker ?? browserWorker)(), sources)
+    await machine.#create(configuration, files)
     return machine
   }
 
   /** Use {@link Machine.create}. */
-  protected constructor(worker: WorkerLike) {
+  protected constructor(worker: WorkerLike, sources: ImageSources) {
     super()
+    this.#sources = sources
     this.#worker = worker
     this.#channels = Array.from(
       { length: SERIAL_PORT_COUNT },
@@ -202,15 +238,29 @@ export class Machine extends EventTarget {
     this.#post({ type: 'resize', columns, rows })
   }
 
-  #create(configuration: MachineConfiguration): Promise<void> {
+  #create(
+    configuration: MachineConfiguration,
+    { images, transfer }: { images: Images; transfer: ArrayBuffer[] },
+  ): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#created = { resolve, reject }
-      this.#post({ type: 'create', configuration })
+      this.#post({ type: 'create', configuration, images }, transfer)
     })
   }
 
-  #post(message: ToWorker): void {
-    if (this.#end === undefined) this.#worker.postMessage(message)
+  /** Gives the worker what its guest starts from again. */
+  async #sendImages(): Promise<void> {
+    try {
+      const { images, transfer } = await readImages(this.#sources)
+      this.#post({ type: 'images', images }, transfer)
+    } catch (error) {
+      const { message } = error as Error
+      this.#finish({ reason: 'error', message: `the guest was reset and cannot start again: ${message}` })
+    }
+  }
+
+  #post(message: ToWorker, transfer?: ArrayBuffer[]): void {
+    if (this.#end === undefined) this.#worker.postMessage(message, transfer)
   }
 
   #setState(state: MachineState): void {
@@ -244,6 +294,9 @@ export class Machine extends EventTarget {
         break
       case 'stopped':
         this.#finish(message.end)
+        break
+      case 'images':
+        void this.#sendImages()
         break
       case 'restarted':
         this.dispatchEvent(new CustomEvent('restart', { detail: message.reason }))

@@ -4,12 +4,16 @@ import type { ClockKind } from './clock.ts'
 /** Which engine executes the guest: `auto` interprets cold code and translates hot code. */
 export type EngineChoice = 'auto' | 'interpreter' | 'translator'
 
-/** What a machine is made of; {@link MachineOptions} with every default filled in. */
+/** The files that a guest starts from; they are loaded and then let go. */
+export interface Images {
+  kernel: Uint8Array
+  initrd?: Uint8Array
+}
+
+/** What a machine is made of besides its {@link Images}; {@link MachineOptions} with every default filled in. */
 export interface MachineConfiguration {
   /** Bytes of RAM. */
   memory: number
-  kernel?: Uint8Array
-  initrd?: Uint8Array
   commandLine: string
   engine: EngineChoice
   clock: ClockKind
@@ -48,7 +52,9 @@ export interface MachineEnd {
 
 /** From the handle to the worker. */
 export type ToWorker =
-  | { type: 'create'; configuration: MachineConfiguration }
+  | { type: 'create'; configuration: MachineConfiguration; images: Images }
+  /** The answer to `images`: the guest starts again from these. */
+  | { type: 'images'; images: Images }
   | { type: 'start' }
   | { type: 'pause' }
   | { type: 'resume' }
@@ -66,6 +72,8 @@ export type FromWorker =
   /** Creation failed: the sentence for the user. */
   | { type: 'refused'; message: string }
   | { type: 'stopped'; end: MachineEnd }
+  /** The guest was reset and waits for what it starts from. */
+  | { type: 'images' }
   /** The guest was reset and starts again. */
   | { type: 'restarted'; reason: 'reset' | 'triple-fault' }
   | { type: 'stats'; id: number; stats: Stats }

@@ -29,7 +29,7 @@ import { MachineBus } from './bus.ts'
 import { MachineClock, TSC_FREQUENCY } from './clock.ts'
 import { makeEntropy, random32 } from './entropy.ts'
 import { hypervisorLeaves, KvmClock } from './kvmclock.ts'
-import { CONSOLE_PORT, type MachineConfiguration, type Stats } from './messages.ts'
+import { CONSOLE_PORT, type Images, type MachineConfiguration, type Stats } from './messages.ts'
 import { type Processor, type ProcessorOptions, ProcessorPorts } from './processor.ts'
 import type { MachineEvent, Runnable } from './runner.ts'
 
@@ -88,9 +88,9 @@ export class Pc implements Runnable {
    * Makes a PC and loads its kernel.
    * @throws BootError with one sentence when the kernel cannot be booted or the memory cannot be had
    */
-  static async create(configuration: MachineConfiguration, hooks: PcHooks): Promise<Pc> {
-    const { kernel, initrd } = configuration
-    if (kernel && initrd && isLinuxImage(kernel)) await verifyInitrd(initrd)
+  static async create(configuration: MachineConfiguration, images: Images, hooks: PcHooks): Promise<Pc> {
+    const { kernel, initrd } = images
+    if (initrd && isLinuxImage(kernel)) await verifyInitrd(initrd)
     const memory = makeMemory(configuration.memory)
     const ports = new ProcessorPorts()
     const processor = await hooks.createProcessor({
@@ -100,18 +100,26 @@ export class Pc implements Runnable {
       hypervisorLeaves: hypervisorLeaves(),
       random32: random32(configuration.clock),
     })
-    const pc = new Pc(configuration, hooks, memory, ports, processor)
-    pc.#load()
+    const pc = new Pc({ configuration, hooks, memory, ports, processor, multiboot: isMultiboot(kernel) })
+    pc.#load(images)
     return pc
   }
 
-  private constructor(
-    configuration: MachineConfiguration,
-    hooks: PcHooks,
-    memory: PhysicalMemory,
-    ports: ProcessorPorts,
-    processor: Processor,
-  ) {
+  private constructor({
+    configuration,
+    hooks,
+    memory,
+    ports,
+    processor,
+    multiboot,
+  }: {
+    configuration: MachineConfiguration
+    hooks: PcHooks
+    memory: PhysicalMemory
+    ports: ProcessorPorts
+    processor: Processor
+    multiboot: boolean
+  }) {
     this.#configuration = configuration
     this.#hooks = hooks
     this.memory = memory
@@ -209,7 +217,7 @@ export class Pc implements Runnable {
         onDebugExit: value => this.#raise({ kind: 'debug-exit', code: ((value << 1) | 1) >>> 0 }),
       }),
       // What kvm-unit-tests drive; other guests could take its ports for free ones.
-      ...(isMultiboot(configuration.kernel) ? [new TestDevice(bus)] : []),
+      ...(multiboot ? [new TestDevice(bus)] : []),
       ...uarts,
       ...virtio,
     ]
@@ -260,10 +268,10 @@ export class Pc implements Runnable {
   }
 
   /** RESET# for everything, then the kernel again as at first. */
-  reset(): void {
+  reset(images: Images): void {
     this.#event = undefined
     for (const device of this.#devices) device.reset()
-    this.#load()
+    this.#load(images)
   }
 
   /** Counts and times. @param busyMilliseconds and exits come from the runner. */
@@ -293,9 +301,8 @@ export class Pc implements Runnable {
     this.#debugLine = ''
   }
 
-  #load(): void {
-    const { kernel, initrd, commandLine } = this.#configuration
-    if (!kernel) throw new BootError('the machine has nothing to boot: give a kernel')
+  #load({ kernel, initrd }: Images): void {
+    const { commandLine } = this.#configuration
     const tables = acpiTables(FIRMWARE_START, {
       processors: [0],
       ioApicId: 0,

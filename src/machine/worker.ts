@@ -1,6 +1,6 @@
 /** A machine's worker: builds the PC that the handle asks for, runs it, and answers messages. */
 import { BootError } from './boot/index.ts'
-import type { EngineChoice, FromWorker, MachineConfiguration, Stats, ToWorker } from './messages.ts'
+import type { EngineChoice, FromWorker, Images, MachineConfiguration, Stats, ToWorker } from './messages.ts'
 import { Pc } from './pc.ts'
 import type { Processor, ProcessorOptions } from './processor.ts'
 import { type MachineEvent, Runner } from './runner.ts'
@@ -36,6 +36,8 @@ class MachineServer {
   #ended = false
   /** Presses of the reset button that the run loop has to see. */
   #resetPressed = false
+  /** Takes what the guest starts from after a reset. */
+  #takeImages: (images: Images) => void = () => {}
 
   constructor(port: WorkerPort, createProcessor: ProcessorFactory) {
     this.#port = port
@@ -64,7 +66,10 @@ class MachineServer {
   #receive(message: ToWorker): void {
     switch (message.type) {
       case 'create':
-        this.#create(message.configuration).catch(error => this.#fail(error))
+        this.#create(message.configuration, message.images).catch(error => this.#fail(error))
+        break
+      case 'images':
+        this.#takeImages(message.images)
         break
       case 'start':
         if (this.#runner && !this.#started) {
@@ -100,10 +105,10 @@ class MachineServer {
     }
   }
 
-  async #create(configuration: MachineConfiguration): Promise<void> {
+  async #create(configuration: MachineConfiguration, images: Images): Promise<void> {
     this.#engine = configuration.engine
     try {
-      this.#pc = await Pc.create(configuration, {
+      this.#pc = await Pc.create(configuration, images, {
         transmit: (port, byte) => this.#serial.transmit(port, byte),
         transmitAll: (port, bytes) => {
           for (const byte of bytes) this.#serial.transmit(port, byte)
@@ -133,11 +138,19 @@ class MachineServer {
         if (event) this.#end(event)
         return
       }
-      this.#pc!.reset()
+      this.#pc!.reset(await this.#images())
       this.#post({ type: 'restarted', reason: event?.kind === 'triple-fault' ? 'triple-fault' : 'reset' })
       // A guest that resets at once, for ever, must leave the event loop its turn.
       await new Promise<void>(resolve => setTimeout(resolve, RESET_MILLISECONDS))
     }
+  }
+
+  /** What the guest starts from, which the handle has: nothing is kept here that a guest may never need again. */
+  #images(): Promise<Images> {
+    return new Promise(resolve => {
+      this.#takeImages = resolve
+      this.#post({ type: 'images' })
+    })
   }
 
   #end(event: MachineEvent): void {

@@ -38,7 +38,8 @@ export class Guest {
       if (guest && options.input) given += guest.pc.receivers[0].receive(options.input.subarray(given))
     }
     const pc = await Pc.create(
-      { ...options, engine, clock: 'instructions', reboot: false },
+      { memory: options.memory, commandLine: options.commandLine, engine, clock: 'instructions', reboot: false },
+      options,
       {
         transmit: (port, byte) => {
           if (port !== 0 || !guest) return

@@ -43,7 +43,8 @@ async function countedRun(guest: GuestImages) {
     given += pc.receivers[0].receive(input.subarray(given))
   }
   const pc = await Pc.create(
-    { memory: MEMORY, ...guest, engine: 'auto', clock: 'instructions', reboot: false },
+    { memory: MEMORY, commandLine: guest.commandLine, engine: 'auto', clock: 'instructions', reboot: false },
+    guest,
     {
       transmit(port, byte) {
         if (port === 0) output += String.fromCharCode(byte)

@@ -6,13 +6,23 @@ import type { WorkerLike } from '../../machine/worker-like.ts'
 const MODULE = new URL('./machine-worker.ts', import.meta.url)
 
 /**
+ * Most MiB of V8's heap for new objects. Its own choice is 96, of which a boot touches 64; a smaller one made a boot no
+ * slower (docs/footprint.md).
+ */
+const YOUNG_GENERATION = 12
+
+/**
  * Starts a worker thread.
  * @param module the module it runs; default: the machine's
  * @returns it, running; messages sent before it listens are kept
  */
 export function nodeWorker(module: URL = MODULE): WorkerLike {
-  // The caller's own options, as of a script given on its command line, are not for a thread of a file.
-  const worker = new Worker(module, { name: 'typetwo machine', execArgv: [] })
+  const worker = new Worker(module, {
+    name: 'typetwo machine',
+    // The caller's own options, as of a script given on its command line, are not for a thread of a file.
+    execArgv: [],
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION },
+  })
   let terminated = false
   return {
     postMessage(message, transfer) {

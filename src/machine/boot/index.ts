@@ -9,8 +9,8 @@ export type { BootImage, BootMemory, BootSegment, BootState } from './state.ts'
 export { BootError } from './state.ts'
 
 /** Whether a kernel is booted as multiboot. */
-export function isMultiboot(kernel: Uint8Array | undefined): boolean {
-  return kernel !== undefined && !isLinuxImage(kernel) && findMultibootHeader(kernel) !== undefined
+export function isMultiboot(kernel: Uint8Array): boolean {
+  return !isLinuxImage(kernel) && findMultibootHeader(kernel) !== undefined
 }
 
 /**
