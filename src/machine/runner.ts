@@ -39,6 +39,8 @@ export interface RunnerHost {
   now(): number
   /** Resolves after the event loop had a turn. */
   turn(): Promise<void>
+  /** The processor waits, and not just for a moment: time for the host's housekeeping. */
+  idle?(): void
   /** Calls back after at least `milliseconds`; the returned function cancels. */
   after(milliseconds: number, callback: () => void): () => void
 }
@@ -54,6 +56,8 @@ const LEAST_RATE = 0.001
 const GREATEST_RATE = 5
 /** Waits shorter than this (in nanoseconds) are spent in turns of the event loop: its timers are coarser. */
 const SHORT_WAIT = 300_000
+/** Waits from here on (nanoseconds) are announced to the host. */
+const LONG_WAIT = 3_000_000
 const LONGEST_WAIT_MILLISECONDS = 3_600_000
 /**
  * Counted time runs ahead of the host's while the processor waits. A guest that only waits for this long (nanoseconds
@@ -218,7 +222,11 @@ export class Runner {
 
   async #waitForDeadline(): Promise<void> {
     const { clock } = this.#machine
-    const wait = clock.untilDeadline()
+    let wait = clock.untilDeadline()
+    if (wait >= LONG_WAIT && this.#host.idle && !this.#woken) {
+      this.#host.idle()
+      wait = clock.untilDeadline()
+    }
     if (wait < SHORT_WAIT) await this.#host.turn()
     else await this.#sleep(Math.min(Math.ceil(wait / 1e6), LONGEST_WAIT_MILLISECONDS))
     // Where time is counted, the wait was only for the host's sake: guest time moves unless something woke it early.

@@ -3,7 +3,7 @@ import { BootError } from './boot/index.ts'
 import type { EngineChoice, FromWorker, Images, MachineConfiguration, Stats, ToWorker } from './messages.ts'
 import { Pc } from './pc.ts'
 import type { Processor, ProcessorOptions } from './processor.ts'
-import { type MachineEvent, Runner } from './runner.ts'
+import { eventLoopHost, type MachineEvent, Runner } from './runner.ts'
 import { SerialBuffers } from './serial-buffers.ts'
 import type { WorkerPort } from './worker-like.ts'
 
@@ -15,10 +15,11 @@ export type ProcessorFactory = (options: ProcessorOptions) => Processor | Promis
 
 /**
  * Serves one machine on `port`, which a host's worker module gives.
+ * @param idle is called when the guest waits and there is time for the host's housekeeping
  * @returns a function that ends the machine's execution, for a host whose worker cannot be ended as a whole
  */
-export function serveMachine(port: WorkerPort, createProcessor: ProcessorFactory): () => void {
-  const server = new MachineServer(port, createProcessor)
+export function serveMachine(port: WorkerPort, createProcessor: ProcessorFactory, idle?: () => void): () => void {
+  const server = new MachineServer(port, createProcessor, idle)
   port.onMessage(message => server.receive(message as ToWorker))
   return () => server.stop()
 }
@@ -27,6 +28,7 @@ export function serveMachine(port: WorkerPort, createProcessor: ProcessorFactory
 class MachineServer {
   readonly #port: WorkerPort
   readonly #createProcessor: ProcessorFactory
+  readonly #idle: (() => void) | undefined
   readonly #serial: SerialBuffers
   #pc: Pc | undefined
   #runner: Runner | undefined
@@ -39,8 +41,9 @@ class MachineServer {
   /** Takes what the guest starts from after a reset. */
   #takeImages: (images: Images) => void = () => {}
 
-  constructor(port: WorkerPort, createProcessor: ProcessorFactory) {
+  constructor(port: WorkerPort, createProcessor: ProcessorFactory, idle: (() => void) | undefined) {
     this.#port = port
+    this.#idle = idle
     this.#createProcessor = createProcessor
     this.#serial = new SerialBuffers(
       (message, transfer) => this.#post(message, transfer),
@@ -124,7 +127,7 @@ class MachineServer {
       return
     }
     free(images)
-    this.#runner = new Runner(this.#pc)
+    this.#runner = new Runner(this.#pc, { ...eventLoopHost(), idle: this.#idle })
     this.#post({ type: 'created' })
   }
 

@@ -4,6 +4,7 @@ import { parentPort } from 'node:worker_threads'
 import { v8Flags } from '../../engines/tiering.ts'
 import { createPcProcessor } from '../../machine/create-processor.ts'
 import { serveMachine } from '../../machine/worker.ts'
+import { collector } from './collector.ts'
 
 v8Flags.set = setFlagsFromString
 const port = parentPort
@@ -14,4 +15,5 @@ serveMachine(
     onMessage: listener => port.on('message', listener),
   },
   createPcProcessor,
+  collector(),
 )
