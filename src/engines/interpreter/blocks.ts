@@ -353,6 +353,12 @@ export class BlockCache {
     return kept > 0
   }
 
+  /** Lets a block become hot anew, if it is still there. */
+  reheat(block: Block): void {
+    if (this.byRecord.get(block.record) !== block) return
+    this.words[(block.record - R.RECORD_SIZE + R.HEADER_HEAT) >> 2] = this.heat
+  }
+
   /** Every block and how often it was entered. */
   *entries(): Iterable<[block: Block, entered: number]> {
     for (const block of this.byRecord.values()) {

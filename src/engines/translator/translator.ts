@@ -193,7 +193,9 @@ export class Translator {
 
   private drop(region: Region): boolean {
     region.dropped = true
+    // Code that the region held besides its first block was written: the block may begin another region.
     this.interpreter.blocks.setRegion(region.block, 0)
+    this.interpreter.blocks.reheat(region.block)
     this.interpreter.newEpoch()
     this.interpreter.table.set(region.index, null)
     this.free.push(region.index)
