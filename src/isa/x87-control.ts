@@ -157,18 +157,20 @@ export const FNSAVE = instruction<[MemoryOperand]>('FNSAVE', {
 export const FRSTOR = instruction<[MemoryOperand]>('FRSTOR', {
   encodings: ['DD /4  M'],
   unit: 'x87',
-  // The new status word is in place before the registers are read: nobody may start the instruction again between the two, as
-  // translated code does where a register lies across pages.
-  endsBlock: true,
   execute(m, a) {
     const size = environmentSize(m)
     const commit = readEnvironment(m, a)
-    // The first and the last byte are on all the pages that it lies on: nothing faults after this.
-    a.at(size + 79, 8).read()
+    // Everything is read before anything is written: an engine may start the instruction again after any access.
+    const registers = Array.from({ length: 8 }, (_, i) => ({
+      significand: m.variable(64, a.at(size + i * 10, 64).read()),
+      exponent: m.variable(16, a.at(size + i * 10 + 8, 16).read()),
+    }))
     commit()
-    eachRegister(m, size, (offset, physical) => {
-      m.set(F.fpr, a.at(offset, 64).read(), physical)
-      m.setPart(F.fpr, 8, a.at(offset.add(8), 16).read(), physical)
+    const top = m.get(F.fsw).bits(11, 3)
+    registers.forEach(({ significand, exponent }, i) => {
+      const physical = top.add(i).and(7)
+      m.set(F.fpr, significand.value, physical)
+      m.setPart(F.fpr, 8, exponent.value, physical)
     })
   },
 })
