@@ -233,7 +233,11 @@ function locate(cpu: Vcpu, low: number, high: number, access: number): number {
 
 function readWithin(cpu: Vcpu, low: number, high: number, access: number, size: AccessSize): number {
   const at = locate(cpu, low, high, access)
-  if (at < 0) return cpu.machine.readMmio(cpu.frame * 4096 + (low & 0xfff), size)
+  if (at < 0) {
+    const value = cpu.machine.readMmio(cpu.frame * 4096 + (low & 0xfff), size)
+    cpu.deviceAccessed()
+    return value
+  }
   if (size === 4 && (at & 3) === 0) return cpu.ram32[at >>> 2] >>> 0
   const { ram } = cpu.memory
   if (size === 1) return ram[at]
@@ -245,6 +249,7 @@ function writeWithin(cpu: Vcpu, low: number, high: number, access: number, size:
   const at = locate(cpu, low, high, access | ACCESS_WRITE)
   if (at < 0) {
     cpu.machine.writeMmio(cpu.frame * 4096 + (low & 0xfff), size, value >>> 0)
+    cpu.deviceAccessed()
     return
   }
   if (size === 4 && (at & 3) === 0) {

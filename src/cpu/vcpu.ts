@@ -53,6 +53,12 @@ export interface VcpuExtraState {
   instructions: number
 }
 
+/**
+ * How many accesses to devices, or to what is neither RAM nor a device, a run of an engine ends after. Each takes up to
+ * a microsecond, and one instruction may do hundreds (REP): a run that filled its budget with them would take seconds.
+ */
+export const MOST_DEVICE_ACCESSES = 4096
+
 /** One virtual processor. */
 export class Vcpu implements VcpuSignals {
   readonly state: StateView
@@ -78,6 +84,8 @@ export class Vcpu implements VcpuSignals {
   /** NMIs wait until IRET; one of them is remembered. */
   nmiBlocked = false
   nmiPending = false
+  /** Accesses to what is no RAM since the engine began its run: {@link deviceAccessed}. No state: a run starts at 0. */
+  deviceAccesses = 0
   /** The vector of the last start-up IPI. */
   startupVector = 0
   /** Bits of DR6 that the debug trap after the current instruction will report. */
@@ -430,9 +438,13 @@ export class Vcpu implements VcpuSignals {
     this.events |= EVENT_SHUTDOWN
   }
 
-  /** After a device was accessed: makes the engine come back at the end of the block if the machine wants that. */
+  /**
+   * After a device, or what is neither RAM nor a device, was accessed: makes the engine come back at the end of the
+   * block, or between two steps of a REP, if the machine wants that or it was the last of {@link MOST_DEVICE_ACCESSES}.
+   */
   deviceAccessed(): void {
-    if (this.machine.stopRequested) this.events |= EVENT_STOP
+    this.deviceAccesses++
+    if (this.machine.stopRequested || this.deviceAccesses >= MOST_DEVICE_ACCESSES) this.events |= EVENT_STOP
   }
 
   /** Tells the engine that translations were lost. */

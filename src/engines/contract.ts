@@ -65,7 +65,8 @@ export interface Engine {
   readonly name: 'interpreter' | 'translator' | 'kvm'
   /**
    * Executes at most `budget` instructions, exactly `budget` if nothing else ends the run; fewer also when the guest
-   * keeps the engine busy in other ways, with nothing but faults for example.
+   * keeps the engine busy in other ways, with nothing but faults or with thousands of accesses to devices for example.
+   * Where it ends depends on the guest alone, never on time.
    * @returns why it came back; `vcpu.instructions` has counted what was executed.
    */
   run(budget: number): Exit

@@ -81,6 +81,8 @@ export class MachineBus implements Bus {
   readonly #regions: Attached<MmioHandler>[] = []
   #lastRegion: Attached<MmioHandler> | undefined
   readonly #emptyPorts = new Uint8Array(PORTS)
+  /** Pages without RAM or device that were accessed; at most {@link LOG_LIMIT}. */
+  readonly #emptyPages = new Set<number>()
   readonly #logged = new Set<string>()
 
   constructor(options: MachineBusOptions) {
@@ -184,7 +186,7 @@ export class MachineBus implements Bus {
     }
     const region = this.#find(address)
     if (!region) {
-      this.logOnce(`mmio ${Math.floor(address / 4096)}`, `read at ${hex(address)}, where neither RAM nor a device is`)
+      this.#noMemory(address, 'read')
       return allOnes(size)
     }
     const offset = address - region.at!
@@ -202,11 +204,19 @@ export class MachineBus implements Bus {
     }
     const region = this.#find(address)
     if (!region) {
-      this.logOnce(`mmio ${Math.floor(address / 4096)}`, `write at ${hex(address)}, where neither RAM nor a device is`)
+      this.#noMemory(address, 'write')
       return
     }
     const offset = address - region.at!
     if (offset + size <= region.length) region.handler.writeMmio(offset, size, truncate(value, size))
+  }
+
+  /** Logs an access to nothing, once for each page: guests fill such holes by the million. */
+  #noMemory(address: number, access: string): void {
+    const page = Math.floor(address / 4096)
+    if (this.#emptyPages.has(page) || this.#emptyPages.size >= LOG_LIMIT) return
+    this.#emptyPages.add(page)
+    this.logOnce(`mmio ${page}`, `${access} at ${hex(address)}, where neither RAM nor a device is`)
   }
 
   #find(address: number): Attached<MmioHandler> | undefined {

@@ -49,8 +49,8 @@ export interface RunnerHost {
 const TURN_MILLISECONDS = 6
 /** Longest slice in nanoseconds of guest time: how late a deadline may be seen if the estimated speed is wrong. */
 const SLICE_NANOSECONDS = 1_000_000
-/** Most instructions of one slice where time is counted: about 10 ms of an interpreter. */
-const COUNTED_SLICE = 1_000_000
+/** Most instructions of one slice where time is counted: about 1 ms of an interpreter, and more where each is a REP. */
+const COUNTED_SLICE = 100_000
 /** Bounds of the estimated speed in instructions a nanosecond. */
 const LEAST_RATE = 0.001
 const GREATEST_RATE = 5

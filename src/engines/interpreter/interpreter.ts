@@ -6,7 +6,7 @@ import { segmentCheck } from '../../cpu/segment-check.ts'
 import { services } from '../../cpu/services/index.ts'
 import { CS, F } from '../../cpu/state.ts'
 import { dropFrame } from '../../cpu/translation.ts'
-import type { Vcpu } from '../../cpu/vcpu.ts'
+import { MOST_DEVICE_ACCESSES, type Vcpu } from '../../cpu/vcpu.ts'
 import type { Decoded } from '../../isa/decoder.ts'
 import type { Mode } from '../../isa/semantics.ts'
 import { FRAME_CODE, type PhysicalMemory } from '../../memory/physical.ts'
@@ -302,6 +302,7 @@ export class Interpreter implements Engine, BlockSource {
     const { vcpu } = this
     const { state } = vcpu
     let left = budget
+    vcpu.deviceAccesses = 0
     this.beforeRun?.()
     for (let turns = 0; ; turns++) {
       if (this.flushWanted) {
@@ -314,7 +315,7 @@ export class Interpreter implements Engine, BlockSource {
       }
       if (state.get32(F.halted)) return { kind: 'halt' }
       if (vcpu.machine.stopRequested) return { kind: 'stopped' }
-      if (left <= 0 || turns >= MOST_TURNS) return { kind: 'budget' }
+      if (left <= 0 || turns >= MOST_TURNS || vcpu.deviceAccesses >= MOST_DEVICE_ACCESSES) return { kind: 'budget' }
       left -= this.slice(left)
     }
   }

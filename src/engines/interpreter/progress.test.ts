@@ -3,8 +3,9 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SHADOW_MOV_SS } from '../../cpu/events.ts'
 import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } from '../../cpu/registers.ts'
-import { CS, F, GDTR, IDTR, RBX, RSP, SS, TR } from '../../cpu/state.ts'
+import { CS, F, GDTR, IDTR, RBX, RCX, RDI, RSP, SS, TR } from '../../cpu/state.ts'
 import { poke64, testVcpu } from '../../cpu/test-vcpu.ts'
+import { MOST_DEVICE_ACCESSES } from '../../cpu/vcpu.ts'
 import { Interpreter } from './interpreter.ts'
 
 const IDT = 0x9000
@@ -72,6 +73,23 @@ test('a long budget ends early for a guest that does nothing but fault', () => {
   cpu.rip = BigInt(UNMAPPED)
   assert.deepEqual(engine.run(10_000_000), { kind: 'budget' })
   assert.ok(cpu.instructions < 100_000)
+})
+
+test('a run ends after some thousand accesses to where no RAM is, in the middle of a REP', () => {
+  for (const restarted of [1, 2]) {
+    const { cpu, machine, engine } = longMode(0, [])
+    // The second 2 MiB of linear addresses are physical ones beyond the RAM.
+    poke64(cpu, 0x3008, 0x40000083n)
+    cpu.memory.write(0x10000, Uint8Array.from([0xf3, 0xab])) // rep stosd
+    cpu.setRegister(RCX, 0x10000)
+    cpu.setRegister(RDI, 0x200000)
+    for (let run = 1; run <= restarted; run++) assert.deepEqual(engine.run(1_000_000), { kind: 'budget' })
+    const done = 0x10000 - Number(cpu.register(RCX))
+    assert.equal(done, restarted * MOST_DEVICE_ACCESSES)
+    assert.equal(machine.writes.length, done)
+    assert.equal(cpu.register(RDI), BigInt(0x200000 + 4 * done))
+    assert.equal(cpu.rip, 0x10000n)
+  }
 })
 
 test('no instruction breakpoint behind MOV SS', () => {
