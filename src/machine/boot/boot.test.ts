@@ -261,7 +261,33 @@ test('damaged ELF kernels get a sentence', () => {
   refused(() => loadKernel(ram(MiB + 4096).memory, image(elf(64))), /--memory/)
   const far = elf(32)
   new DataView(far.buffer).setUint32(52 + 12, 0xfffff000, true)
-  refused(() => loadKernel(memory, image(far)), /wants .* at 0xfffff000/)
+  refused(() => loadKernel(memory, image(far)), /wants memory from 0xfffff000 .*--memory/)
+})
+
+test('an ELF kernel whose headers lie a page below 1 MiB, as linkers place them', () => {
+  // Program header 0: file offset 12, physical address 12 bytes later in both, sizes in 16 and 20.
+  const below = (address: number, bits: 32 | 64 = 32) => {
+    const file = elf(bits, MiB + 0x40)
+    const view = new DataView(file.buffer)
+    const [at, step] = bits === 64 ? [64 + 8, 8] : [52 + 4, 4]
+    for (const [i, value] of [0, address, address, 0x1000, 0x3000].entries()) view.setUint32(at + step * i, value, true)
+    return image(file)
+  }
+  for (const bits of [32, 64] as const) {
+    const { memory, bytes } = ram(16 * MiB)
+    assert.equal(loadKernel(memory, below(MiB - 0x1000, bits)).rip, MiB + 0x40)
+    assert.deepEqual([...bytes.subarray(MiB - 0x1000, MiB - 0x0ffc)], [0x7f, 0x45, 0x4c, 0x46])
+    assert.equal(bytes[MiB - 0x800], 0xf4)
+  }
+  // On the ACPI tables, the video memory, the command line, the parameters.
+  for (const address of [0xef000, 0xe0000, 0xb8000, 0x2f000, 0x6000])
+    refused(() => loadKernel(ram(16 * MiB).memory, below(address)), /the machine itself needs some of that/)
+  // PVH has no page tables, boot_params in long mode do.
+  assert.equal(loadKernel(ram(16 * MiB).memory, below(0xb000, 64)).rip, MiB + 0x40)
+  const plain = elf(64)
+  const view = new DataView(plain.buffer)
+  view.setUint32(64 + 24, 0xb000, true)
+  refused(() => loadKernel(ram(16 * MiB).memory, image(plain)), /the machine itself needs/)
 })
 
 test('random damage of any kernel is a sentence or a boot, never another error', () => {

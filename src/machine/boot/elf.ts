@@ -2,7 +2,7 @@
  * ELF kernels: reads program headers and notes (System V ABI, "Object Files"), loads the segments at their physical
  * addresses, and boots by PVH where the kernel has the note for it, else by the Linux boot protocol.
  */
-import { EXTENDED_START, extendedEnd, megabytes } from './layout.ts'
+import { checkRange, EXTENDED_START } from './layout.ts'
 import { linuxEntry, writeParameters } from './linux.ts'
 import { startPvh } from './pvh.ts'
 import { BootError, type BootImage, type BootMemory, type BootState } from './state.ts'
@@ -83,28 +83,23 @@ export function parseElf(file: Uint8Array): ElfFile {
 
 /**
  * Copies the segments to their physical addresses.
- * @param mayLoad whether an address range is open to this kernel; by default extended memory is
+ * @param what the kernel, for sentences
+ * @param long whether it will be entered in long mode, with page tables that must have their place
  * @returns the first free byte above them
  */
 export function loadSegments(
   memory: BootMemory,
   file: Uint8Array,
   elf: ElfFile,
-  mayLoad = (_memory: BootMemory, address: number, end: number) =>
-    address >= EXTENDED_START && end <= extendedEnd(memory.regions),
+  { what, long }: { what: string; long: boolean },
 ): number {
-  const end = extendedEnd(memory.regions)
   let top = EXTENDED_START
   for (const segment of elf.segments) {
     if (segment.type !== PT_LOAD || segment.memorySize === 0) continue
     const { physicalAddress: address, memorySize, fileSize } = segment
     if (fileSize > memorySize)
       throw new BootError('the ELF kernel is damaged: a segment has more bytes in the file than in memory')
-    if (!mayLoad(memory, address, address + memorySize))
-      throw new BootError(
-        `the ELF kernel wants ${megabytes(memorySize)} at 0x${address.toString(16)}, and the machine has memory ` +
-          `from 1 MiB to ${megabytes(end)}: give it more with --memory, or a kernel linked for a PC`,
-      )
+    checkRange(memory, { what, address, end: address + memorySize, long })
     memory.write(address, file.subarray(segment.offset, segment.offset + fileSize))
     memory.clear(address + fileSize, memorySize - fileSize)
     top = Math.max(top, address + memorySize)
@@ -151,8 +146,9 @@ export function physicalEntry(elf: ElfFile): number {
 export function loadElf(memory: BootMemory, image: BootImage): BootState {
   const elf = parseElf(image.kernel)
   const pvh = pvhEntry(image.kernel, elf)
-  const kernelEnd = loadSegments(memory, image.kernel, elf)
+  const long = pvh === undefined && elf.bits === 64
+  const kernelEnd = loadSegments(memory, image.kernel, elf, { what: 'the ELF kernel', long })
   if (pvh !== undefined) return startPvh(memory, image, pvh, kernelEnd)
   writeParameters(memory, image, kernelEnd)
-  return linuxEntry(memory, physicalEntry(elf), elf.bits === 64)
+  return linuxEntry(memory, physicalEntry(elf), long)
 }

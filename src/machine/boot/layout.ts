@@ -5,6 +5,8 @@ import { BootError, type BootMemory } from './state.ts'
 export const PARAMETERS_ADDRESS = 0x7000
 /** PML4, PDPT and four page directories that map the first 4 GiB onto themselves. */
 export const PAGE_TABLES_ADDRESS = 0x9000
+/** Bytes of those. */
+const PAGE_TABLES_LENGTH = 6 * 4096
 /** The kernel's command line, zero-terminated, up to {@link COMMAND_LINE_ROOM} bytes. */
 export const COMMAND_LINE_ADDRESS = 0x20000
 /** Bytes that a command line may take with its final zero. */
@@ -13,13 +15,10 @@ export const COMMAND_LINE_ROOM = 0x10000
 export const STACK_ADDRESS = 0x7000
 /** End of conventional memory: what is above belongs to the extended BIOS data area. */
 export const CONVENTIONAL_END = 0x9fc00
-/** Conventional memory that is free while a 32-bit kernel is started, as ranges up to but not including their ends. */
-export const FREE_CONVENTIONAL: readonly (readonly [start: number, end: number])[] = [
-  [PARAMETERS_ADDRESS + 0x1000, COMMAND_LINE_ADDRESS],
-  [COMMAND_LINE_ADDRESS + COMMAND_LINE_ROOM, CONVENTIONAL_END],
-]
 /** Start of the area in which ACPI tables are placed, and which is no RAM to the guest. */
 export const FIRMWARE_START = 0xe0000
+/** End of the room for those tables. Above it are 64 KiB that a PC's BIOS would fill, and that are empty here. */
+export const TABLES_END = 0xf0000
 /** Extended memory begins. */
 export const EXTENDED_START = 0x100000
 
@@ -58,10 +57,30 @@ export function extendedEnd(regions: BootMemory['regions']): number {
   return Math.min(region.address + region.length, 2 ** 32)
 }
 
-/** Whether a 32-bit kernel may be loaded to `address` up to `end`: extended memory, or what is free below 640 KiB. */
-export function mayLoad(memory: BootMemory, address: number, end: number): boolean {
-  if (address >= EXTENDED_START) return end <= extendedEnd(memory.regions)
-  return FREE_CONVENTIONAL.some(([first, last]) => address >= first && end <= last)
+/**
+ * Makes sure that a kernel may be loaded to `address` up to but not including `end`: RAM in which the machine has put
+ * nothing. From 960 KiB on it is one range, because linkers put the headers of what is linked at 1 MiB a page below.
+ * @param what the kernel, for the sentence
+ * @param long whether {@link writeIdentityTables} will follow
+ * @throws BootError with one sentence otherwise
+ */
+export function checkRange(
+  memory: BootMemory,
+  { what, address, end, long }: { what: string; address: number; end: number; long: boolean },
+): void {
+  const extended = extendedEnd(memory.regions)
+  const free: readonly (readonly [start: number, end: number])[] = [
+    [long ? PAGE_TABLES_ADDRESS + PAGE_TABLES_LENGTH : PARAMETERS_ADDRESS + 0x1000, COMMAND_LINE_ADDRESS],
+    [COMMAND_LINE_ADDRESS + COMMAND_LINE_ROOM, CONVENTIONAL_END],
+    [TABLES_END, extended],
+  ]
+  if (free.some(([first, last]) => address >= first && end <= last)) return
+  const wanted = `${what} wants memory from 0x${address.toString(16)} to 0x${end.toString(16)}, and `
+  throw new BootError(
+    end > extended
+      ? `${wanted}the machine's ends at ${megabytes(extended)}: give it more with --memory, or a kernel linked for a PC`
+      : `${wanted}the machine itself needs some of that: give a kernel linked at 1 MiB or above`,
+  )
 }
 
 /**
@@ -82,7 +101,7 @@ export function writeCommandLine(memory: BootMemory, commandLine: string, limit:
 
 /** Writes page tables that map the first 4 GiB onto themselves with 2 MiB pages. */
 export function writeIdentityTables(memory: BootMemory): void {
-  const tables = new Uint8Array(6 * 4096)
+  const tables = new Uint8Array(PAGE_TABLES_LENGTH)
   const view = new DataView(tables.buffer)
   const presentWritable = 3
   view.setUint32(0, (PAGE_TABLES_ADDRESS + 4096) | presentWritable, true)
@@ -115,7 +134,7 @@ export function placeInitrd(memory: BootMemory, initrd: Uint8Array, above: numbe
   return address
 }
 
-/** A size for people: `'12.3 MB'`. */
+/** A size for people: `'12.3 MiB'`. */
 export function megabytes(bytes: number): string {
   return `${(bytes / 2 ** 20).toFixed(1)} MiB`
 }

@@ -2,10 +2,9 @@
 import { isElf, loadSegments, parseElf, physicalEntry } from './elf.ts'
 import {
   COMMAND_LINE_ADDRESS,
+  checkRange,
   EXTENDED_START,
   extendedEnd,
-  mayLoad,
-  megabytes,
   memoryMap,
   PARAMETERS_ADDRESS,
   placeInitrd,
@@ -57,7 +56,7 @@ export function loadMultiboot(memory: BootMemory, image: BootImage, headerOffset
   if ((flags & FLAG_ADDRESSES_VALID) !== 0) ({ entry, kernelEnd } = loadByAddresses(memory, kernel, view, headerOffset))
   else if (isElf(kernel)) {
     const elf = parseElf(kernel)
-    kernelEnd = loadSegments(memory, kernel, elf, mayLoad)
+    kernelEnd = loadSegments(memory, kernel, elf, { what: 'the multiboot kernel', long: false })
     entry = physicalEntry(elf)
   } else
     throw new BootError(
@@ -97,11 +96,7 @@ function loadByAddresses(
         'fetch or build it again',
     )
   const end = Math.max(loadAddress + length, bssEnd)
-  if (!mayLoad(memory, loadAddress, end))
-    throw new BootError(
-      `the multiboot kernel wants memory from 0x${loadAddress.toString(16)} to 0x${end.toString(16)}, and the machine's ` +
-        `is from 1 MiB to ${megabytes(extendedEnd(memory.regions))}: give it more with --memory`,
-    )
+  checkRange(memory, { what: 'the multiboot kernel', address: loadAddress, end, long: false })
   memory.write(loadAddress, kernel.subarray(start, start + length))
   memory.clear(loadAddress + length, end - loadAddress - length)
   return { entry, kernelEnd: Math.max(EXTENDED_START, Math.ceil(end / 4096) * 4096) }
