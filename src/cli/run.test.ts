@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
+import { MachineError } from '../machine/machine.ts'
 import { FakeHost, NO_STATS } from './fake-host.ts'
 import { program } from './program.ts'
 
@@ -293,6 +294,19 @@ test('a machine that cannot be made is one sentence', async () => {
   host.refusal = new Error('the kernel is no kernel')
   assert.equal(await program(['run', '--kernel', kernel], host), 1)
   assert.equal(host.stderr.text, 'typetwo: the kernel is no kernel\n')
+})
+
+test('what is wrong with a kernel or an initrd names the file', async () => {
+  for (const [sentence, named] of [
+    ['the ELF kernel is truncated', `--kernel ${kernel}: `],
+    ['the initrd is empty', `--initrd ${kernel}: `],
+    ['the command line is too long for this kernel', ''],
+  ]) {
+    const host = new FakeHost()
+    host.refusal = new MachineError(sentence)
+    assert.equal(await program(['run', '--kernel', kernel, '--initrd', kernel], host), 1)
+    assert.equal(host.stderr.text, `typetwo: ${named}${sentence}\n`)
+  }
 })
 
 for (const [words, status, message] of [

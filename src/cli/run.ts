@@ -44,7 +44,10 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
   })
   const request = await Promise.race([prepare(options, host, terminal), ending])
   if ('status' in request) return part(request, host)
-  const machine = await Promise.race([host.createMachine(request), ending])
+  const created = host.createMachine(request).catch(error => {
+    throw withFile(error, options)
+  })
+  const machine = await Promise.race([created, ending])
   if ('status' in machine) return part(machine, host)
   return converse(machine, options, { host, terminal, output, ending })
 }
@@ -102,6 +105,14 @@ function rereadable({ bytes, again }: ReadFile): () => Promise<Uint8Array> {
     first = undefined
     return given
   }
+}
+
+/** A sentence of the machine's about the kernel or the initrd names the file, where the user gave one. */
+function withFile(error: unknown, options: RunOptions): unknown {
+  if (!(error instanceof Error) || error.name !== 'MachineError') return error
+  const [, subject] = /^the (?:ELF |multiboot )?(kernel|initrd)\b/.exec(error.message) ?? []
+  const path = subject && options[subject as 'kernel' | 'initrd']
+  return path === undefined ? error : new UserError(`--${subject} ${path}: ${error.message}`)
 }
 
 /** Whether it is a Linux bzImage: the magic number of the setup header, Documentation/arch/x86/boot.rst. */

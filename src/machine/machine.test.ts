@@ -255,8 +255,9 @@ test('what cannot be made is refused with a sentence', async () => {
       assert.match(error.message, pattern)
       return true
     })
+  await refused({ memory: 5 * 2 ** 30 }, /memory is 5 GiB:/)
   await refused({ memory: 0 }, /memory is 0 bytes/)
-  await refused({ memory: 1e15 }, /give a multiple of 4096 from 1 MiB/)
+  await refused({ memory: 1e15 }, /give a multiple of 4096 bytes from 1 MiB to 4 GiB/)
   await refused({ kernel: undefined }, /nothing to boot/)
   await refused({ kernel: new Uint8Array(3) }, /a file of only 3 bytes/)
   await refused({ engine: 'warp' as 'auto' }, /no engine 'warp'/)

@@ -56,12 +56,22 @@ export class MachineError extends Error {
   override name = 'MachineError'
 }
 
+/** A size for people, exactly: in GiB or MiB where it is so many of them. */
+function sizeText(bytes: number): string {
+  for (const [unit, name] of [
+    [2 ** 30, 'GiB'],
+    [2 ** 20, 'MiB'],
+  ] as const)
+    if (bytes > 0 && bytes % unit === 0) return `${bytes / unit} ${name}`
+  return `${bytes} bytes`
+}
+
 /** The options with defaults. @throws MachineError for values that no machine can have */
 function configurationOf(options: MachineOptions): MachineConfiguration {
   const { memory = DEFAULT_MEMORY, engine = 'auto', clock = 'host' } = options
   if (!Number.isInteger(memory) || memory < LEAST_MEMORY || memory > MOST_MEMORY || memory % 4096 !== 0)
     throw new MachineError(
-      `memory is ${memory} bytes: give a multiple of 4096 from 1 MiB to ${MOST_MEMORY / 2 ** 30} GiB`,
+      `memory is ${sizeText(memory)}: give a multiple of 4096 bytes from 1 MiB to ${sizeText(MOST_MEMORY)}`,
     )
   if (!['auto', 'interpreter', 'translator'].includes(engine))
     throw new MachineError(`there is no engine '${engine}': choose auto, interpreter or translator`)
