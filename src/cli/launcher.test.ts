@@ -30,3 +30,16 @@ test('the compiled sources are kept in the cache folder, and no start needs it',
   assert.equal(start('/proc/none'), '')
   assert.ok(!existsSync('/proc/none'))
 })
+
+test('the launcher finds a Node new enough without the path that npm sets', () => {
+  // What lies in front of everything else is too old, as Debian 12's own.
+  const folder = mkdtempSync(join(tmpdir(), 'typetwo-old-node-'))
+  try {
+    writeFileSync(join(folder, 'node'), '#!/bin/sh\necho v20.0.0\n', { mode: 0o755 })
+    const path = (process.env.PATH ?? '').split(':').filter(part => !part.includes('node_modules'))
+    const env = { ...process.env, PATH: [folder, ...path].join(':') }
+    assert.match(execFileSync(launcher, ['--version'], { env, timeout: 60_000 }).toString(), /^typetwo \d|^\d/)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
