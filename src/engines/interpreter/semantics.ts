@@ -150,10 +150,7 @@ export class InterpreterSemantics extends EngineSemantics {
   }
 
   private cutRip(rip: Int): Int {
-    if (this.long) return rip
-    return this.shape.context.mode === 'protected' || this.shape.context.mode === 'compatibility'
-      ? rip.and(0xffffffff)
-      : rip.and(0xffffffff)
+    return this.long ? rip : rip.and(0xffffffff)
   }
 
   /** A u16 of the record. */

@@ -1,7 +1,7 @@
 /** Makes a region's function from its blocks. */
 
 import { type Label, OP_BLOCK, OP_LOOP } from '../../ir/node.ts'
-import type { Context } from '../../isa/semantics.ts'
+import type { Context, Routine } from '../../isa/semantics.ts'
 import { buildAfter } from '../checks.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
 import type { Unit } from '../library.ts'
@@ -42,8 +42,7 @@ class RegionTranslator {
   /** Labels in front of blocks, by index: the end of a WebAssembly block, or the start of a loop. */
   private readonly forward: (Label | undefined)[] = []
   private readonly loops: (Label | undefined)[] = []
-  private readonly liveOut: boolean[] = []
-  private readonly used = new Set<Unit['uses'] extends Iterable<infer R> ? R : never>()
+  private readonly used = new Set<Routine>()
 
   constructor(blocks: ReadonlyMap<number, RegionBlock>, mode: number, info: ReturnType<typeof decodeMode>) {
     this.mode = mode
@@ -58,7 +57,6 @@ class RegionTranslator {
 
   translate(name: string): Unit {
     const { region, placed } = this
-    this.findLiveness()
     const { f } = region
     this.openForward(-1)
     const openLoops: number[] = []
@@ -90,39 +88,13 @@ class RegionTranslator {
     }
   }
 
-  /** Which blocks' ends see flags that somebody looks at. */
-  private findLiveness(): void {
-    const { placed } = this
-    for (let changed = true; changed; ) {
-      changed = false
-      for (let i = placed.length - 1; i >= 0; i--) {
-        const { block } = placed[i]
-        const leaves = block.successors.length < this.ways(block)
-        const live = leaves || block.successors.some(to => this.liveIn(placed[this.indexOf.get(to)!].block))
-        if (live !== this.liveOut[i]) {
-          this.liveOut[i] = live
-          changed = true
-        }
-      }
-    }
-  }
-
-  /** In how many ways a block ends: a way that is no successor leaves the region. */
-  private ways(block: RegionBlock): number {
-    if (block.interpretAt !== undefined || block.leavesTo !== undefined) return 1
-    return (block.fallsTo === undefined ? 0 : 1) + (block.jumpsTo === undefined ? 0 : 1) || 1
-  }
-
-  /** Whether somebody looks at the flags as they are at the start of a block. Its budget check may always leave. */
-  private liveIn(block: RegionBlock): boolean {
-    return block.instructions.length > 0
-  }
-
-  /** For each instruction of a block whether the flags after it matter. */
-  private liveAfter(place: PlacedBlock): boolean[] {
-    const { instructions } = place.block
+  /**
+   * For each instruction of a block whether the flags after it matter. Those at its end always do: the next block's budget
+   * check may leave, as the way out of the region does.
+   */
+  private liveAfter({ instructions }: RegionBlock): boolean[] {
     const after: boolean[] = []
-    let live = this.liveOut[place.index]
+    let live = true
     for (let i = instructions.length - 1; i >= 0; i--) {
       after[i] = live
       const { usage } = instructions[i]
@@ -137,7 +109,7 @@ class RegionTranslator {
     const { block } = place
     const count = block.instructions.length
     region.startBlock(block.distance, count)
-    const liveAfter = this.liveAfter(place)
+    const liveAfter = this.liveAfter(block)
     let last: TranslatorSemantics | undefined
     block.instructions.forEach((instruction, i) => {
       last = this.instruction(instruction, liveAfter[i])
