@@ -1,27 +1,15 @@
 /** Makes a region's function from its blocks. */
 
 import { type Label, OP_BLOCK, OP_LOOP } from '../../ir/node.ts'
-import type { Context, Routine } from '../../isa/semantics.ts'
+import type { Routine } from '../../isa/semantics.ts'
 import { buildAfter } from '../checks.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
+import { shapeOf } from '../interpreter/handlers.ts'
 import type { Unit } from '../library.ts'
 import type { RegionBlock, RegionInstruction } from './region.ts'
 import { RegionCode } from './region-code.ts'
 import { TranslatorSemantics } from './semantics.ts'
 import { jumpKind, outerLoop, type PlacedBlock, placeBlocks } from './structure.ts'
-
-/** The context of a decoded instruction in a mode. */
-function contextOf({ decoded }: RegionInstruction, info: ReturnType<typeof decodeMode>): Context {
-  return {
-    mode: info.mode,
-    operandSize: decoded.operandSize,
-    addressSize: decoded.addressSize,
-    stackSize: info.stackSize,
-    rep: decoded.repPrefix,
-    lock: decoded.lock,
-    segment: decoded.segment,
-  }
-}
 
 /** Builds the function of a region. */
 export function translateRegion(
@@ -125,7 +113,8 @@ class RegionTranslator {
     flags.dead = !live
     flags.onlySometimes = usage.setsFlagsSometimes
     if (usage.setsFlagsSometimes && live) flags.usePieces()
-    const context = contextOf(instruction, this.info)
+    const { mode: modeName, stackSize, segmented } = this.info
+    const { context } = shapeOf(decoded, modeName, stackSize, segmented)
     const m = new TranslatorSemantics(region, decoded, context, usage, this.mode, distance + decoded.length)
     m.enter()
     const definition = decoded.form.instruction
