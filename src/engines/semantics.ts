@@ -6,7 +6,7 @@
 import { THROUGH_STACK_SEGMENT } from '../cpu/memory-access.ts'
 import { CS, DF, ES, F, FS, RSP, SS } from '../cpu/state.ts'
 import type { FunctionBuilder } from '../ir/function.ts'
-import { Int, Vector } from '../ir/values.ts'
+import { Int, typeOf, Vector } from '../ir/values.ts'
 import {
   type Context,
   GP,
@@ -19,6 +19,7 @@ import {
   type Width,
 } from '../isa/semantics.ts'
 import { TLB_ADDEND, TLB_READ, TLB_WRITE } from '../memory/tlb.ts'
+import { LOAD_OPCODES, STORE_OPCODES } from '../wasm/memory-opcodes.ts'
 import { I32, I64, V128 } from '../wasm/types.ts'
 import { tlbOffset } from './tlb-offset.ts'
 
@@ -68,9 +69,6 @@ export type SizeArgument = (bytes: number) => Int
 
 /** Repeated string instructions with no more elements than this are not worth doing in one go. */
 const LEAST_RUN = 7
-
-const LOAD_OPCODES = { 1: 0x2d, 2: 0x2f, 4: 0x28, 8: 0x29 } as const
-const STORE_OPCODES = { 1: 0x3a, 2: 0x3b, 4: 0x36, 8: 0x37 } as const
 
 /** The bytes of a width. */
 export const bytesOf = (width: Width): AccessBytes => (width === 1 ? 1 : width / 8) as AccessBytes
@@ -184,10 +182,8 @@ export abstract class EngineSemantics extends Semantics {
     return addend.add(linear.truncate(32))
   }
 
-  private ramLoad(address: Int, width: Width): Int {
-    const bytes = bytesOf(width) as 1 | 2 | 4 | 8
-    const type = width === 64 ? I64 : I32
-    return new Int(this.f, this.f.load(LOAD_OPCODES[bytes], type, 1, address.node, 0), width)
+  protected ramLoad(address: Int, width: Width): Int {
+    return new Int(this.f, this.f.load(LOAD_OPCODES[width], typeOf(width), 1, address.node, 0), width)
   }
 
   /** Loads 8 to 64 bits. */
@@ -264,8 +260,8 @@ export abstract class EngineSemantics extends Semantics {
     return result.value
   }
 
-  private ramStore(address: Int, value: Int): void {
-    this.f.store(STORE_OPCODES[bytesOf(value.width) as 1 | 2 | 4 | 8], 1, address.node, value.node, 0)
+  protected ramStore(address: Int, value: Int): void {
+    this.f.store(STORE_OPCODES[value.width], 1, address.node, value.node, 0)
   }
 
   /** Stores where {@link loadForWrite} found the place. */

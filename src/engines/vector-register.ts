@@ -1,5 +1,6 @@
 import { Int, Vector, type Width } from '../ir/values.ts'
 import type { Code, VectorOperand } from '../isa/semantics.ts'
+import { LOAD_OPCODES, STORE_OPCODES } from '../wasm/memory-opcodes.ts'
 import { I32, I64, V128 } from '../wasm/types.ts'
 
 /** A place in the vCPU's state: a base address and a constant offset. */
@@ -7,9 +8,6 @@ export interface VectorPlace {
   readonly base: Int
   readonly offset: number
 }
-
-const LOADS = { 1: 0x2d, 8: 0x2d, 16: 0x2f, 32: 0x28, 64: 0x29 } as const
-const STORES = { 1: 0x3a, 8: 0x3a, 16: 0x3b, 32: 0x36, 64: 0x37 } as const
 
 /** An XMM register in the vCPU's state. */
 export class VectorRegister implements VectorOperand {
@@ -33,10 +31,10 @@ export class VectorRegister implements VectorOperand {
   protected loadAt(bytes: number, width: Width): Int {
     const { f } = this.code
     const type = width === 64 ? I64 : I32
-    return new Int(f, f.load(LOADS[width], type, 0, this.place.base.node, this.place.offset + bytes), width)
+    return new Int(f, f.load(LOAD_OPCODES[width], type, 0, this.place.base.node, this.place.offset + bytes), width)
   }
   protected storeAt(bytes: number, value: Int): void {
-    this.code.f.store(STORES[value.width], 0, this.place.base.node, value.node, this.place.offset + bytes)
+    this.code.f.store(STORE_OPCODES[value.width], 0, this.place.base.node, value.node, this.place.offset + bytes)
   }
   readLow(width: Width): Int {
     return this.loadAt(0, width)

@@ -3,6 +3,7 @@ import { F, type Field, TF } from '../cpu/state.ts'
 import { FunctionBuilder, type Linker } from '../ir/function.ts'
 import { Label } from '../ir/node.ts'
 import { Float, Int, int, type Operandish, typeOf, type ValueWidth, Vector, type Width } from '../ir/values.ts'
+import { LOAD_OPCODES, STORE_OPCODES } from '../wasm/memory-opcodes.ts'
 import { I32, I64, V128, type ValueType } from '../wasm/types.ts'
 
 /** The execution mode classes that change what an instruction means (SDM vol. 1, 3.1; vol. 3, 20). */
@@ -258,13 +259,13 @@ export class Code {
   /** Reads 8 to 64 bits at a byte offset into a field (a lane of a vector, half of a word). */
   getPart(field: Field, bytes: number, width: Width, index: number | Int = 0): Int {
     const [base, offset] = this.place(field, index)
-    const opcode = { 1: 0x2d, 8: 0x2d, 16: 0x2f, 32: 0x28, 64: 0x29 }[width]
+    const opcode = LOAD_OPCODES[width]
     return new Int(this.f, this.f.load(opcode, typeOf(width), 0, base, offset + bytes), width)
   }
   /** Writes 8 to 64 bits at a byte offset into a field. */
   setPart(field: Field, bytes: number, value: Int, index: number | Int = 0): void {
     const [base, offset] = this.place(field, index)
-    const opcode = { 1: 0x3a, 8: 0x3a, 16: 0x3b, 32: 0x36, 64: 0x37 }[value.width]
+    const opcode = STORE_OPCODES[value.width]
     this.f.store(opcode, 0, base, value.node, offset + bytes)
   }
   private place(field: Field, index: number | Int): [base: Int['node'], offset: number] {

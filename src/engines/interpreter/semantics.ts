@@ -2,12 +2,14 @@
  * The meaning of instructions for the interpreter: what differs from one occurrence of an instruction to the next is read
  * from its record while it runs.
  */
+
 import { THROUGH_STACK_SEGMENT } from '../../cpu/memory-access.ts'
 import { DS, F, type Field, FS, SS } from '../../cpu/state.ts'
 import type { FunctionBuilder } from '../../ir/function.ts'
 import { Int, int, type Width } from '../../ir/values.ts'
 import type { Form, OperandSpec } from '../../isa/encoding.ts'
 import type { Context, Flags, Operand, Operandish, VectorOperand } from '../../isa/semantics.ts'
+import { LOAD_OPCODES, STORE_OPCODES } from '../../wasm/memory-opcodes.ts'
 import { I32, I64 } from '../../wasm/types.ts'
 import { EngineSemantics, GuestMemoryOperand, type Usage, VectorMemory } from '../semantics.ts'
 import { FprOperand, type VectorPlace, VectorRegister } from '../vector-register.ts'
@@ -66,7 +68,7 @@ class RegisterAt implements Operand {
     this.width = width
   }
   read(): Int {
-    const opcode = { 1: 0x2d, 8: 0x2d, 16: 0x2f, 32: 0x28, 64: 0x29 }[this.width]
+    const opcode = LOAD_OPCODES[this.width]
     const type = this.width === 64 ? I64 : I32
     return new Int(this.f, this.f.load(opcode, type, 0, this.place.node, this.offset), this.width)
   }
@@ -74,7 +76,7 @@ class RegisterAt implements Operand {
     const v = value instanceof Int ? value : int(this.f, value, this.width)
     if (v.width !== this.width) throw new Error(`register of ${this.width} bits written with ${v.width}`)
     const wide = this.width === 32 ? v.zeroExtend(64) : v
-    const opcode = { 1: 0x3a, 8: 0x3a, 16: 0x3b, 32: 0x37, 64: 0x37 }[this.width]
+    const opcode = STORE_OPCODES[wide.width]
     this.f.store(opcode, 0, this.place.node, wide.node, this.offset)
   }
 }

@@ -33,8 +33,6 @@ export type Ending =
   /** To the address in the region's RIP variable. */
   | { kind: 'indirect' }
 
-const LOADS = { 1: 0x2d, 2: 0x2f, 4: 0x28, 8: 0x29 } as const
-const STORES = { 1: 0x3a, 2: 0x3b, 4: 0x36, 8: 0x37 } as const
 const PAGE_MASK = 0xfffffffffffff000n
 
 /** A general-purpose register in a local. */
@@ -234,13 +232,8 @@ export class TranslatorSemantics extends EngineSemantics {
     return addend.add(held.truncate(32))
   }
 
-  private ram(address: Int, width: Width): Int {
-    const type = width === 64 ? I64 : I32
-    return new Int(this.f, this.f.load(LOADS[bytesOf(width) as 1 | 2 | 4 | 8], type, 1, address.node, 0), width)
-  }
-
   override load(linear: Int, width: Width, size: SizeArgument): Int {
-    return this.ram(this.ramAddress(linear, bytesOf(width), TLB_READ, size), width)
+    return this.ramLoad(this.ramAddress(linear, bytesOf(width), TLB_READ, size), width)
   }
   override loadVector(linear: Int, size: SizeArgument): Vector {
     const address = this.ramAddress(linear, 16, TLB_READ, size)
@@ -248,10 +241,10 @@ export class TranslatorSemantics extends EngineSemantics {
   }
   override loadForWrite(linear: Int, width: Width, address: Variable, size: SizeArgument): Int {
     address.value = this.ramAddress(linear, bytesOf(width), TLB_WRITE, size)
-    return this.ram(address.value, width)
+    return this.ramLoad(address.value, width)
   }
   override storeBack(_linear: Int, value: Int, address: Int): void {
-    this.f.store(STORES[bytesOf(value.width) as 1 | 2 | 4 | 8], 1, address.node, value.node, 0)
+    this.ramStore(address, value)
   }
   override store(linear: Int, value: Int, size: SizeArgument): void {
     this.storeBack(linear, value, this.ramAddress(linear, bytesOf(value.width), TLB_WRITE, size))
