@@ -22,6 +22,10 @@ export interface Block {
   readonly instructions: number
   /** Bytes that it depends on; may reach beyond the frame. */
   readonly length: number
+  /** Bytes that must lie within the limit of CS for it to run as it is. */
+  readonly extent: number
+  /** One instruction, decoded because the whole block reaches beyond the limit of CS: never in the table. */
+  readonly limited: boolean
   /** Of an instruction that goes on in another frame: address in memory 1 of its first byte there; else -1. */
   readonly second: number
   /** Index of the function that runs in its place, 0: none. */
@@ -34,7 +38,10 @@ export interface BlockSource {
   handler(decoded: Decoded, mode: Mode, modeClass: number, stackSize: 16 | 32 | 64, segmented: boolean): number
   /** The handler that raises an exception. */
   faultHandler(vector: number, errorCode: number): number
-  /** Address in memory 1 of the byte of code at RIP + distance, or -1 with F.fault set. */
+  /**
+   * Address in memory 1 of the byte of code at RIP + distance, or -1 with F.fault set: beyond the limit of CS, or nothing is
+   * there that may be executed.
+   */
   fetch(distance: number): number
   /** The frame is about to hold decoded code: writes to it must be seen from now on. */
   protect(frameAddress: number): void
@@ -63,18 +70,30 @@ export function decodeMode(mode: number): DecodeMode & { modeClass: number; segm
 /** Instructions after which the next one is not simply the following one. */
 const endsBlock = (decoded: Decoded): boolean => decoded.form.instruction.endsBlock === true
 
+/** Blocks across two frames are kept for so many second frames each: a guest may map what it likes behind the first. */
+const MOST_SECOND_FRAMES = 8
+
 /** One number for address and mode. */
 const keyOf = (address: number, mode: number): number => (address >>> 0) * 8192 + (mode & 8191)
+
+/**
+ * What the table has for a block's region: the index of its function; or {@link R.CAREFUL} where entering the block takes more than
+ * finding it, because it depends on a second page or could reach beyond the limit of CS.
+ */
+const regionWord = ({ region, second, mode }: Block): number =>
+  region || (second !== -1 || mode & MODE_SEGMENTED ? R.CAREFUL : 0)
 
 /** The blocks of one processor. */
 export class BlockCache {
   /** Blocks by the address of their frame in memory 1. */
   private readonly byFrame = new Map<number, Block[]>()
   private readonly byRecord = new Map<number, Block>()
-  /** Every block by address and mode: the table has room for one of those that share an entry. */
+  /** Every block within a frame by address and mode: the table has room for one of those that share an entry. */
   private readonly byKey = new Map<number, Block>()
-  /** Blocks across two frames that are in the table. */
-  private crossings: Block[] = []
+  /** Blocks across two frames by address and mode: one for each second frame, the oldest first. */
+  private readonly crossings = new Map<number, Block[]>()
+  /** Single instructions in front of a limit, by address and mode. */
+  private readonly limited = new Map<number, Block>()
   private next = RECORDS_BASE
   private readonly table: Int32Array
   private readonly words: Int32Array
@@ -117,28 +136,42 @@ export class BlockCache {
   setRegion(block: Block, index: number): void {
     block.region = index
     const entry = this.entry(block.address)
-    const { table } = this
-    if (table[entry] === block.address && table[entry + 1] === block.mode) table[entry + 3] = index
+    if (this.table[entry + 2] === block.record) this.table[entry + 3] = regionWord(block)
   }
 
-  /** The block at an address in a mode, decoded now or earlier. @returns its first record, or 0 with F.fault set */
-  decode(address: number, mode: number): number {
-    const known = this.byKey.get(keyOf(address, mode))
+  /**
+   * The block at RIP in a mode, decoded now or earlier. What reaches beyond the limit of CS gives one instruction.
+   * @param address of its first byte in memory 1
+   * @param allowed bytes from RIP to the limit of CS, more than 0; Infinity where there is none
+   * @returns its first record, or 0 with F.fault set
+   */
+  decode(address: number, mode: number, allowed: number): number {
+    const block = this.known(address, mode) ?? this.decodeNew(address, mode, Infinity)
+    if (!block) return 0
+    if (block.extent > allowed) return this.decodeLimited(address, mode, allowed)
+    this.enter(block)
+    return block.record
+  }
+
+  /** The block that there is for an address, and for what follows the page now. May leave F.fault set. */
+  private known(address: number, mode: number): Block | undefined {
+    const key = keyOf(address, mode)
+    const within = this.byKey.get(key)
+    if (within) return within
+    const crossings = this.crossings.get(key)
+    if (!crossings) return undefined
+    const second = this.source.fetch(FRAME_SIZE - (address & 0xfff)) | 0
+    return crossings.find(block => block.second === second)
+  }
+
+  private decodeLimited(address: number, mode: number, allowed: number): number {
+    const known = this.limited.get(keyOf(address, mode))
     if (known) {
-      if (known.second < 0) {
-        this.enter(known)
-        return known.record
-      }
-      const second = this.source.fetch(FRAME_SIZE - (address & 0xfff))
-      if (second < 0) return 0
-      if (second === known.second) {
-        this.enter(known)
-        this.crossings.push(known)
-        return known.record
-      }
+      const second = known.second === -1 ? -1 : this.source.fetch(FRAME_SIZE - (address & 0xfff)) | 0
+      if (known.second === second && known.extent <= allowed) return known.record
       this.forget(known)
     }
-    return this.decodeNew(address, mode)
+    return this.decodeNew(address, mode, allowed)?.record ?? 0
   }
 
   private enter(block: Block): void {
@@ -147,23 +180,19 @@ export class BlockCache {
     table[entry] = block.address
     table[entry + 1] = block.mode
     table[entry + 2] = block.record
-    table[entry + 3] = block.region
-  }
-
-  /** Translations changed: what lies behind the end of a page may be another frame now. */
-  forgetCrossings(): void {
-    if (this.crossings.length === 0) return
-    for (const block of this.crossings) this.leaveTable(block)
-    this.crossings = []
+    table[entry + 3] = regionWord(block)
   }
 
   private leaveTable(block: Block): void {
     const entry = this.entry(block.address)
-    const { table } = this
-    if (table[entry] === block.address && table[entry + 1] === block.mode) table[entry + 1] = -1
+    if (this.table[entry + 2] === block.record) this.table[entry + 1] = -1
   }
 
-  private decodeNew(address: number, mode: number): number {
+  /**
+   * Decodes a block. @param allowed how many bytes may be looked at: Infinity, or what is left in front of the limit of CS for a
+   * single instruction. @returns undefined with F.fault set
+   */
+  private decodeNew(address: number, mode: number, allowed: number): Block | undefined {
     if (this.next + (FRAME_SIZE + 2) * R.RECORD_SIZE > CPU_MEMORY_SIZE || this.source.full) this.flush()
     let info = this.modes.get(mode)
     if (!info) this.modes.set(mode, (info = decodeMode(mode)))
@@ -172,9 +201,10 @@ export class BlockCache {
     let at = first
     const { ram } = this.memory
     const frameEnd = (address & ~0xfff) + FRAME_SIZE
-    const end = frameEnd >>> 0 || 0x100000000
-    let position = address >>> 0
-    const start = position
+    const start = address >>> 0
+    let position = start
+    const limited = allowed !== Infinity
+    const end = Math.min(frameEnd >>> 0 || 0x100000000, start + allowed)
     let count = 0
     let second = -1
     // Bytes behind the last instruction that what was decoded depends on: those of something that is no instruction.
@@ -184,8 +214,8 @@ export class BlockCache {
       let outcome: number = decoder.decode(ram, position, end, info, decoded)
       if (outcome === MORE_BYTES) {
         if (count > 0) break
-        outcome = this.decodeAcross(address, end, info)
-        if (outcome === -1) return 0
+        outcome = this.decodeAcross(address, end, info, allowed)
+        if (outcome === MORE_BYTES) return undefined
         second = this.crossingSecond
       }
       let last = false
@@ -203,28 +233,34 @@ export class BlockCache {
       this.halves[(at + R.RECORD_END) >> 1] = position - start
       at += R.RECORD_SIZE
       count++
-      if (last || second >= 0) break
+      if (last || second !== -1 || limited) break
     }
     this.words.fill(0, at >> 2, (at + R.RECORD_SIZE) >> 2)
     this.halves[(at + R.RECORD_END) >> 1] = position - start
     this.decodedInstructions += count
     const words = this.words
-    // What goes on in another frame is not translated.
-    words[(header + R.HEADER_HEAT) >> 2] = second < 0 ? this.heat : 0x7fffffff
+    // What goes on in another frame, or ends at a limit, is not translated.
+    words[(header + R.HEADER_HEAT) >> 2] = second === -1 && !limited ? this.heat : 0x7fffffff
     words[(header + R.HEADER_COUNT) >> 2] = count
     words[(header + R.HEADER_ADDRESS) >> 2] = address
     words[(header + R.HEADER_MODE) >> 2] = mode
+    const extent = Math.min(position - start + looked, allowed)
+    words[(header + R.HEADER_EXTENT) >> 2] = extent
+    words[(header + R.HEADER_SECOND) >> 2] = second
     this.next = at + R.RECORD_SIZE
-    this.add({
+    const block: Block = {
       record: first,
       address: address | 0,
       mode,
       instructions: count,
       length: position - start + looked,
+      extent,
+      limited,
       second,
       region: 0,
-    })
-    return first
+    }
+    this.add(block)
+    return block
   }
 
   /** Handlers after which a block ends, by index: filled by whoever makes handlers. */
@@ -232,28 +268,33 @@ export class BlockCache {
 
   private crossingSecond = -1
 
-  /** Decodes an instruction that goes on in the next page. -1: its fetch faults. */
-  private decodeAcross(address: number, end: number, info: DecodeMode): number {
+  /** Decodes an instruction that goes on behind the page, or behind what is allowed. MORE_BYTES: its fetch faults. */
+  private decodeAcross(address: number, end: number, info: DecodeMode, allowed: number): number {
     const here = end - (address >>> 0)
     const { crossing } = this
     crossing.set(this.memory.ram.subarray(address >>> 0, end))
     const second = this.source.fetch(here)
-    if (second < 0) return -1
-    this.crossingSecond = second
+    if (second < 0) return MORE_BYTES
+    this.crossingSecond = second | 0
     const there = second >>> 0
     crossing.set(this.memory.ram.subarray(there, there + 16), here)
-    return decoder.decode(crossing, 0, here + 16, info, this.decoded)
+    const outcome = decoder.decode(crossing, 0, Math.min(here + 16, allowed), info, this.decoded)
+    if (outcome === MORE_BYTES) this.source.fetch(allowed)
+    return outcome
   }
 
   private add(block: Block): void {
     this.addToFrame(block, block.address & ~0xfff)
-    if (block.second >= 0) {
-      this.addToFrame(block, block.second & ~0xfff)
-      this.crossings.push(block)
-    }
+    if (block.second !== -1) this.addToFrame(block, block.second & ~0xfff)
     this.byRecord.set(block.record, block)
-    this.byKey.set(keyOf(block.address, block.mode), block)
-    this.enter(block)
+    const key = keyOf(block.address, block.mode)
+    if (block.limited) this.limited.set(key, block)
+    else if (block.second === -1) this.byKey.set(key, block)
+    else {
+      const others = this.crossings.get(key)
+      if (!others) this.crossings.set(key, [block])
+      else if (others.push(block) > MOST_SECOND_FRAMES) this.forget(others[0])
+    }
   }
 
   private addToFrame(block: Block, frame: number): void {
@@ -341,11 +382,11 @@ export class BlockCache {
     if (!blocks) return false
     let kept = 0
     for (const block of blocks) {
-      // The part of a crossing block that lies in this frame: its end, if it is the second.
-      const isSecond = block.second >= 0 && (block.second & ~0xfff) === (frameAddress | 0)
-      const from = isSecond ? 0 : block.address & 0xfff
-      const length = isSecond ? 15 : block.length
-      if (from <= last && from + length > first) this.drop(block)
+      const from = block.address & 0xfff
+      const holdsFirst = (block.address & ~0xfff) === (frameAddress | 0) && from <= last && from + block.length > first
+      // The end of a block across two frames, if it lies in this one.
+      const holdsSecond = block.second !== -1 && (block.second & ~0xfff) === (frameAddress | 0) && first < MOST_BYTES
+      if (holdsFirst || holdsSecond) this.drop(block)
       else blocks[kept++] = block
     }
     blocks.length = kept
@@ -378,8 +419,7 @@ export class BlockCache {
   private drop(block: Block): void {
     this.invalidations++
     this.byRecord.delete(block.record)
-    const key = keyOf(block.address, block.mode)
-    if (this.byKey.get(key) === block) this.byKey.delete(key)
+    this.forgetKey(block)
     this.leaveTable(block)
     // Execution may be in the middle of it: every record becomes the end of the block.
     for (let i = 0, at = block.record; i < block.instructions; i++, at += R.RECORD_SIZE) {
@@ -388,7 +428,18 @@ export class BlockCache {
     this.onDrop?.(block)
   }
 
-  /** Drops a block whose second frame is another now. */
+  private forgetKey(block: Block): void {
+    const key = keyOf(block.address, block.mode)
+    if (this.byKey.get(key) === block) this.byKey.delete(key)
+    if (this.limited.get(key) === block) this.limited.delete(key)
+    const crossings = this.crossings.get(key)
+    const at = crossings?.indexOf(block) ?? -1
+    if (at < 0) return
+    crossings!.splice(at, 1)
+    if (crossings!.length === 0) this.crossings.delete(key)
+  }
+
+  /** Drops a block of which another has taken the place. */
   private forget(block: Block): void {
     for (const frame of [block.address & ~0xfff, block.second & ~0xfff]) {
       const blocks = this.byFrame.get(frame)
@@ -408,7 +459,8 @@ export class BlockCache {
     this.byFrame.clear()
     this.byRecord.clear()
     this.byKey.clear()
-    this.crossings = []
+    this.limited.clear()
+    this.crossings.clear()
     this.next = RECORDS_BASE
     this.source.flushed()
   }

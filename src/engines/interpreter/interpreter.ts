@@ -1,7 +1,8 @@
 /** Runs a vCPU: interprets decoded blocks, and regions of translated code where a translator has put them. */
 import { EVENT_SHUTDOWN } from '../../cpu/events.ts'
+import { setFault } from '../../cpu/faults.ts'
 import { fetchPhysical, loadSlow, probeWrite, storeSlow, tryFillTlb } from '../../cpu/memory-access.ts'
-import { MODE_BREAKPOINTS, MODE_SINGLE_STEP } from '../../cpu/mode.ts'
+import { MODE_BREAKPOINTS, MODE_SEGMENTED, MODE_SINGLE_STEP } from '../../cpu/mode.ts'
 import { segmentCheck } from '../../cpu/segment-check.ts'
 import { services } from '../../cpu/services/index.ts'
 import { CS, F } from '../../cpu/state.ts'
@@ -92,7 +93,6 @@ export class Interpreter implements Engine, BlockSource {
     this.table = new WebAssembly.Table({ element: 'anyfunc', initial: TABLE_SIZE })
     this.library = new CodeLibrary(this.memory, this.table, name => this.external(name))
     this.blocks = new BlockCache(this.memory, this)
-    vcpu.onTlbFlush = () => this.blocks.forgetCrossings()
     this.memory.observer = {
       codeWritten: (frame, first, last) => this.codeWritten(frame, first, last),
       frameChanged: frame => dropFrame(vcpu, frame, false),
@@ -160,7 +160,7 @@ export class Interpreter implements Engine, BlockSource {
         return (segment: number, offset: number, size: number, write: number) =>
           segmentCheck(cpu, segment, offset, size, write !== 0)
       case 'fetchPhysical':
-        return (low: number, high: number) => fetchPhysical(cpu, low, high)
+        return (low: number, high: number) => (this.withinLimit(0) ? fetchPhysical(cpu, low, high) : -1)
       case 'decodeBlock':
         return (address: number) => this.decodeBlock(address)
       case 'blockIsHot':
@@ -178,10 +178,12 @@ export class Interpreter implements Engine, BlockSource {
 
   /** @returns the first record; 0 with F.fault set; 1: look again, there is a region now */
   private decodeBlock(address: number): number {
-    const record = this.blocks.decode(address, this.vcpu.state.get32(F.mode))
+    const { vcpu, blocks } = this
+    const { state } = vcpu
+    const record = this.withinLimit(0) ? blocks.decode(address, state.get32(F.mode), this.allowedBytes()) : 0
     if (!this.eager || record === 0) return record
-    const block = this.blocks.find(record)
-    if (!block) return record
+    const block = blocks.find(record)
+    if (!block || block.limited) return record
     this.onHotBlock?.(block)
     return block.region ? 1 : record
   }
@@ -234,8 +236,24 @@ export class Interpreter implements Engine, BlockSource {
     this.nextHandler = this.firstMade
   }
 
+  /** Bytes from RIP to the limit of CS, with the byte there; Infinity where nothing is limited. */
+  private allowedBytes(): number {
+    const { state } = this.vcpu
+    const limit = state.get32(F.segmentLimit, CS)
+    if (!(state.get32(F.mode) & MODE_SEGMENTED) || limit === 0xffffffff) return Infinity
+    return limit - (state.get32(F.rip) + state.getHigh(F.rip) * 0x100000000) + 1
+  }
+
+  /** Whether the byte of code at RIP + distance lies within the limit of CS; else #GP(0) is noted. */
+  private withinLimit(distance: number): boolean {
+    const within = distance < this.allowedBytes()
+    if (!within) setFault(this.vcpu, 13, 0)
+    return within
+  }
+
   fetch(distance: number): number {
     const { state } = this.vcpu
+    if (!this.withinLimit(distance)) return -1
     const base = state.get64(F.segmentBase, CS)
     let linear = BigInt.asUintN(64, state.get64(F.rip) + base + BigInt(distance))
     if ((state.get32(F.mode) & 4) === 0) linear &= 0xffffffffn

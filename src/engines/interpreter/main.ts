@@ -4,12 +4,14 @@
  */
 
 import { EVENT_INTERRUPT } from '../../cpu/events.ts'
+import { MODE_SEGMENTED } from '../../cpu/mode.ts'
 import { CS, F, IF } from '../../cpu/state.ts'
 import { FunctionBuilder } from '../../ir/function.ts'
 import { type Label, OP_BLOCK } from '../../ir/node.ts'
 import { Int } from '../../ir/values.ts'
 import { Code, type Variable } from '../../isa/semantics.ts'
 import { BLOCK_TABLE_BASE } from '../../memory/layout.ts'
+import { FRAME_SIZE } from '../../memory/physical.ts'
 import { TLB_ADDEND, TLB_FETCH } from '../../memory/tlb.ts'
 import { type FunctionType, I32, I64 } from '../../wasm/types.ts'
 import { flagsFromRecipe } from '../flag-recipe.ts'
@@ -272,18 +274,21 @@ function findBlock(
   dispatch: Label,
 ): void {
   const linear = code.variable(64, locals.blockRip.value.add(code.get(F.segmentBase, CS)))
-  code.if(code.get(F.mode).and(4).isZero(), () => linear.set(linear.value.and(0xffffffff)))
+  code.if(code.get(F.mode).and(4).isZero(), () => {
+    linear.set(linear.value.and(0xffffffff))
+    // From the last byte below 4 GiB execution goes on at 0.
+    locals.blockRip.value = locals.blockRip.value.and(0xffffffff)
+  })
   code.if(locals.skipRegion.value.isZero(), () => {
     lookUpJump(code, linear.value, code.get(F.tlb), index => {
       callRegion(code, f, locals, index)
       f.branch(dispatch)
     })
   })
-  const tlb = code.get(F.tlb).add(tlbOffset(linear.value.truncate(32)))
+  const tlb = tlbEntry(code, linear.value)
   const address = code.variable(32, 0)
-  const tag = new Int(f, f.load(0x29, I64, 0, tlb.node, TLB_FETCH), 64)
   code.if(
-    tag.eq(linear.value.and(0xfffffffffffff000n)),
+    isFetchable(code, tlb, linear.value),
     () => address.set(load32(code, tlb, TLB_ADDEND).add(linear.value.truncate(32))),
     () => {
       spillBudget(code, locals)
@@ -301,14 +306,17 @@ function findBlock(
   const found = load32(code, entry.value, R.BLOCK_ENTRY_ADDRESS)
     .eq(address.value)
     .and(load32(code, entry.value, R.BLOCK_ENTRY_MODE).eq(mode))
-  code.if(
-    found,
-    () => {
+  code.block(ready => {
+    code.block(missing => {
+      code.leave(missing, found.isZero())
       const region = code.variable(32, load32(code, entry.value, R.BLOCK_ENTRY_REGION)).value
-      code.if(region.isNonZero().and(locals.skipRegion.value.isZero()), () => {
-        enterJump(code, linear.value, address.value, region)
-        callRegion(code, f, locals, region)
-        f.branch(dispatch)
+      code.if(region.isNonZero(), () => {
+        code.if(region.gtS(0).and(locals.skipRegion.value.isZero()), () => {
+          enterJump(code, linear.value, address.value, region)
+          callRegion(code, f, locals, region)
+          f.branch(dispatch)
+        })
+        leaveUnlessWhole(code, locals, load32(code, entry.value, R.BLOCK_ENTRY_RECORD), linear.value, missing)
       })
       locals.skipRegion.set(0)
       locals.record.value = load32(code, entry.value, R.BLOCK_ENTRY_RECORD)
@@ -319,13 +327,38 @@ function findBlock(
         spillBudget(code, locals)
         f.call('blockIsHot', { params: [I32], results: [] }, [locals.record.value.node])
       })
-    },
-    () => {
-      spillBudget(code, locals)
-      const node = f.call('decodeBlock', { params: [I32], results: [I32] }, [address.value.node])
-      locals.record.value = new Int(f, node, 32)
-      code.if(locals.record.value.isZero(), () => leave(RUN_FETCH_FAULT))
-      code.leave(dispatch, locals.record.value.eq(1))
-    },
-  )
+      code.leave(ready)
+    })
+    spillBudget(code, locals)
+    const node = f.call('decodeBlock', { params: [I32], results: [I32] }, [address.value.node])
+    locals.record.value = new Int(f, node, 32)
+    code.if(locals.record.value.isZero(), () => leave(RUN_FETCH_FAULT))
+    code.leave(dispatch, locals.record.value.eq(1))
+  })
+}
+
+/** Address of the TLB's entry for a linear address. */
+const tlbEntry = (code: Code, linear: Int): Int => code.get(F.tlb).add(tlbOffset(linear.truncate(32)))
+
+/** Whether the TLB's entry is one for fetches from the address. */
+function isFetchable(code: Code, entry: Int, linear: Int): Int {
+  const tag = new Int(code.f, code.f.load(0x29, I64, 0, entry.node, TLB_FETCH), 64)
+  return tag.eq(linear.and(0xfffffffffffff000n))
+}
+
+/** Leaves for a label if a block reaches beyond the limit of CS, or what follows its page is no longer what it was made of. */
+function leaveUnlessWhole(code: Code, locals: MainLocals, record: Int, linear: Int, otherwise: Label): void {
+  const header = code.variable(32, record.sub(R.RECORD_SIZE)).value
+  const mode = code.get(F.mode)
+  const end = locals.blockRip.value.add(load32(code, header, R.HEADER_EXTENT).zeroExtend(64))
+  const limit = code.get(F.segmentLimit, CS).zeroExtend(64)
+  code.leave(otherwise, end.gtU(limit.add(1)).and(mode.and(MODE_SEGMENTED).isNonZero()))
+  const second = code.variable(32, load32(code, header, R.HEADER_SECOND)).value
+  code.if(second.ne(-1), () => {
+    const next = code.variable(64, linear.and(0xfffffffffffff000n).add(FRAME_SIZE))
+    code.if(mode.and(4).isZero(), () => next.set(next.value.and(0xffffffff)))
+    const tlb = tlbEntry(code, next.value)
+    code.leave(otherwise, isFetchable(code, tlb, next.value).isZero())
+    code.leave(otherwise, load32(code, tlb, TLB_ADDEND).add(next.value.truncate(32)).ne(second))
+  })
 }

@@ -37,6 +37,10 @@ export const HEADER_COUNT = 4
 export const HEADER_ADDRESS = 8
 /** i32: the mode word it was decoded for. */
 export const HEADER_MODE = 12
+/** i32: bytes from the first that must lie within the limit of CS. */
+export const HEADER_EXTENT = 16
+/** i32: address in memory 1 of where its instruction goes on in another page, or -1. */
+export const HEADER_SECOND = 20
 
 /** Ends a block: continue at RIP of the record. An invalidated record becomes one, so that execution leaves it. */
 export const HANDLER_END = 0
@@ -44,8 +48,10 @@ export const HANDLER_END = 0
 /** The table that finds blocks: direct-mapped by address in memory 1. */
 export const BLOCK_TABLE_ENTRIES = 131072
 export const BLOCK_ENTRY_SIZE = 16
-/** i32 each: address of the first byte, mode word, the first record (0: none), index of the region's function. */
+/** i32 each: address of the first byte, mode word, the first record (0: none), index of the region's function or {@link CAREFUL}. */
 export const BLOCK_ENTRY_ADDRESS = 0
 export const BLOCK_ENTRY_MODE = 4
 export const BLOCK_ENTRY_RECORD = 8
 export const BLOCK_ENTRY_REGION = 12
+/** In the place of a region: the block's extent and second page are to be looked at before it is entered. */
+export const CAREFUL = -1

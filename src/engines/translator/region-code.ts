@@ -1,5 +1,5 @@
 /** The function of a region under construction: its locals, how it is entered and left. */
-import { F } from '../../cpu/state.ts'
+import { CS, F } from '../../cpu/state.ts'
 import { FunctionBuilder } from '../../ir/function.ts'
 import { type Label, OP_BLOCK } from '../../ir/node.ts'
 import { Int } from '../../ir/values.ts'
@@ -100,8 +100,9 @@ export class RegionCode {
   /**
    * Closes the function: the ways out, and the way in, which is put in front.
    * @param flat linear addresses are RIP
+   * @param extent bytes from the entry to the end of the code, which must not lie beyond the limit of CS
    */
-  finish(long: boolean, flat: boolean): void {
+  finish(long: boolean, flat: boolean, extent: number): void {
     const { f, code, locals } = this
     const bailing = new Variable(f, 32)
     f.end()
@@ -125,13 +126,18 @@ export class RegionCode {
     }
     f.return(bailing.value.node)
     f.unreachable()
-    this.enter()
+    this.enter(flat ? undefined : extent)
   }
 
-  private enter(): void {
+  /** @param extent as in {@link finish}, where CS has a limit */
+  private enter(extent: number | undefined): void {
     const { f, code, locals } = this
     const body = f.nodes.splice(0)
     this.entry.value = code.get(F.rip)
+    if (extent !== undefined) {
+      const limit = code.get(F.segmentLimit, CS).zeroExtend(64)
+      code.if(this.entry.value.add(extent).gtU(limit.add(1)), () => f.return(f.const32(1)))
+    }
     this.budget.value = code.get(F.budget)
     this.gprs.forEach((local, number) => {
       if (local !== undefined) f.setLocal(local, code.get(F.gpr, number).node)

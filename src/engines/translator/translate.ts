@@ -61,7 +61,10 @@ class RegionTranslator {
         openLoops.pop()
       }
     }
-    region.finish(this.long, !this.info.segmented)
+    const ends = placed.flatMap(({ block }) =>
+      block.instructions.map(({ distance, decoded }) => distance + decoded.length),
+    )
+    region.finish(this.long, !this.info.segmented, Math.max(...ends))
     for (const routine of region.code.used) this.used.add(routine)
     return { name, f, uses: this.used }
   }
