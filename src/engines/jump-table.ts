@@ -44,7 +44,7 @@ export function lookUpJump(code: Code, linear: Int, tlb: Int, found: (index: Int
     .and(wide(entry, MODE_AND_EPOCH).eq(modeAndEpoch(code)))
   const mapped = wide(place, TLB_FETCH).eq(linear.and(0xfffffffffffff000n))
   const there = word(place, TLB_ADDEND).add(low).eq(word(entry, ADDRESS))
-  code.if(same.and(mapped).and(there), () => found(word(entry, INDEX)))
+  code.if(same.and(mapped).and(there), () => found(word(entry, INDEX)), undefined, 'likely')
 }
 
 /** Enters a function into the table. @param address of the code in memory 1 */

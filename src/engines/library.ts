@@ -87,7 +87,8 @@ export class CodeLibrary {
       typeIndex: (type: FunctionType) => module.type(type),
     }
     for (const unit of all) {
-      module.define(index.get(unit.name)!, unit.f.emit(linker))
+      const { body, hints } = unit.f.emit(linker)
+      module.define(index.get(unit.name)!, body, hints)
       module.export(unit.name, index.get(unit.name)!)
     }
     this.imports = {

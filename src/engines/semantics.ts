@@ -10,6 +10,7 @@ import { Int, typeOf, Vector } from '../ir/values.ts'
 import {
   type Context,
   GP,
+  type Likelihood,
   type MemoryOperand,
   type Mode,
   type Operandish,
@@ -106,9 +107,9 @@ export abstract class EngineSemantics extends Semantics {
   /** How many `if`s and loops of the definition are open where code is being built. */
   nesting = 0
 
-  override if(condition: Int, then: () => void, otherwise?: () => void): void {
+  override if(condition: Int, then: () => void, otherwise?: () => void, likelihood: Likelihood = 'even'): void {
     this.nesting++
-    super.if(condition, then, otherwise)
+    super.if(condition, then, otherwise, likelihood)
     this.nesting--
   }
 
@@ -152,7 +153,7 @@ export abstract class EngineSemantics extends Semantics {
 
   /** Leaves if a slow path has left a fault. */
   faultCheck(): void {
-    this.if(this.get(F.fault).isNonZero(), () => this.leaveForFault())
+    this.if(this.get(F.fault).isNonZero(), () => this.leaveForFault(), undefined, 'unlikely')
   }
 
   /** Calls an imported TypeScript function with i32 arguments. */
@@ -198,6 +199,7 @@ export abstract class EngineSemantics extends Semantics {
         this.slowLoad('loadSlow', linear, size(bytes))
         result.set(this.get(F.serviceResult).truncate(width))
       },
+      'likely',
     )
     return result.value
   }
@@ -215,6 +217,7 @@ export abstract class EngineSemantics extends Semantics {
         this.slowLoad('loadSlow', linear, size(16))
         result.value = this.getVector({ ...F.serviceResult, type: 'v128' })
       },
+      'likely',
     )
     return result.value
   }
@@ -256,6 +259,7 @@ export abstract class EngineSemantics extends Semantics {
         this.slowLoad('loadForWriteSlow', linear, size(bytes))
         result.set(this.get(F.serviceResult).truncate(width))
       },
+      'likely',
     )
     return result.value
   }
@@ -273,6 +277,7 @@ export abstract class EngineSemantics extends Semantics {
         this.set(F.serviceResult, value.zeroExtend(64))
         this.slowStore(linear, size(bytesOf(value.width)))
       },
+      'likely',
     )
   }
 
@@ -287,6 +292,7 @@ export abstract class EngineSemantics extends Semantics {
         this.set(F.serviceResult, value.zeroExtend(64))
         this.slowStore(linear, size(bytes))
       },
+      'likely',
     )
   }
 
@@ -300,13 +306,14 @@ export abstract class EngineSemantics extends Semantics {
         this.setVector({ ...F.serviceResult, type: 'v128' }, value)
         this.slowStore(linear, size(16))
       },
+      'likely',
     )
   }
 
   /** Makes sure that a write will succeed. */
   probeForWrite(linear: Int, bytes: number, size: SizeArgument): void {
     const { hit } = this.probe(linear, bytes, TLB_WRITE)
-    this.if(hit.isZero(), () => this.slowProbe(linear, size(bytes)))
+    this.if(hit.isZero(), () => this.slowProbe(linear, size(bytes)), undefined, 'unlikely')
   }
 
   override elementsInPage(pointers: readonly (readonly [segment: number, offset: Int])[], width: Width): Int {

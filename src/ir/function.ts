@@ -1,4 +1,5 @@
 import { ByteWriter } from '../wasm/bytes.ts'
+import type { BranchHint } from '../wasm/module.ts'
 import type { FunctionType, ValueType } from '../wasm/types.ts'
 import { F32, F64, I32, I64, V128 } from '../wasm/types.ts'
 import * as N from './node.ts'
@@ -8,6 +9,21 @@ import { Label, localBit, Node } from './node.ts'
 export interface Linker {
   functionIndex(name: string): number
   typeIndex(type: FunctionType): number
+}
+
+/**
+ * What is known of a condition: nothing, that it hardly ever holds, or that it nearly always does. Engines lay unlikely code
+ * out of line and keep registers for the rest (WebAssembly branch hinting proposal).
+ */
+export type Likelihood = 'even' | 'unlikely' | 'likely'
+const LIKELIHOODS: readonly Likelihood[] = ['even', 'unlikely', 'likely']
+
+/** A function's code as a module takes it. */
+export interface EmittedBody {
+  /** Local declarations and code. */
+  readonly body: Uint8Array
+  /** Offsets of branches in the body, with 0 for unlikely and 1 for likely, in ascending order. */
+  readonly hints: readonly BranchHint[]
 }
 
 const NONE: readonly Node[] = []
@@ -162,9 +178,9 @@ export class FunctionBuilder {
     this.effect(N.OP_END, 0, NONE, 0, 0, undefined, N.READS_ALL)
   }
 
-  /** Two ways by an i32 condition. */
-  if(condition: Node, then: () => void, otherwise?: () => void): void {
-    this.effect(N.OP_IF, 0, [condition], 0, 0, new Label(), N.READS_ALL)
+  /** Two ways by an i32 condition. @param likelihood which of them the compiler should expect, by a branch hint */
+  if(condition: Node, then: () => void, otherwise?: () => void, likelihood: Likelihood = 'even'): void {
+    this.effect(N.OP_IF, 0, [condition], LIKELIHOODS.indexOf(likelihood), 0, new Label(), N.READS_ALL)
     then()
     if (otherwise) {
       this.effect(N.OP_ELSE, 0, NONE, 0, 0, undefined, N.READS_ALL)
@@ -189,7 +205,7 @@ export class FunctionBuilder {
   }
 
   /** The function's body: local declarations and code. Nodes without use and effect are left out. */
-  emit(linker: Linker): Uint8Array {
+  emit(linker: Linker): EmittedBody {
     return new Emitter(this.type, this.locals, this.nodes, linker).emit()
   }
 }
@@ -201,6 +217,7 @@ class Emitter {
   private readonly nodes: readonly Node[]
   private readonly linker: Linker
   private readonly labels: (Label | undefined)[] = []
+  private readonly hints: BranchHint[] = []
   private readonly free = new Map<ValueType, number[]>()
   private pending: Node[] = []
   private loopDepth = 0
@@ -213,7 +230,7 @@ class Emitter {
     this.linker = linker
   }
 
-  emit(): Uint8Array {
+  emit(): EmittedBody {
     for (let i = this.nodes.length - 1; i >= 0; i--) {
       const node = this.nodes[i]
       if (node.uses === 0 && !node.isEffect) for (const arg of node.args) arg.uses--
@@ -223,7 +240,7 @@ class Emitter {
     return this.withLocals()
   }
 
-  private withLocals(): Uint8Array {
+  private withLocals(): EmittedBody {
     const head = new ByteWriter(64)
     const groups: [count: number, type: ValueType][] = []
     for (const type of this.locals) {
@@ -236,8 +253,9 @@ class Emitter {
       head.unsigned(count)
       head.byte(type)
     }
+    const start = head.length
     head.raw(this.out.bytes.subarray(0, this.out.length))
-    return head.finish()
+    return { body: head.finish(), hints: this.hints.map(({ offset, likely }) => ({ offset: start + offset, likely })) }
   }
 
   private visit(node: Node): void {
@@ -397,6 +415,7 @@ class Emitter {
       case N.OP_IF:
       case N.OP_BLOCK:
       case N.OP_LOOP:
+        if (node.op === N.OP_IF && node.imm !== 0) this.hints.push({ offset: out.length, likely: node.imm === 2 })
         out.byte(node.op === N.OP_IF ? 0x04 : node.op === N.OP_BLOCK ? 0x02 : 0x03)
         out.byte(0x40)
         this.labels.push(node.extra as Label)

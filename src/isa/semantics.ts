@@ -1,6 +1,6 @@
 import { EVENT_INTERRUPT } from '../cpu/events.ts'
 import { F, type Field, TF } from '../cpu/state.ts'
-import { FunctionBuilder, type Linker } from '../ir/function.ts'
+import { FunctionBuilder, type Likelihood, type Linker } from '../ir/function.ts'
 import { Label } from '../ir/node.ts'
 import { Float, Int, int, type Operandish, typeOf, type ValueWidth, Vector, type Width } from '../ir/values.ts'
 import { LOAD_OPCODES, STORE_OPCODES } from '../wasm/memory-opcodes.ts'
@@ -203,8 +203,8 @@ export class Code {
     return variable
   }
   /** Two ways. Values made inside are used only inside; carry results out in variables. */
-  if(condition: Int, then: () => void, otherwise?: () => void): void {
-    this.f.if(condition.node, then, otherwise)
+  if(condition: Int, then: () => void, otherwise?: () => void, likelihood: Likelihood = 'even'): void {
+    this.f.if(condition.node, then, otherwise, likelihood)
   }
   /** Repeats while the condition, built anew each time around, holds. */
   while(condition: () => Int, body: () => void): void {
@@ -327,7 +327,7 @@ export function routine<const P extends readonly ValueWidth[], R extends ValueWi
 /** Builds a routine's function. @returns its body and the routines that it calls. */
 export function buildRoutine(routine: Routine, linker: Linker): { body: Uint8Array; uses: Set<Routine> } {
   const { f, uses } = routineFunction(routine)
-  return { body: f.emit(linker), uses }
+  return { body: f.emit(linker).body, uses }
 }
 
 /** A routine's function, not yet emitted, and the routines that it calls. */
@@ -390,7 +390,7 @@ export abstract class Semantics extends Code {
   abstract raise(vector: number, errorCode?: number): void
   /** Raises an exception if the condition holds. */
   raiseIf(condition: Int, vector: number, errorCode?: number): void {
-    this.if(condition, () => this.raise(vector, errorCode))
+    this.if(condition, () => this.raise(vector, errorCode), undefined, 'unlikely')
   }
   /** Leaves the instruction if a routine has set F.fault (with F.faultVector and F.faultErrorCode). Before anything is committed. */
   abstract faultCheck(): void
@@ -436,5 +436,5 @@ export abstract class Semantics extends Code {
   abstract systemFlag(mask: number): Int
 }
 
-export type { Operandish, Width }
+export type { Likelihood, Operandish, Width }
 export { Float, Int, Label, Vector }

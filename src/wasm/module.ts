@@ -9,6 +9,14 @@ export interface MemoryImport {
   maximum: number
 }
 
+/** What a branch of a function is expected to do. */
+export interface BranchHint {
+  /** Offset of the branching instruction from the start of the function's body. */
+  readonly offset: number
+  /** Whether its condition is likely to hold. */
+  readonly likely: boolean
+}
+
 /**
  * Assembles a module: imports first, then functions; indices are handed out as things are declared
  * (WebAssembly core specification, section 5.5).
@@ -19,7 +27,12 @@ export class ModuleBuilder {
   private readonly functionImports: { module: string; name: string; type: number }[] = []
   private readonly memories: MemoryImport[] = []
   private table: { module: string; name: string; minimum: number } | undefined
-  private readonly functions: { type: number; body: Uint8Array | undefined; name: string | undefined }[] = []
+  private readonly functions: {
+    type: number
+    body: Uint8Array | undefined
+    hints: readonly BranchHint[]
+    name: string | undefined
+  }[] = []
   private readonly exports: { name: string; index: number }[] = []
 
   /** The index of a function type, added if it is new. */
@@ -51,13 +64,15 @@ export class ModuleBuilder {
 
   /** Declares a function whose body comes later by {@link define}. @returns its index. */
   declare(type: FunctionType, name?: string): number {
-    this.functions.push({ type: this.type(type), body: undefined, name })
+    this.functions.push({ type: this.type(type), body: undefined, hints: [], name })
     return this.functionImports.length + this.functions.length - 1
   }
 
-  /** Gives a declared function its body: locals and code with the final `end`. */
-  define(index: number, body: Uint8Array): void {
-    this.functions[index - this.functionImports.length].body = body
+  /** Gives a declared function its body: locals and code with the final `end`; hints by ascending offset. */
+  define(index: number, body: Uint8Array, hints: readonly BranchHint[] = []): void {
+    const made = this.functions[index - this.functionImports.length]
+    made.body = body
+    made.hints = hints
   }
 
   /** Exports a function. */
@@ -121,6 +136,23 @@ export class ModuleBuilder {
         w.unsigned(index)
       }
     })
+    const hinted = this.functions.flatMap(({ hints }, i) => (hints.length ? [{ hints, i }] : []))
+    if (hinted.length) {
+      // WebAssembly branch hinting: unknown to an engine, the section is skipped.
+      section(0, w => {
+        w.name('metadata.code.branch_hint')
+        w.unsigned(hinted.length)
+        for (const { hints, i } of hinted) {
+          w.unsigned(this.functionImports.length + i)
+          w.unsigned(hints.length)
+          for (const { offset, likely } of hints) {
+            w.unsigned(offset)
+            w.unsigned(1)
+            w.byte(likely ? 1 : 0)
+          }
+        }
+      })
+    }
     section(10, w => {
       w.unsigned(this.functions.length)
       for (const { body, name } of this.functions) {

@@ -69,14 +69,14 @@ export function link(shapes: readonly Shape[]) {
       const m = new SimdSemantics(f, shape.wide ? 64 : 32)
       const operands = shape.form.operands.map(spec => operandOf(m, spec, shape))
       shape.form.instruction.execute(m, ...(operands as never[]))
-      return { body: f.emit(linker), used: m.used }
+      return { body: f.emit(linker).body, used: m.used }
     })
   }
   const withFlags = (type: FunctionType, use: (code: Code, flags: PieceFlags) => void) => () => {
     const f = new FunctionBuilder(type)
     const code = new Code(f)
     use(code, new PieceFlags(code, new StatePieces(code)))
-    return { body: f.emit(linker), used: [] }
+    return { body: f.emit(linker).body, used: [] }
   }
   const setType: FunctionType = { params: [I32, I32], results: [] }
   declare(

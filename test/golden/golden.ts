@@ -84,7 +84,7 @@ export function goldenText({ name, bits, shows, code }: GoldenCase): string {
     signatures.set(node.extra as string, { params, results: node.type ? [node.type] : [] })
   }
   const linker = new NamingLinker(signatures)
-  const body = f.emit(linker)
+  const { body } = f.emit(linker)
   const listing = listCode(blocks, bytes)
   const head = [
     `${name}: ${shows}`,

@@ -164,11 +164,16 @@ export function mainUnit(handlers: readonly InlineHandler[]): Unit {
     f.return(f.const32(reason))
   }
   f.loop(dispatch => {
-    code.if(budget.value.leS(0), () => leave(RUN_BUDGET))
-    code.if(code.get(F.events).isNonZero(), () => {
-      const flags = code.get(F.systemFlags).and(IF).or(~EVENT_INTERRUPT)
-      code.if(code.get(F.events).and(flags).isNonZero(), () => leave(RUN_EVENT))
-    })
+    code.if(budget.value.leS(0), () => leave(RUN_BUDGET), undefined, 'unlikely')
+    code.if(
+      code.get(F.events).isNonZero(),
+      () => {
+        const flags = code.get(F.systemFlags).and(IF).or(~EVENT_INTERRUPT)
+        code.if(code.get(F.events).and(flags).isNonZero(), () => leave(RUN_EVENT))
+      },
+      undefined,
+      'unlikely',
+    )
     // Nothing waited for the instruction after STI or MOV SS to pass.
     code.set(F.interruptShadow, 0)
     blockRip.value = code.get(F.rip)
@@ -201,11 +206,16 @@ export function mainUnit(handlers: readonly InlineHandler[]): Unit {
           })
           record.value = record.value.add(R.RECORD_SIZE)
           // The budget is spent in the middle of a block: RIP is that of the next record.
-          code.if(budget.value.leS(0), () => {
-            budget.value = budget.value.sub(1)
-            endOfBlock(code, locals)
-            f.branch(left)
-          })
+          code.if(
+            budget.value.leS(0),
+            () => {
+              budget.value = budget.value.sub(1)
+              endOfBlock(code, locals)
+              f.branch(left)
+            },
+            undefined,
+            'unlikely',
+          )
           f.branch(again)
         })
       })
@@ -297,8 +307,9 @@ function findBlock(
         linear.value.shr(32).truncate(32).node,
       ])
       address.set(new Int(f, node, 32))
-      code.if(code.get(F.fault).isNonZero(), () => leave(RUN_FETCH_FAULT))
+      code.if(code.get(F.fault).isNonZero(), () => leave(RUN_FETCH_FAULT), undefined, 'unlikely')
     },
+    'likely',
   )
   const hash = address.value.xor(address.value.shr(17)).and(R.BLOCK_TABLE_ENTRIES - 1)
   const entry = code.variable(32, hash.mul(R.BLOCK_ENTRY_SIZE).add(BLOCK_TABLE_BASE))
@@ -323,10 +334,15 @@ function findBlock(
       const header = locals.record.value.sub(R.RECORD_SIZE)
       const heat = load32(code, header, R.HEADER_HEAT).sub(1)
       f.store(0x36, 0, header.node, heat.node, R.HEADER_HEAT)
-      code.if(heat.isZero(), () => {
-        spillBudget(code, locals)
-        f.call('blockIsHot', { params: [I32], results: [] }, [locals.record.value.node])
-      })
+      code.if(
+        heat.isZero(),
+        () => {
+          spillBudget(code, locals)
+          f.call('blockIsHot', { params: [I32], results: [] }, [locals.record.value.node])
+        },
+        undefined,
+        'unlikely',
+      )
       code.leave(ready)
     })
     spillBudget(code, locals)

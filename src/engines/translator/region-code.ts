@@ -76,7 +76,7 @@ export class RegionCode {
     this.flags.startBlock()
     this.budget.value = this.budget.value.sub(instructions)
     this.remaining = instructions
-    this.code.if(this.budget.value.isNegative(), () => this.bail(distance))
+    this.code.if(this.budget.value.isNegative(), () => this.bail(distance), undefined, 'unlikely')
   }
 
   /** Leaves so that the interpreter executes the instruction at a distance from the entry. */
@@ -119,10 +119,15 @@ export class RegionCode {
       // Mode and TLB are those of now: the last instruction may have changed them. Events and the shadow of STI are the
       // main function's.
       const waiting = code.get(F.events).or(code.get(F.interruptShadow)).or(bailing.value)
-      code.if(waiting.isZero(), () => {
-        const go = (index: Int) => f.returnCallIndirect(REGION_TYPE, [code.base.node, index.node])
-        lookUpJump(code, this.rip.value, code.get(F.tlb), go)
-      })
+      code.if(
+        waiting.isZero(),
+        () => {
+          const go = (index: Int) => f.returnCallIndirect(REGION_TYPE, [code.base.node, index.node])
+          lookUpJump(code, this.rip.value, code.get(F.tlb), go)
+        },
+        undefined,
+        'likely',
+      )
     }
     f.return(bailing.value.node)
     f.unreachable()

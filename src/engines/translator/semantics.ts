@@ -160,7 +160,7 @@ export class TranslatorSemantics extends EngineSemantics {
     this.bail()
   }
   override raiseIf(condition: Int): void {
-    this.if(condition, () => this.bail())
+    this.if(condition, () => this.bail(), undefined, 'unlikely')
   }
 
   jump(target: Int): void {
@@ -217,17 +217,22 @@ export class TranslatorSemantics extends EngineSemantics {
     const entry = this.variable(32, this.entryOf(held)).value
     const stored = new Int(this.f, this.f.load(0x29, I64, 0, entry.node, tag), 64)
     const page = (bytes === 1 ? held : held.add(bytes - 1)).and(PAGE_MASK)
-    this.if(stored.ne(page), () => {
-      const write = this.const(tag === TLB_WRITE ? 1 : 0, 32)
-      const args = [held.truncate(32), held.shr(32).truncate(32), size(bytes), write]
-      const type = { params: [I32, I32, I32, I32], results: [I32] } as const
-      const filled = this.f.call(
-        'fillTlb',
-        type,
-        args.map(arg => arg.node),
-      )
-      this.if(new Int(this.f, filled, 32).isZero(), () => this.bail())
-    })
+    this.if(
+      stored.ne(page),
+      () => {
+        const write = this.const(tag === TLB_WRITE ? 1 : 0, 32)
+        const args = [held.truncate(32), held.shr(32).truncate(32), size(bytes), write]
+        const type = { params: [I32, I32, I32, I32], results: [I32] } as const
+        const filled = this.f.call(
+          'fillTlb',
+          type,
+          args.map(arg => arg.node),
+        )
+        this.if(new Int(this.f, filled, 32).isZero(), () => this.bail(), undefined, 'unlikely')
+      },
+      undefined,
+      'unlikely',
+    )
     const addend = new Int(this.f, this.f.load(0x28, I32, 0, entry.node, TLB_ADDEND), 32)
     return addend.add(held.truncate(32))
   }
@@ -361,11 +366,11 @@ export class TranslatorSemantics extends EngineSemantics {
       this.ending = { kind: 'indirect' }
     }
     if (this.decoded.form.instruction.privilege === 'cpl0' && this.context.mode !== 'real') {
-      this.if(this.get(F.cpl).isNonZero(), () => this.bail())
+      this.if(this.get(F.cpl).isNonZero(), () => this.bail(), undefined, 'unlikely')
     }
     const { unit } = this.decoded.form.instruction
     if (unit !== 'mmx' && unit !== 'x87') return
     const pending = this.get(F.fsw).and(this.get(F.fcw).not()).and(0x3f)
-    this.if(pending.isNonZero(), () => this.bail())
+    this.if(pending.isNonZero(), () => this.bail(), undefined, 'unlikely')
   }
 }
