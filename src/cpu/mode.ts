@@ -30,5 +30,10 @@ export const MODE_SINGLE_STEP = 1 << 11
 /** A breakpoint is enabled in DR7: the careful way. */
 export const MODE_BREAKPOINTS = 1 << 12
 
+/** AVX instructions are allowed (CR4.OSXSAVE, SSE and AVX in XCR0, not CR0.TS). */
+export const MODE_AVX = 1 << 13
+/** Mode words are less than this. */
+export const MODE_WORDS = 1 << 14
+
 /** The classes by number. */
 export const MODE_NAMES: readonly Mode[] = ['real', 'virtual-8086', 'protected', 'compatibility', 'long']

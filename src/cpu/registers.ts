@@ -31,6 +31,10 @@ export const CR4_OSXSAVE = 1 << 18
 export const CR4_SMEP = 1 << 20
 export const CR4_SMAP = 1 << 21
 
+export const XCR0_X87 = 1 << 0
+export const XCR0_SSE = 1 << 1
+export const XCR0_AVX = 1 << 2
+
 export const EFER_SCE = 1 << 0
 export const EFER_LME = 1 << 8
 export const EFER_LMA = 1 << 10

@@ -3,6 +3,7 @@ import { TLB_BASE } from '../memory/layout.ts'
 import { TLB_SIZE, TLB_SUPERVISOR, TLB_SUPERVISOR_AC, TLB_USER, TLB_USER_ALIGNMENT } from '../memory/tlb.ts'
 import { EVENT_CAREFUL } from './events.ts'
 import {
+  MODE_AVX,
   MODE_BREAKPOINTS,
   MODE_CODE_32,
   MODE_COMPATIBILITY,
@@ -29,8 +30,11 @@ import {
   CR0_PE,
   CR0_TS,
   CR4_OSFXSR,
+  CR4_OSXSAVE,
   CR4_SMAP,
   EFER_LMA,
+  XCR0_AVX,
+  XCR0_SSE,
 } from './registers.ts'
 import { AC, CS, DS, ES, F, FS, GS, SS, TF, VM } from './state.ts'
 import type { Vcpu } from './vcpu.ts'
@@ -42,6 +46,7 @@ export const CHECK_WRITES = 2
 const CR0 = F.cr0.offset >> 2
 const CR4 = F.cr4.offset >> 2
 const EFER = F.efer.offset >> 2
+const XCR0 = F.xcr0.offset >> 2
 const CPL = F.cpl.offset >> 2
 const SYSTEM_FLAGS = F.systemFlags.offset >> 2
 const ATTRIBUTES = F.segmentAttributes.offset >> 2
@@ -62,7 +67,7 @@ function checksOf(words: Int32Array, segment: number): number {
 
 /**
  * Computes the mode word, the TLB in use and which segments need checks. To be called after every change of CR0, CR4,
- * EFER, a segment register, CPL, VM, TF, AC or DR7.
+ * EFER, XCR0, a segment register, CPL, VM, TF, AC or DR7.
  */
 export function updateMode(cpu: Vcpu): void {
   const words = cpu.state.i32
@@ -103,6 +108,8 @@ export function updateMode(cpu: Vcpu): void {
     mode |= MODE_X87
     if (cr4 & CR4_OSFXSR) mode |= MODE_SSE
   }
+  const avx = XCR0_SSE | XCR0_AVX
+  if (!(cr0 & CR0_TS) && cr4 & CR4_OSXSAVE && (words[XCR0] & avx) === avx) mode |= MODE_AVX
   if (flags & TF) mode |= MODE_SINGLE_STEP
   if (words[DR7] & 0xff) mode |= MODE_BREAKPOINTS
   if (mode & (MODE_SINGLE_STEP | MODE_BREAKPOINTS)) words[F.events.offset >> 2] |= EVENT_CAREFUL

@@ -3,7 +3,7 @@ import type { Instruction } from '../isa/definition.ts'
 import { enterMmx } from '../isa/mmx-unit.ts'
 import { checkCpl0 } from '../isa/privilege.ts'
 import type { Routine } from '../isa/semantics.ts'
-import { mmxCheck, sseCheck } from '../isa/sse-unit.ts'
+import { avxCheck, mmxCheck, sseCheck } from '../isa/sse-unit.ts'
 import { x87Check, x87NoWaitCheck } from '../isa/x87-unit.ts'
 import type { EngineSemantics } from './semantics.ts'
 
@@ -16,6 +16,9 @@ export function buildChecks(m: EngineSemantics, instruction: Instruction): void 
   switch (instruction.unit) {
     case 'sse':
       check(sseCheck)
+      break
+    case 'avx':
+      check(avxCheck)
       break
     case 'mmx':
       check(mmxCheck)

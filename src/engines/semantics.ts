@@ -436,6 +436,11 @@ export class GuestMemoryOperand implements MemoryOperand, VectorOperand {
     this.linearAddress = m.linear(segment, offset)
   }
 
+  /** The next 16 bytes. */
+  get upper(): GuestMemoryOperand {
+    return new GuestMemoryOperand(this.m, this.segment, this.offset.add(16), this.width, 16, this.size)
+  }
+
   private linear(bytes: number, write: boolean): Int {
     this.m.checkSegment(this.segment, this.offset, bytes, write)
     return this.linearAddress
@@ -523,6 +528,15 @@ export class VectorMemory implements VectorOperand {
     this.memory = memory
     this.bytes = memory.bytes
     this.offset = memory.offset
+  }
+  get upper(): VectorMemory {
+    return new VectorMemory(this.memory.upper)
+  }
+  probeWrite(bytes: number): void {
+    this.memory.probeWrite(bytes)
+  }
+  requireAligned(bytes: number): void {
+    this.memory.requireAligned(bytes)
   }
   readVector(unaligned = false): Vector {
     return this.memory.readVector(!unaligned)

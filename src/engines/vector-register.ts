@@ -1,3 +1,4 @@
+import { F } from '../cpu/state.ts'
 import { Int, Vector, type Width } from '../ir/values.ts'
 import type { Code, VectorOperand } from '../isa/semantics.ts'
 import { LOAD_OPCODES, STORE_OPCODES } from '../wasm/memory-opcodes.ts'
@@ -9,7 +10,11 @@ export interface VectorPlace {
   readonly offset: number
 }
 
-/** An XMM register in the vCPU's state. */
+/** From an XMM register's place to that of the upper half of the YMM register. */
+const UPPER = F.ymmHigh.offset - F.xmm.offset
+if (F.ymmHigh.stride !== F.xmm.stride) throw new Error('the halves of YMM registers do not lie alike')
+
+/** An XMM register, or the upper half of a YMM register, in the vCPU's state. */
 export class VectorRegister implements VectorOperand {
   readonly kind = 'register'
   readonly bytes: number = 16
@@ -21,6 +26,11 @@ export class VectorRegister implements VectorOperand {
     this.place = place
   }
 
+  get upper(): VectorOperand {
+    return new VectorRegister(this.code, { base: this.place.base, offset: this.place.offset + UPPER })
+  }
+  probeWrite(): void {}
+  requireAligned(): void {}
   readVector(): Vector {
     const { f } = this.code
     return new Vector(f, f.load(0xfd00, V128, 0, this.place.base.node, this.place.offset))

@@ -35,6 +35,15 @@ export interface EncodeParts {
   rm?: number
   /** The register in the opcode. */
   opcodeRegister?: number
+  /** The register in VEX.vvvv. */
+  vexRegister?: number
+  /** The register in the upper half of the immediate byte (/is4). */
+  immediateRegister?: number
+  /** VEX.L and VEX.W where the form ignores them: 0 by default. */
+  vexL?: 0 | 1
+  vexW?: 0 | 1
+  /** The VEX prefix of three bytes even where two would do. */
+  longVex?: boolean
   memory?: MemoryPart
   /** Immediates in the order of the code; 8-byte ones as bigint or number. `ap`: the offset, then {@link selector}. */
   immediates?: readonly (number | bigint)[]
@@ -92,6 +101,7 @@ function pushLittleEndian(to: number[], value: number | bigint, bytes: number): 
 export function immediateBytes(kind: ImmediateKind, operandSize: number, addressSize: number): number {
   switch (kind) {
     case 'ib':
+    case 'is4':
     case 'cb':
       return 1
     case 'iw':
@@ -116,6 +126,7 @@ function encodeMemory(
   part: MemoryPart,
   addressSize: number,
   is64: boolean,
+  vectorIndex: boolean,
 ): { mod: number; rm: number; rex: number; tail: number[] } {
   const { base, index, displacement = 0 } = part
   const tail: number[] = []
@@ -148,7 +159,7 @@ function encodeMemory(
     pushLittleEndian(tail, displacement, 4)
     return { mod: 0, rm: 4, rex: index !== undefined && index >= 8 ? 2 : 0, tail }
   }
-  if (index === 4) throw new Error('rSP cannot be an index')
+  if (index === 4 && !vectorIndex) throw new Error('rSP cannot be an index')
   const bytes = bytesOf(4, (base & 7) === 5)
   const mod = bytes === 0 ? 0 : bytes === 1 ? 1 : 2
   const rex = (base >> 3) | (index !== undefined && index >= 8 ? 2 : 0)
@@ -175,13 +186,17 @@ export function encode(form: Form, mode: DecodeMode, parts: EncodeParts): Uint8A
   if (parts.rep) bytes.push(parts.rep === 'rep' ? 0xf3 : 0xf2)
   if (parts.segment !== undefined) bytes.push(SEGMENT_PREFIXES[parts.segment])
   if (addressSize !== mode.codeSize) bytes.push(0x67)
+  const vex = form.vexLength !== undefined
   // The operand size: by REX.W, by 66 or as it is.
   const prefix66 = is64 ? operandSize === 16 : operandSize !== mode.codeSize
   if (form.rexW !== undefined) rex |= form.rexW << 3
+  else if (form.ignoresW) rex |= (parts.vexW ?? 0) << 3
   else if (is64 && operandSize === 64 && !form.default64 && !form.force64) rex |= 8
-  if (form.mandatoryPrefix === '66' || (prefix66 && form.mandatoryPrefix !== 'NP')) bytes.push(0x66)
-  if (form.mandatoryPrefix === 'F3') bytes.push(0xf3)
-  if (form.mandatoryPrefix === 'F2') bytes.push(0xf2)
+  if (vex) {
+    // The prefix is part of VEX.
+  } else if (form.mandatoryPrefix === '66' || (prefix66 && form.mandatoryPrefix !== 'NP')) bytes.push(0x66)
+  if (!vex && form.mandatoryPrefix === 'F3') bytes.push(0xf3)
+  if (!vex && form.mandatoryPrefix === 'F2') bytes.push(0xf2)
 
   let modrm = 0
   let tail: number[] = []
@@ -191,7 +206,7 @@ export function encode(form: Form, mode: DecodeMode, parts: EncodeParts): Uint8A
     if (parts.memory) {
       if (form.modKind === 'reg' || form.modKind === 'ignored')
         throw new Error(`'${form.encoding}' takes no memory operand`)
-      const memory = encodeMemory(parts.memory, addressSize, is64)
+      const memory = encodeMemory(parts.memory, addressSize, is64, form.vectorIndex)
       rex |= memory.rex
       modrm = (memory.mod << 6) | ((reg & 7) << 3) | memory.rm
       tail = memory.tail
@@ -208,18 +223,28 @@ export function encode(form: Form, mode: DecodeMode, parts: EncodeParts): Uint8A
     opcode |= register & 7
     if (register >= 8) rex |= 1
   }
-  if (rex) needRex = true
-  if (needRex) {
-    if (!is64) throw new Error('a REX prefix outside 64-bit mode')
-    bytes.push(0x40 | rex)
+  if (vex) {
+    if (!is64 && rex & 7) throw new Error('a register beyond 7 outside 64-bit mode')
+    const vvvv = form.usesVvvv ? (parts.vexRegister ?? 0) : 0
+    const length = form.vexLength === 'any' ? (parts.vexL ?? 0) : form.vexLength!
+    const last = ((~vvvv & 15) << 3) | (length << 2) | ['NP', '66', 'F3', 'F2'].indexOf(form.mandatoryPrefix!)
+    if (form.map === 1 && !(rex & 11) && !parts.longVex) bytes.push(0xc5, ((~rex & 4) << 5) | last)
+    else bytes.push(0xc4, ((~rex & 7) << 5) | form.map, ((rex & 8) << 4) | last)
+  } else {
+    if (rex) needRex = true
+    if (needRex) {
+      if (!is64) throw new Error('a REX prefix outside 64-bit mode')
+      bytes.push(0x40 | rex)
+    }
+    if (form.map > 0) bytes.push(0x0f)
+    if (form.map > 1) bytes.push(form.map === 2 ? 0x38 : 0x3a)
   }
-  if (form.map > 0) bytes.push(0x0f)
-  if (form.map > 1) bytes.push(form.map === 2 ? 0x38 : 0x3a)
   bytes.push(opcode)
   if (form.modrm !== undefined) bytes.push(modrm)
   bytes.push(...tail)
   form.immediates.forEach((kind, i) => {
-    pushLittleEndian(bytes, parts.immediates?.[i] ?? 0, immediateBytes(kind, operandSize, addressSize))
+    const value = kind === 'is4' ? (parts.immediateRegister ?? 0) << 4 : (parts.immediates?.[i] ?? 0)
+    pushLittleEndian(bytes, value, immediateBytes(kind, operandSize, addressSize))
     if (kind === 'ap') pushLittleEndian(bytes, parts.selector ?? 0, 2)
   })
   return Uint8Array.from(bytes)
@@ -228,11 +253,13 @@ export function encode(form: Form, mode: DecodeMode, parts: EncodeParts): Uint8A
 /** The operand size that a form has in a mode when one is wished for: forms with d64, f64, W1 or a prefix have their own. */
 export function operandSizeOf(form: Form, mode: DecodeMode, wish?: 16 | 32 | 64): 16 | 32 | 64 {
   if (mode.codeSize !== 64) {
+    if (form.vexLength !== undefined) return 32
     const fixed = form.mandatoryPrefix === 'NP' || form.mandatoryPrefix === '66'
     if (fixed || wish === undefined || wish === 64) return mode.codeSize
     return wish
   }
   if (form.force64 || form.rexW === 1) return 64
+  if (form.vexLength !== undefined) return form.rexW === 0 || form.ignoresW || wish !== 64 ? 32 : 64
   const small = form.mandatoryPrefix === 'NP' || form.mandatoryPrefix === '66' ? false : wish === 16
   if (small) return 16
   if (form.default64) return 64
@@ -290,7 +317,13 @@ export function randomInstance(form: Form, context: EncodeContext, random: Rando
   const operandSize = operandSizeOf(form, mode, pick(sizes))
   const restricted = context.memory === 'base'
   const addressSize: 16 | 32 | 64 =
-    restricted || random(4) !== 0 ? mode.codeSize : is64 ? 32 : mode.codeSize === 32 ? 16 : 32
+    restricted || (form.vectorIndex && mode.codeSize === 32) || random(4) !== 0
+      ? mode.codeSize
+      : is64
+        ? 32
+        : mode.codeSize === 32
+          ? 16
+          : 32
 
   const parts: EncodeParts = { operandSize, addressSize }
   // Byte registers 4–7 are AH … BH without and SPL … DIL with a REX prefix: with a list of registers only the latter.
@@ -317,6 +350,15 @@ export function randomInstance(form: Form, context: EncodeContext, random: Rando
       case 'opcodeRegister':
         parts.opcodeRegister = general()
         break
+      case 'vexRegister':
+        parts.vexRegister = general()
+        break
+      case 'vexXmm':
+        parts.vexRegister = anyOf(16)
+        break
+      case 'immediateXmm':
+        parts.immediateRegister = anyOf(16)
+        break
       case 'rm':
       case 'rmRegister':
         parts.rm = general()
@@ -338,6 +380,12 @@ export function randomInstance(form: Form, context: EncodeContext, random: Rando
     if (others.length) parts.opcodeRegister = pick(others)
   }
 
+  if (form.vexLength !== undefined) {
+    parts.rex = false
+    parts.longVex = random(2) === 0
+    parts.vexL = random(2) ? 1 : 0
+    parts.vexW = random(2) ? 1 : 0
+  }
   const takesMemory = form.modrm !== undefined && (form.modKind === 'any' || form.modKind === 'mem')
   const wantsMemory = form.modKind === 'mem' || (context.memory !== 'none' && (context.preferMemory ?? random(2) === 0))
   if (takesMemory && wantsMemory) {
@@ -345,6 +393,15 @@ export function randomInstance(form: Form, context: EncodeContext, random: Rando
     parts.memory = restricted
       ? { base: context.base ?? 3, displacement: random(2) ? 0 : random(256) - 128 }
       : randomMemory(addressSize, is64, allowed, random)
+    if (form.vectorIndex) {
+      // Three different registers.
+      const first = anyOf(16)
+      const others = [first ^ 1, first ^ 2, first ^ 5]
+      parts.reg = first
+      parts.vexRegister = others.splice(random(3), 1)[0]
+      const base = parts.memory.base === 'rip' ? undefined : parts.memory.base
+      parts.memory = { ...parts.memory, base, index: pick(others), scale: pick([1, 2, 4, 8] as const) }
+    }
   }
   parts.immediates = form.immediates.map(kind =>
     randomImmediate(immediateBytes(kind, operandSize, addressSize), random),

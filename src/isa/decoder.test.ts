@@ -174,6 +174,57 @@ test('what is undefined', () => {
   for (const [mode, bytes] of cases) assert.equal(outcomeOf(mode, bytes), UNDEFINED, bytes)
 })
 
+test('VEX', () => {
+  const forms = parseForms([
+    define('ANDN', ['VEX.LZ.0F38 F2 /r  Gy,By,Ey']),
+    define('VPADDB', ['VEX.128.66.0F.WIG FC /r  Vx,Hx,Wx', 'VEX.256.66.0F.WIG FC /r  Vx,Hx,Wx']),
+    define('VMOVDQU', ['VEX.128.F3.0F.WIG 6F /r  Vx,Wx']),
+    define('VPBLENDVB', ['VEX.256.66.0F3A.W0 4C /r /is4  Vx,Hx,Wx,Lx']),
+    define('VGATHERDPS', ['VEX.256.66.0F38.W0 92 /r  Vx,VMdy,Hx']),
+    define('LES', ['C4 /r i64  Gv,M']),
+    define('LDS', ['C5 /r i64  Gv,M']),
+  ])
+  const decoder = new Decoder(forms)
+  const decoded = new Decoded()
+  const text = (mode: DecodeMode, bytes: string) => {
+    const all = bytesOf(bytes)
+    const outcome = decoder.decode(all, 0, all.length, mode, decoded)
+    assert.ok(outcome !== DECODED || decoded.length === all.length, bytes)
+    return outcome === DECODED ? disassemble(decoded, 0n) : outcome
+  }
+  const CODE32: DecodeMode = { mode: 'protected', codeSize: 32, stackSize: 32 }
+  assert.equal(text(LONG, 'c4 42 90 f2 c1'), 'andn r8, r13, r9')
+  assert.equal(text(LONG, 'c4 42 10 f2 c1'), 'andn r8d, r13d, r9d')
+  // Outside of 64-bit mode W and the top bits of the registers are ignored.
+  assert.equal(text(CODE32, 'c4 c2 90 f2 c1'), 'andn eax, ebp, ecx')
+  assert.equal(text(LONG, 'c5 11 fc 00'), 'vpaddb xmm8, xmm13, xmmword ptr [rax]')
+  assert.equal(text(LONG, 'c4 a1 15 fc 04 88'), 'vpaddb ymm0, ymm13, ymmword ptr [rax+r9*4]')
+  assert.equal(text(CODE32, 'c5 f5 fc c2'), 'vpaddb ymm0, ymm1, ymm2')
+  assert.equal(text(LONG, 'c4 e3 75 4c c2 f0'), 'vpblendvb ymm0, ymm1, ymm2, ymm15')
+  assert.equal(text(CODE32, 'c4 e3 75 4c c2 f0'), 'vpblendvb ymm0, ymm1, ymm2, ymm7')
+  assert.equal(text(LONG, 'c4 e2 75 92 04 a5 10 00 00 00'), 'vgatherdps ymm0, dword ptr [ymm4*4+0x10], ymm1')
+  // Memory operands make them LES and LDS, where these exist.
+  assert.equal(text(CODE32, 'c5 00'), 'lds eax, [eax]')
+  assert.equal(text(CODE32, 'c4 bc 20 10 00 00 00'), 'les edi, [eax+0x10]')
+  assert.equal(text(REAL, 'c4 00'), 'les ax, [bx+si]')
+  for (const [mode, bytes] of [
+    [REAL, 'c5 f5 fc c2'], // VEX is for protected mode
+    [LONG, 'f0 c5 f5 fc 00'],
+    [LONG, '66 c5 f5 fc c2'],
+    [LONG, 'f3 c5 f5 fc c2'],
+    [LONG, '48 c5 f5 fc c2'],
+    [LONG, 'c4 e0 75 fc c2'], // map 0
+    [LONG, 'c4 e4 75 fc c2'], // map 4
+    [LONG, 'c4 e2 f4 f2 c1'], // L must be 0
+    [LONG, 'c5 f2 6f c1'], // vvvv must be 1111
+    [LONG, 'c4 e2 75 92 00'], // no SIB byte
+    [LONG, 'c4 e2 7d 92 04 0d 00 00 00 00'], // the same register twice
+    [LONG, '67 c4 e2 f5 92 04 a0'], // W must be 0
+  ] as const) {
+    assert.equal(text(mode, bytes), UNDEFINED, bytes)
+  }
+})
+
 test('the end of the bytes, and 15 bytes', () => {
   const whole = bytesOf('f0 64 66 81 84 88 01 02 03 04 05 06')
   for (let limit = 0; limit < whole.length; limit++) {

@@ -16,7 +16,15 @@ import {
   IMMEDIATE_SIB,
   IMMEDIATE_SIZ,
 } from './encoding.ts'
-import { makeOpcodeMap, type OpcodeSlot, PREFIX_66, PREFIX_F2, PREFIX_F3, PREFIX_NONE } from './opcode-map.ts'
+import {
+  makeOpcodeMap,
+  type OpcodeSlot,
+  PREFIX_66,
+  PREFIX_F2,
+  PREFIX_F3,
+  PREFIX_NONE,
+  VEX_SLOTS,
+} from './opcode-map.ts'
 import type { Mode } from './semantics.ts'
 
 /** What the meaning of bytes depends on besides themselves. */
@@ -76,6 +84,12 @@ export class Decoded {
   rm = 0
   /** The low three bits of the opcode with REX.B. */
   opcodeRegister = 0
+  /** The register of VEX.vvvv. */
+  vexRegister = 0
+  /** The register that the upper half of the immediate byte names (/is4). */
+  immediateRegister = 0
+  /** The XMM or YMM register that holds the indices of a {@link Form.vectorIndex}; {@link index} is {@link NO_REGISTER}. */
+  vectorIndex = 0
   /** ModRM names memory, or there is an absolute offset. */
   hasMemory = false
   /** 0–15, {@link NO_REGISTER} or {@link RIP_BASE}. */
@@ -139,6 +153,9 @@ PREFIXES[0xf0] = LOCK_PREFIX
 PREFIXES[0xf2] = REP_PREFIX
 PREFIXES[0xf3] = REP_PREFIX
 
+/** Mandatory prefixes by VEX.pp. */
+const VEX_PREFIXES = [PREFIX_NONE, PREFIX_66, PREFIX_F3, PREFIX_F2]
+
 // Base and index of the 16-bit addressing forms (SDM vol. 2, table 2-1): BX+SI BX+DI BP+SI BP+DI SI DI BP BX.
 const BASES_16 = new Uint8Array([3, 3, 5, 5, 6, 7, 5, 3])
 const INDEXES_16 = new Uint8Array([6, 7, 6, 7, NO_REGISTER, NO_REGISTER, NO_REGISTER, NO_REGISTER])
@@ -195,7 +212,35 @@ export class Decoder {
     }
 
     let slotIndex = opcode
-    if (opcode === 0x0f) {
+    let vexL = 0
+    // VEX.vvvv as it is encoded, turned around: what must be 0 where it names nothing.
+    let vvvv = 0
+    let isVex = false
+    if ((opcode === 0xc4 || opcode === 0xc5) && p >= end) return short
+    if ((opcode === 0xc4 || opcode === 0xc5) && (is64 || bytes[p] >= 0xc0)) {
+      // Outside of 64-bit mode a memory operand makes it LES or LDS.
+      if (mode.mode === 'real' || mode.mode === 'virtual-8086') return UNDEFINED
+      if (lock || rex !== 0 || rep !== PREFIX_NONE || operandPrefix) return UNDEFINED
+      isVex = true
+      let last = bytes[p++]
+      rex = 0x40 | ((~last & 0x80) >> 5)
+      let map = 1
+      if (opcode === 0xc4) {
+        rex |= (~last & 0x60) >> 5
+        map = last & 0x1f
+        if (map === 0 || map > 3) return UNDEFINED
+        if (p >= end) return short
+        last = bytes[p++]
+        rex |= (last & 0x80) >> 4
+      }
+      if (!is64) rex &= 0x48
+      vvvv = (~last >> 3) & 15
+      vexL = (last >> 2) & 1
+      rep = VEX_PREFIXES[last & 3]
+      if (p >= end) return short
+      opcode = bytes[p++]
+      slotIndex = VEX_SLOTS | (map << 8) | opcode
+    } else if (opcode === 0x0f) {
       if (p >= end) return short
       opcode = bytes[p++]
       slotIndex = 0x100 | opcode
@@ -213,6 +258,7 @@ export class Decoder {
     const rexB = (rex & 1) << 3
     const prefix = rep !== PREFIX_NONE ? rep : operandPrefix ? PREFIX_66 : PREFIX_NONE
     let cell = is64 * slot.modeStride + prefix * slot.prefixStride + rexW * slot.wStride + (rex & 1) * slot.bStride
+    cell += vexL * slot.lStride
     let modrm = 0
     let mod = 3
     let rm = rexB
@@ -235,16 +281,17 @@ export class Decoder {
     let operandSize: 16 | 32 | 64
     if (form.mandatoryPrefix === '66') operandPrefix = false
     if (is64) {
-      if (rexW || form.force64) operandSize = 64
+      if ((rexW && !form.ignoresW) || form.force64) operandSize = 64
       else if (operandPrefix) operandSize = 16
       else operandSize = form.default64 ? 64 : 32
-    } else operandSize = operandPrefix === (codeSize === 16) ? 32 : 16
+    } else operandSize = isVex || operandPrefix === (codeSize === 16) ? 32 : 16
     let addressSize: 16 | 32 | 64
     if (is64) addressSize = addressPrefix ? 32 : 64
     else addressSize = addressPrefix === (codeSize === 16) ? 32 : 16
 
     let base = NO_REGISTER
     let index = NO_REGISTER
+    let vectorIndex = 0
     let scale = 0
     let displacement = 0
     let segment: number = DS
@@ -266,7 +313,10 @@ export class Decoder {
           const sib = bytes[p++]
           scale = sib >> 6
           index = ((sib >> 3) & 7) | ((rex & 2) << 2)
-          if (index === 4) {
+          if (form.vectorIndex) {
+            vectorIndex = index
+            index = NO_REGISTER
+          } else if (index === 4) {
             index = NO_REGISTER
             scale = 0
           }
@@ -386,6 +436,15 @@ export class Decoder {
       }
     }
 
+    if (isVex) {
+      if (!form.usesVvvv && vvvv !== 0) return UNDEFINED
+      if (!is64) vvvv &= 7
+      if (form.vectorIndex) {
+        // A SIB byte, and three different registers.
+        if ((modrm & 7) !== 4 || addressSize === 16) return UNDEFINED
+        if (reg === vectorIndex || reg === vvvv || vvvv === vectorIndex) return UNDEFINED
+      }
+    }
     if (lock && !(form.lockable && hasMemory)) return UNDEFINED
     const instruction = form.instruction
     if (instruction.modes !== undefined && !instruction.modes.includes(mode.mode)) return UNDEFINED
@@ -408,7 +467,7 @@ export class Decoder {
     out.length = p - offset
     out.operandSize = operandSize
     out.addressSize = addressSize
-    out.rex = rex
+    out.rex = isVex ? 0 : rex
     out.segmentOverride = segmentOverride
     out.segment = segmentOverride < 0 ? segment : segmentOverride
     out.repPrefix =
@@ -423,6 +482,9 @@ export class Decoder {
     out.reg = reg
     out.rm = rm
     out.opcodeRegister = (opcode & 7) | rexB
+    out.vexRegister = vvvv
+    out.immediateRegister = is64 ? immLow >> 4 : (immLow >> 4) & 7
+    out.vectorIndex = vectorIndex
     out.hasMemory = hasMemory
     out.base = base
     out.index = index

@@ -9,6 +9,9 @@
  *             `W0` `W1`            REX.W must be clear or set
  *             `0F` `0F 38` `0F 3A` the opcode map, then the opcode byte; `+r` on it: the low three bits name a register. A form without
  *                                  +r among them (NOP at 90) is taken when REX.B is clear
+ *             `VEX.L.p.map.W`      in place of prefix, W and map, as the manual writes it: L 128, LZ (0), 256 or LIG (either); p 66, F3,
+ *                                  F2 or left out; map 0F, 0F38, 0F3A; W W0, W1, WIG (ignored) or left out (the operand size)
+ *             `/is4`               an immediate byte whose upper half names a register (L)
  *             `/r` `/0`…`/7`       a ModRM byte, its reg field an operand or an opcode extension
  *             `mem` `reg`          only with a memory or only with a register operand in ModRM.rm
  *             `/rm0`…`/rm7`        a fixed ModRM.rm (with mod 3), as in `0F 01 /0 /rm1` for VMCALL
@@ -31,6 +34,10 @@
  *             Pq Qq Qd                 MMX register by reg, MMX register or memory by rm (Nq: register only)
  *             Vdq Wdq Wq Wd Ww Wb Udq  XMM by reg, XMM or memory by rm with the bytes that memory has, XMM by rm only
  *             XMM0                     the implicit register
+ *             By                       general register by VEX.vvvv
+ *             Hdq Hqq Ldq Lqq          XMM or YMM register by VEX.vvvv, by /is4. Size x, as in Vx Hx Wx Lx Mx Ux, is dq or qq by VEX.L
+ *             VMdx VMdy VMqx VMqy      memory with a vector of indices (VSIB): the bits of an element, and whether an XMM (x) or a
+ *                                      YMM register (y) holds them; `VectorMemoryOperand`
  */
 import type { Operand, Semantics } from './semantics.ts'
 
@@ -54,8 +61,11 @@ export interface InstructionDescription {
   modes?: readonly ('real' | 'virtual-8086' | 'protected' | 'compatibility' | 'long')[]
   /** Raises #GP(0) before anything else when the current privilege is not enough. `user` by default. */
   privilege?: Privilege
-  /** Uses x87 or MMX (#NM by CR0.EM/TS, pending #MF) or SSE (#UD by CR4.OSFXSR/CR0.EM, #NM by CR0.TS). */
-  unit?: 'x87' | 'x87-no-wait' | 'mmx' | 'sse'
+  /**
+   * Uses x87 or MMX (#NM by CR0.EM/TS, pending #MF), SSE (#UD by CR4.OSFXSR/CR0.EM, #NM by CR0.TS) or AVX (#UD by
+   * CR4.OSXSAVE/XCR0, #NM by CR0.TS).
+   */
+  unit?: 'x87' | 'x87-no-wait' | 'mmx' | 'sse' | 'avx'
   /** The instruction always ends a block: it changes mode, privilege, paging or interrupt enabling. */
   endsBlock?: boolean
   /**

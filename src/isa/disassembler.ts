@@ -15,6 +15,7 @@ const SIZE_NAMES: Record<number, string> = {
   64: 'qword ptr ',
   80: 'tbyte ptr ',
   128: 'xmmword ptr ',
+  256: 'ymmword ptr ',
 }
 
 /** Name of a general register of 8, 16, 32 or 64 bits; 8 gives SPL … DIL for 4–7, never AH … BH. */
@@ -70,13 +71,20 @@ export function encodedDisplacement(decoded: Decoded): bigint {
   return moved ? value - BigInt(decoded.operandSize >> 3) : value
 }
 
+/** The vector of indices, and its scale, of a decoded VSIB operand. */
+export function vectorIndexText({ form, vectorIndex, scale }: Decoded): string {
+  const wide = form.operands.find(operand => operand.kind === 'vectorMemory')?.text.endsWith('y')
+  return `${wide ? 'y' : 'x'}mm${vectorIndex}${scale ? `*${1 << scale}` : ''}`
+}
+
 function memoryText(decoded: Decoded, bits: number, nextRip: bigint): string {
   const { addressSize, base, index, scale } = decoded
   const displacement = encodedDisplacement(decoded)
   const parts: string[] = []
   let text: string
   if (base < NO_REGISTER) parts.push(registerName(base, addressSize))
-  if (index !== NO_REGISTER) parts.push(registerName(index, addressSize) + (scale ? `*${1 << scale}` : ''))
+  if (decoded.form.vectorIndex) parts.push(vectorIndexText(decoded))
+  else if (index !== NO_REGISTER) parts.push(registerName(index, addressSize) + (scale ? `*${1 << scale}` : ''))
   if (parts.length) {
     text = parts.join('+')
     if (displacement !== 0n) text += displacement < 0n ? `-${hex(-displacement)}` : `+${hex(displacement)}`
@@ -89,6 +97,7 @@ function operandText(decoded: Decoded, spec: OperandSpec, nextRip: bigint): stri
   const bits = operandWidth(spec, decoded.operandSize)
   const general = (number: number): string =>
     bits === 8 && isHighByte(decoded, number) ? HIGH_BYTES[number - 4] : registerName(number, bits)
+  const vector = (number: number): string => `${bits === 256 ? 'y' : 'x'}mm${number}`
   switch (spec.kind) {
     case 'rm':
       return decoded.hasMemory ? memoryText(decoded, bits, nextRip) : general(decoded.rm)
@@ -96,6 +105,7 @@ function operandText(decoded: Decoded, spec: OperandSpec, nextRip: bigint): stri
       return general(decoded.rm)
     case 'memory':
     case 'absolute':
+    case 'vectorMemory':
       return memoryText(decoded, bits, nextRip)
     case 'reg':
       return general(decoded.reg)
@@ -134,11 +144,17 @@ function operandText(decoded: Decoded, spec: OperandSpec, nextRip: bigint): stri
     case 'mmxRegister':
       return `mm${decoded.rm & 7}`
     case 'xmm':
-      return `xmm${decoded.reg}`
+      return vector(decoded.reg)
     case 'xmmRm':
-      return decoded.hasMemory ? memoryText(decoded, bits, nextRip) : `xmm${decoded.rm}`
+      return decoded.hasMemory ? memoryText(decoded, bits, nextRip) : vector(decoded.rm)
     case 'xmmRegister':
-      return `xmm${decoded.rm}`
+      return vector(decoded.rm)
+    case 'vexXmm':
+      return vector(decoded.vexRegister)
+    case 'immediateXmm':
+      return vector(decoded.immediateRegister)
+    case 'vexRegister':
+      return general(decoded.vexRegister)
     case 'xmm0':
       return 'xmm0'
   }

@@ -43,9 +43,16 @@ export type OperandKind =
   | 'xmmRm'
   | 'xmmRegister'
   | 'xmm0'
+  /** B: a general register by VEX.vvvv. */
+  | 'vexRegister'
+  /** H by VEX.vvvv, L by the upper half of the immediate byte. */
+  | 'vexXmm'
+  | 'immediateXmm'
+  /** VM: memory addressed by a vector of indices. */
+  | 'vectorMemory'
 
 /** Size letters of the manual's opcode map; `none` where the operand has no size of its own. */
-export type OperandSize = 'b' | 'w' | 'd' | 'q' | 't' | 'dq' | 'v' | 'y' | 'z' | 'none'
+export type OperandSize = 'b' | 'w' | 'd' | 'q' | 't' | 'dq' | 'qq' | 'v' | 'y' | 'z' | 'none'
 
 /** One operand of an encoding. */
 export interface OperandSpec {
@@ -60,7 +67,7 @@ export interface OperandSpec {
 }
 
 /** Immediate bytes, in the order of the code. */
-export type ImmediateKind = 'ib' | 'iw' | 'id' | 'iz' | 'iv' | 'iq' | 'cb' | 'cz' | 'ap' | 'moffs'
+export type ImmediateKind = 'ib' | 'iw' | 'id' | 'iz' | 'iv' | 'iq' | 'cb' | 'cz' | 'ap' | 'moffs' | 'is4'
 
 /** How the decoder reads an immediate: kind and extension in one small number, {@link immediateCode}. */
 export const IMMEDIATE_NONE = 0
@@ -86,6 +93,14 @@ export interface Form {
   readonly encoding: string
   /** 0: one-byte opcodes, 1: 0F, 2: 0F 38, 3: 0F 3A. */
   readonly map: 0 | 1 | 2 | 3
+  /** What VEX.L must be: 0, 1, or either (LIG). Undefined for encodings without VEX. */
+  readonly vexLength: 0 | 1 | 'any' | undefined
+  /** VEX.W changes nothing (WIG), not even the operand size. */
+  readonly ignoresW: boolean
+  /** VEX.vvvv names an operand; where it does not it must be 1111. */
+  readonly usesVvvv: boolean
+  /** The memory operand has a vector of indices (VSIB). */
+  readonly vectorIndex: boolean
   /** The opcode byte; with {@link opcodeRegister} the first of eight. */
   readonly opcode: number
   /** +r. */
@@ -122,6 +137,7 @@ const SIZES: Record<string, OperandSize> = {
   q: 'q',
   t: 't',
   dq: 'dq',
+  qq: 'qq',
   v: 'v',
   y: 'y',
   z: 'z',
@@ -145,6 +161,9 @@ const KINDS: Record<string, OperandKind> = {
   V: 'xmm',
   W: 'xmmRm',
   U: 'xmmRegister',
+  B: 'vexRegister',
+  H: 'vexXmm',
+  L: 'immediateXmm',
 }
 
 const FIXED: Record<string, readonly [OperandKind, OperandSize, number]> = {
@@ -169,8 +188,12 @@ const FIXED: Record<string, readonly [OperandKind, OperandSize, number]> = {
 
 const specs = new Map<string, readonly OperandSpec[]>()
 
-/** The operand specifications of one word; undefined when it is no operand. Parsed once a word: there are about a hundred. */
-function operandSpecs(text: string): readonly OperandSpec[] | undefined {
+/**
+ * The operand specifications of one word; undefined when it is no operand. Parsed once a word: there are about a hundred.
+ * @param wide what size x means: 256 bits instead of 128
+ */
+function operandSpecs(text: string, wide: boolean): readonly OperandSpec[] | undefined {
+  if (text.endsWith('x') && !text.startsWith('VM')) text = text.slice(0, -1) + (wide ? 'qq' : 'dq')
   const known = specs.get(text)
   if (known) return known
   const spec = (kind: OperandKind, size: OperandSize, number = -1, signed = false) => ({
@@ -182,7 +205,10 @@ function operandSpecs(text: string): readonly OperandSpec[] | undefined {
   })
   let made: OperandSpec[] | undefined
   const fixed = FIXED[text]
-  if (text === 'Ap') {
+  if (text.startsWith('VM')) {
+    const size = SIZES[text[2]]
+    if (size && (text[3] === 'x' || text[3] === 'y')) made = [spec('vectorMemory', size)]
+  } else if (text === 'Ap') {
     made = [spec('farSelector', 'w'), spec('farOffset', 'z')]
   } else if (fixed) {
     made = [spec(fixed[0], fixed[1], fixed[2])]
@@ -203,6 +229,7 @@ const RM_KINDS: Partial<Record<OperandKind, 'm' | 'r' | 'e'>> = {
   mmxRm: 'e',
   xmmRm: 'e',
   memory: 'm',
+  vectorMemory: 'm',
   rmRegister: 'r',
   mmxRegister: 'r',
   xmmRegister: 'r',
@@ -212,7 +239,14 @@ const RM_KINDS: Partial<Record<OperandKind, 'm' | 'r' | 'e'>> = {
 /** Kinds that ModRM.reg names. */
 const REG_KINDS: ReadonlySet<OperandKind> = new Set(['reg', 'segment', 'control', 'debug', 'mmx', 'xmm'])
 
-const IMMEDIATE_KINDS: ReadonlySet<string> = new Set(['ib', 'iw', 'id', 'iz', 'iv', 'iq', 'cb', 'cz', 'ap', 'moffs'])
+const IMMEDIATE_KINDS: ReadonlySet<string> = new Set([
+  ...['ib', 'iw', 'id', 'iz', 'iv', 'iq', 'cb', 'cz', 'ap', 'moffs', '/is4'],
+])
+
+/** Kinds of operands that take an immediate. */
+const TAKES_IMMEDIATE: ReadonlySet<OperandKind> = new Set([
+  ...(['immediate', 'relative', 'farSelector', 'absolute', 'immediateXmm'] as const),
+])
 
 /** Operand words that take an immediate of the bytes. */
 const IMMEDIATE_OPERANDS: Record<ImmediateKind, readonly string[]> = {
@@ -226,6 +260,7 @@ const IMMEDIATE_OPERANDS: Record<ImmediateKind, readonly string[]> = {
   cz: ['Jz'],
   ap: ['Ap'],
   moffs: ['Ob', 'Ov'],
+  is4: ['Lx', 'Ldq', 'Lqq'],
 }
 
 const CODES: Record<ImmediateKind, number> = {
@@ -239,6 +274,7 @@ const CODES: Record<ImmediateKind, number> = {
   cz: IMMEDIATE_CZ,
   ap: IMMEDIATE_AP,
   moffs: IMMEDIATE_MOFFS,
+  is4: IMMEDIATE_IB,
 }
 
 /** The immediate code of immediate bytes taken by an operand word (undefined: bytes that no operand takes). */
@@ -247,6 +283,29 @@ function immediateCode(kind: ImmediateKind | undefined, operand: string | undefi
   if (operand === 'sIb') return IMMEDIATE_SIB
   if (operand === 'sIz') return IMMEDIATE_SIZ
   return CODES[kind]
+}
+
+/** What a VEX word says. */
+interface VexFields {
+  readonly length: 0 | 1 | 'any'
+  readonly prefix: 'NP' | '66' | 'F3' | 'F2'
+  readonly map: 1 | 2 | 3
+  readonly w: 0 | 1 | undefined
+  readonly ignoresW: boolean
+}
+
+/** Reads `VEX.256.66.0F38.W0`: the prefix may be left out (none), and W (it is the operand size then). */
+function vexFields(token: string): VexFields | undefined {
+  const parts = token.split('.').slice(1)
+  const length = ({ 128: 0, LZ: 0, 256: 1, LIG: 'any' } as const)[parts.shift() as '128']
+  const prefix = (['66', 'F3', 'F2'] as const).find(text => text === parts[0])
+  if (prefix) parts.shift()
+  const map = ({ '0F': 1, '0F38': 2, '0F3A': 3 } as const)[parts.shift() as '0F']
+  const last = parts.shift()
+  const known = last === undefined || last === 'W0' || last === 'W1' || last === 'WIG'
+  if (length === undefined || map === undefined || !known || parts.length > 0) return undefined
+  const w = last === 'W0' ? 0 : last === 'W1' ? 1 : undefined
+  return { length, prefix: prefix ?? 'NP', map, w, ignoresW: last === 'WIG' }
 }
 
 /** The value of a token of two hexadecimal digits, -1 for others. */
@@ -283,10 +342,16 @@ export function parseEncoding(instruction: Instruction, encoding: string, index:
   let not64 = false
   let default64 = false
   let force64 = false
+  let vex: VexFields | undefined
 
   for (const token of bytesPart.split(' ')) {
     if (token === '') continue
-    if (
+    if (token.startsWith('VEX.')) {
+      vex = vexFields(token) ?? fail(`'${token}' is not understood`)
+      map = vex.map
+      mandatoryPrefix = vex.prefix
+      rexW = vex.w
+    } else if (
       opcode < 0 &&
       map === 0 &&
       (token === 'NP' || token === 'NFx' || token === '66' || token === 'F3' || token === 'F2')
@@ -301,7 +366,7 @@ export function parseEncoding(instruction: Instruction, encoding: string, index:
     else if (token === 'o64') only64 = true
     else if (token === 'd64') default64 = true
     else if (token === 'f64') force64 = true
-    else if (IMMEDIATE_KINDS.has(token)) immediates.push(token as ImmediateKind)
+    else if (IMMEDIATE_KINDS.has(token)) immediates.push(token.replace('/', '') as ImmediateKind)
     else if (token === '/r') modrm = 'r'
     else if (token.length === 2 && token[0] === '/' && token[1] >= '0' && token[1] <= '7') modrm = Number(token[1])
     else if (token.length === 4 && token.startsWith('/rm') && token[3] >= '0' && token[3] <= '7')
@@ -312,8 +377,8 @@ export function parseEncoding(instruction: Instruction, encoding: string, index:
       if (byte < 0) fail(`'${token}' is not understood`)
       if (opcode >= 0) fail(`'${token}' after the opcode`)
       if (map === 0 && byte === 0x0f) map = 1
-      else if (map === 1 && byte === 0x38) map = 2
-      else if (map === 1 && byte === 0x3a) map = 3
+      else if (!vex && map === 1 && byte === 0x38) map = 2
+      else if (!vex && map === 1 && byte === 0x3a) map = 3
       else {
         opcode = byte
         opcodeRegister = plus
@@ -324,15 +389,17 @@ export function parseEncoding(instruction: Instruction, encoding: string, index:
   if (opcode < 0) fail('no opcode')
   if (not64 && (only64 || default64 || force64 || rexW === 1)) fail('i64 contradicts another word')
   // Only 64-bit mode has REX.W.
-  if (rexW === 1) only64 = true
+  if (rexW === 1 && !vex) only64 = true
   if (default64 && force64) fail('both d64 and f64')
 
   const operands: OperandSpec[] = []
   const takers: string[] = []
   let regCheck = 0
+  let usesVvvv = false
+  let vectorIndex = false
   if (operandsPart !== '') {
     for (const word of operandsPart.split(',')) {
-      const made = operandSpecs(word) ?? fail(`operand '${word}' is not understood`)
+      const made = operandSpecs(word, vex?.length === 1) ?? fail(`operand '${word}' is not understood`)
       const kind = made[0].kind
       const rm = RM_KINDS[kind]
       if ((rm || REG_KINDS.has(kind)) && modrm === undefined) fail(`operand '${word}' without a ModRM byte`)
@@ -345,9 +412,14 @@ export function parseEncoding(instruction: Instruction, encoding: string, index:
         if (modKind === 'mem') fail(`register operand '${word}' with mem`)
         modKind = 'reg'
       }
+      if (kind === 'vexRegister' || kind === 'vexXmm') {
+        if (!vex) fail(`operand '${word}' without VEX`)
+        usesVvvv = true
+      }
+      if (kind === 'vectorMemory') vectorIndex = true
       if (kind === 'segment') regCheck = operands.length === 0 ? 2 : 1
       else if (kind === 'control' || kind === 'debug') regCheck = kind === 'control' ? 3 : 4
-      if (kind === 'immediate' || kind === 'relative' || kind === 'farSelector' || kind === 'absolute') {
+      if (TAKES_IMMEDIATE.has(kind)) {
         const bytes = immediates[takers.length]
         if (!bytes || !IMMEDIATE_OPERANDS[bytes].includes(word)) fail(`no immediate bytes for operand '${word}'`)
         takers.push(word)
@@ -371,6 +443,10 @@ export function parseEncoding(instruction: Instruction, encoding: string, index:
     index,
     encoding,
     map,
+    vexLength: vex?.length,
+    ignoresW: vex?.ignoresW === true,
+    usesVvvv,
+    vectorIndex,
     opcode,
     opcodeRegister,
     mandatoryPrefix,
@@ -403,7 +479,7 @@ export function parseForms(instructions: readonly Instruction[]): Form[] {
 /**
  * Bits of an operand at an operand size; 0 for operands without a size of their own (M). Memory in an absolute or
  * ModRM place has the same width as the register that could stand there; sIb and sIz are as wide as the operand size they
- * are extended to; ST is 80, MMX 64, XMM registers 128.
+ * are extended to; ST is 80, MMX 64, XMM registers 128, YMM registers 256.
  */
 export function operandWidth(spec: OperandSpec, operandSize: number): number {
   if (spec.signed) return operandSize
@@ -420,6 +496,8 @@ export function operandWidth(spec: OperandSpec, operandSize: number): number {
       return 80
     case 'dq':
       return 128
+    case 'qq':
+      return 256
     case 'v':
       return operandSize
     case 'y':

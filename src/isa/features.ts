@@ -124,7 +124,9 @@ export const FEATURES: Readonly<Record<Feature, FeatureBit>> = {
 
   fsgsbase: bit(7, 'ebx', 0, 'RDFSBASE RDGSBASE WRFSBASE WRGSBASE'),
   tsc_adjust: bit(7, 'ebx', 1),
+  bmi1: bit(7, 'ebx', 3, 'ANDN BEXTR BLSI BLSMSK BLSR TZCNT'),
   smep: bit(7, 'ebx', 7),
+  bmi2: bit(7, 'ebx', 8, 'BZHI MULX PDEP PEXT RORX SARX SHLX SHRX'),
   erms: bit(7, 'ebx', 9),
   invpcid: bit(7, 'ebx', 10, 'INVPCID'),
   rdseed: bit(7, 'ebx', 18, 'RDSEED'),
@@ -143,6 +145,7 @@ export const FEATURES: Readonly<Record<Feature, FeatureBit>> = {
   xgetbv1: bit(0xd, 'eax', 2, '', 1),
 
   lahf_lm: bit(EXTENDED, 'ecx', 0, 'LAHF SAHF'),
+  abm: bit(EXTENDED, 'ecx', 5, 'LZCNT'),
   '3dnowprefetch': bit(EXTENDED, 'ecx', 8, 'PREFETCHW'),
   syscall: bit(EXTENDED, 'edx', 11, 'SYSCALL SYSRET'),
   nx: bit(EXTENDED, 'edx', 20),

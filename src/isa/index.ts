@@ -1,6 +1,7 @@
 /** The instruction set: every definition, its forms, and the decoder for them. */
 import * as arithmetic from './arithmetic.ts'
 import * as bits from './bits.ts'
+import * as bmi from './bmi.ts'
 import * as conditional from './conditional.ts'
 import * as controlFlow from './control-flow.ts'
 import * as conversions from './conversions.ts'
@@ -36,6 +37,7 @@ import * as x87Moves from './x87-moves.ts'
 export const instructions: readonly Instruction[] = [
   ...arithmetic.instructions,
   ...bits.instructions,
+  ...bmi.instructions,
   ...conditional.instructions,
   ...controlFlow.instructions,
   ...conversions.instructions,

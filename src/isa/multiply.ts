@@ -14,7 +14,7 @@ function highProduct(a: Int, b: Int, signed: boolean): Int {
 }
 
 /** The product of two values of a width, as its low and its high half. */
-function product(a: Int, b: Int, signed: boolean): { low: Int; high: Int } {
+export function product(a: Int, b: Int, signed: boolean): { low: Int; high: Int } {
   if (a.width === 64) return { low: a.mul(b), high: highProduct(a, b, signed) }
   const wide = a.width === 32 ? 64 : 32
   const all = signed ? a.signExtend(wide).mul(b.signExtend(wide)) : a.zeroExtend(wide).mul(b.zeroExtend(wide))

@@ -9,7 +9,7 @@ export const PREFIX_F2 = 3
 
 /**
  * What one opcode byte of one map leads to. The form is
- * `cells[is64 * mode + prefix * prefix + W * w + B * b + (mod == 3) * mod + reg * reg + rm * rm]`
+ * `cells[is64 * mode + prefix * prefix + W * w + B * b + L * l + (mod == 3) * mod + reg * reg + rm * rm]`
  * where a stride is 0 for what does not matter at this opcode.
  */
 export interface OpcodeSlot {
@@ -20,6 +20,7 @@ export interface OpcodeSlot {
   readonly prefixStride: number
   readonly wStride: number
   readonly bStride: number
+  readonly lStride: number
   readonly modStride: number
   readonly regStride: number
   readonly rmStride: number
@@ -39,6 +40,9 @@ const ZERO = [0]
 const ONE = [1]
 const ANY_OF_EIGHT = [0, 1, 2, 3, 4, 5, 6, 7]
 const SINGLE = ANY_OF_EIGHT.map(n => [n])
+
+const pairs = (first: readonly number[], second: readonly number[]): (readonly [number, number])[] =>
+  first.flatMap(a => second.map(b => [a, b] as const))
 
 /**
  * How much a form says about when it applies. Where two forms share a cell the one that says more has it: a form that
@@ -94,19 +98,25 @@ function makeSlot(forms: readonly Form[]): OpcodeSlot {
   const plainAmongRegisters = forms.some(form => form.opcodeRegister) && forms.some(form => !form.opcodeRegister)
   const bStride = dimension(plainAmongRegisters, 2)
 
+  const lStride = dimension(
+    forms.some(form => form.vexLength === 0 || form.vexLength === 1),
+    2,
+  )
+
   const cells: (Form | undefined)[] = new Array(size).fill(undefined)
   for (const form of forms) {
     const modes = modeStride ? (form.only64 ? ONE : form.not64 ? ZERO : BOTH) : ZERO
     const prefixes = prefixStride ? (form.mandatoryPrefix ? PREFIXES[form.mandatoryPrefix] : ALL_PREFIXES) : ZERO
     const ws = wStride ? (form.rexW === undefined ? BOTH : form.rexW ? ONE : ZERO) : ZERO
     const bs = bStride && form.opcodeRegister ? BOTH : ZERO
+    const ls = lStride ? (form.vexLength === 'any' ? BOTH : form.vexLength === 1 ? ONE : ZERO) : ZERO
     const mods = modStride ? (form.modKind === 'mem' ? ZERO : form.modKind === 'reg' ? ONE : BOTH) : ZERO
     const regs = regStride ? (typeof form.modrm === 'number' ? SINGLE[form.modrm] : ANY_OF_EIGHT) : ZERO
     const rms = rmStride ? (form.rmFixed !== undefined ? SINGLE[form.rmFixed] : ANY_OF_EIGHT) : ZERO
     for (const mode of modes)
       for (const prefix of prefixes)
         for (const w of ws)
-          for (const b of bs)
+          for (const bl of pairs(bs, ls))
             for (const mod of mods)
               for (const reg of regs)
                 for (const rm of rms) {
@@ -114,7 +124,8 @@ function makeSlot(forms: readonly Form[]): OpcodeSlot {
                     mode * modeStride +
                     prefix * prefixStride +
                     w * wStride +
-                    b * bStride +
+                    bl[0] * bStride +
+                    bl[1] * lStride +
                     mod * modStride +
                     reg * regStride +
                     rm * rmStride
@@ -138,6 +149,7 @@ function makeSlot(forms: readonly Form[]): OpcodeSlot {
     prefixStride,
     wStride,
     bStride,
+    lStride,
     modStride,
     regStride,
     rmStride,
@@ -145,14 +157,17 @@ function makeSlot(forms: readonly Form[]): OpcodeSlot {
   }
 }
 
+/** Added to the element of a slot for encodings with VEX. */
+export const VEX_SLOTS = 0x400
+
 /**
- * The slots of all four maps: element `map << 8 | opcode`, undefined where nothing is defined.
+ * The slots of all four maps: element `map << 8 | opcode`, {@link VEX_SLOTS} on with VEX; undefined where nothing is defined.
  * @throws Error when two forms cannot be told apart
  */
 export function makeOpcodeMap(forms: readonly Form[]): (OpcodeSlot | undefined)[] {
-  const groups: (Form[] | undefined)[] = new Array(1024).fill(undefined)
+  const groups: (Form[] | undefined)[] = new Array(2 * VEX_SLOTS).fill(undefined)
   for (const form of forms) {
-    const first = (form.map << 8) | form.opcode
+    const first = (form.vexLength === undefined ? 0 : VEX_SLOTS) | (form.map << 8) | form.opcode
     const count = form.opcodeRegister ? 8 : 1
     for (let i = first; i < first + count; i++) {
       const group = groups[i]

@@ -311,7 +311,7 @@ export const XSETBV = instruction<[]>('XSETBV', {
     const high = m.register(RDX, 32).read()
     m.raiseIf(m.register(RCX, 32).read().isNonZero(), GP, 0)
     m.raiseIf(high.isNonZero().or(value.and(~SUPPORTED_XCR0).isNonZero()).or(value.bit(0).not()), GP, 0)
-    m.set(F.xcr0, value)
+    m.service('writeExtendedControl', value)
   },
 })
 

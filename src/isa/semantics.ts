@@ -69,9 +69,11 @@ export interface MemoryOperand extends Operand {
   requireAligned(bytes: number): void
 }
 
-/** An XMM register, or memory of 1 to 16 bytes in its place. */
+/** An XMM or YMM register, or memory of 1 to 32 bytes in its place. All but {@link upper} is about the lower 16 bytes. */
 export interface VectorOperand {
   readonly kind: 'register' | 'memory'
+  /** Bits 128 to 255: the upper half of the YMM register, or the next 16 bytes of memory. */
+  readonly upper: VectorOperand
   /** Bytes that a memory operand has. */
   readonly bytes: number
   /** All 128 bits; a memory operand of 16 bytes must be aligned (#GP(0)) unless `unaligned`. */
@@ -84,6 +86,20 @@ export interface VectorOperand {
   /** 64 bits at byte 0 or 8 of a register (or memory of 16 bytes). */
   readHalf(half: 0 | 1): Int
   writeHalf(half: 0 | 1, value: Int): void
+  /** Of memory: raises the faults that writing so many bytes would raise. Nothing for registers. */
+  probeWrite(bytes: number): void
+  /** Of memory: raises #GP(0) unless the address is a multiple of `bytes`, a power of two. Nothing for registers. */
+  requireAligned(bytes: number): void
+}
+
+/** Memory operands of a gather. */
+export interface VectorMemoryOperand {
+  /** Base and displacement; of the width of an element. */
+  readonly memory: MemoryOperand
+  /** The register of indices. */
+  readonly indices: VectorOperand
+  /** How far indices are shifted left, 0 to 3; 32 bits. */
+  readonly scale: Int
 }
 
 /** A segment, control or debug register operand: its number while building or a value at run time. */

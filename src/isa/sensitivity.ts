@@ -108,6 +108,11 @@ class Recorder extends Semantics {
     return {
       kind,
       bytes,
+      get upper() {
+        return this
+      },
+      probeWrite() {},
+      requireAligned() {},
       readVector: () => this.unknownVector(),
       writeVector: value => this.see(value),
       readLow: width => this.unknown(width),
@@ -193,8 +198,15 @@ function operandsOf(m: Recorder, form: Form, memory: boolean, number: number): u
       case 'memory':
       case 'absolute':
         return Object.assign(m.memory(S.DS, m.unknown(32), width), { bytes: bits / 8 })
+      case 'vectorMemory':
+        return {
+          memory: m.memory(S.DS, m.unknown(32), width),
+          indices: m.vectorOperand('register', 16),
+          scale: m.unknown(32),
+        }
       case 'reg':
       case 'rmRegister':
+      case 'vexRegister':
       case 'opcodeRegister':
       case 'register':
         return m.register(0, width)
@@ -220,6 +232,8 @@ function operandsOf(m: Recorder, form: Form, memory: boolean, number: number): u
       case 'xmm':
       case 'xmmRegister':
       case 'xmm0':
+      case 'vexXmm':
+      case 'immediateXmm':
         return m.vectorOperand('register', bits / 8)
       case 'mmxRm':
       case 'xmmRm':

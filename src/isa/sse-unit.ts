@@ -1,10 +1,13 @@
-/** What must hold before an SSE or MMX instruction executes (SDM vol. 3, 12.1 and 13.1, tables of exceptions). */
+/** What must hold before an SSE, AVX or MMX instruction executes (SDM vol. 3, 12.1 and 13.1, tables of exceptions). */
 import { F } from '../cpu/state.ts'
 import { type Code, MF, NM, routine, UD } from './semantics.ts'
 
 const CR0_EM = 2
 const CR0_TS = 3
 const CR4_OSFXSR = 9
+const CR4_OSXSAVE = 18
+/** SSE's and AVX's bits of XCR0. */
+const XCR0_YMM = 6
 
 /** The exceptions of an x87 status or control word: IE DE ZE OE UE PE. */
 const EXCEPTIONS = 0x3f
@@ -24,6 +27,17 @@ export const sseCheck = routine('sseCheck', [], 32, code => {
   const cr0 = code.get(F.cr0)
   const allowed = code.get(F.cr4).bit(CR4_OSFXSR)
   code.if(cr0.bit(CR0_EM).or(allowed.not()), () => fault(code, UD))
+  code.if(code.get(F.cr0).bit(CR0_TS), () => fault(code, NM))
+  return code.const(0, 32)
+})
+
+/**
+ * Whether an AVX instruction may not execute: #UD by a clear CR4.OSXSAVE or without SSE and AVX in XCR0, #NM by CR0.TS.
+ * Result as in {@link sseCheck}.
+ */
+export const avxCheck = routine('avxCheck', [], 32, code => {
+  const allowed = code.get(F.cr4).bit(CR4_OSXSAVE).and(code.get(F.xcr0).and(XCR0_YMM).eq(XCR0_YMM))
+  code.if(allowed.not(), () => fault(code, UD))
   code.if(code.get(F.cr0).bit(CR0_TS), () => fault(code, NM))
   return code.const(0, 32)
 })

@@ -82,6 +82,17 @@ export function undefinedAfter(decoded: Decoded, before: DataView): Undefined {
     case 'BSR':
       // With a source of 0 Intel's manual leaves the destination undefined; all processors leave it alone.
       return { flags: CF | OF | SF | AF | PF }
+    case 'ANDN':
+    case 'BLSI':
+    case 'BLSMSK':
+    case 'BLSR':
+    case 'BZHI':
+      return { flags: AF | PF }
+    case 'BEXTR':
+      return { flags: SF | AF | PF }
+    case 'TZCNT':
+    case 'LZCNT':
+      return { flags: OF | SF | AF | PF }
     case 'BSWAP':
       return { flags: 0, result: decoded.operandSize === 16 }
     case 'DAA':

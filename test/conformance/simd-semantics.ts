@@ -106,6 +106,12 @@ class TestOperand implements VectorOperand {
     this.place.store(value, half * 8)
   }
   probeWrite(): void {}
+  requireAligned(): void {}
+  get upper(): VectorOperand {
+    const more = this.kind === 'register' ? F.ymmHigh.offset - F.xmm.offset : 16
+    const { f, base, offset } = this.place
+    return new TestOperand(this.m, this.kind, new Place(f, base, offset + more), 16)
+  }
 }
 
 /** See the head of this file. */

@@ -33,22 +33,7 @@ import { icedOperands } from './operands.ts'
 
 /** Extensions that this processor does not have, by iced's feature names; what they add we refuse on purpose. */
 const LEFT_OUT: readonly (keyof typeof CpuidFeature)[] = [
-  ...([
-    'AVX',
-    'AVX2',
-    'FMA',
-    'FMA4',
-    'F16C',
-    'BMI1',
-    'BMI2',
-    'XOP',
-    'TBM',
-    'VAES',
-    'VPCLMULQDQ',
-    'GFNI',
-    'LWP',
-    'ADX',
-  ] as const),
+  ...(['AVX', 'AVX2', 'FMA', 'FMA4', 'F16C', 'XOP', 'TBM', 'VAES', 'VPCLMULQDQ', 'GFNI', 'LWP', 'ADX'] as const),
   ...(['AVX_VNNI', 'AVX_IFMA', 'AVX_NE_CONVERT', 'AVX_VNNI_INT8', 'AVX_VNNI_INT16', 'RAO_INT', 'CMPCCXADD'] as const),
   ...([
     'SM3',
@@ -61,6 +46,8 @@ const LEFT_OUT: readonly (keyof typeof CpuidFeature)[] = [
     'AMX_COMPLEX',
     'KNC',
     'AVX512F',
+    'AVX512BW',
+    'AVX512DQ',
   ] as const),
   ...([
     'VMX',
@@ -124,22 +111,12 @@ const LEFT_OUT: readonly (keyof typeof CpuidFeature)[] = [
     'PADLOCK_PHE',
     'PADLOCK_PMM',
   ] as const),
-  ...([
-    'PADLOCK_RNG',
-    'PADLOCK_GMI',
-    'PADLOCK_UNDOC',
-    'PREFETCHITI',
-    'PREFETCHWT1',
-    'PREFETCHW',
-    'LZCNT',
-    'WBNOINVD',
-  ] as const),
+  ...(['PADLOCK_RNG', 'PADLOCK_GMI', 'PADLOCK_UNDOC', 'PREFETCHITI', 'PREFETCHWT1', 'PREFETCHW', 'WBNOINVD'] as const),
   ...(['RDPID', 'SMM', 'CLFLUSHOPT', 'UDBG', 'XSAVES', 'CENTAUR_AIS', 'OSS'] as const),
 ]
 
 /**
- * Other names that iced has for our mnemonics: of the same operation at another opcode, of hints that do nothing here, and
- * of what an opcode means with extensions that this processor does not have (F3 BSF is TZCNT with BMI1).
+ * Other names that iced has for our mnemonics: of the same operation at another opcode, and of hints that do nothing here.
  */
 const OTHER_NAMES: Record<string, readonly string[]> = {
   nop: [
@@ -155,9 +132,7 @@ const OTHER_NAMES: Record<string, readonly string[]> = {
     'rdsspd',
     'rdsspq',
   ],
-  bsf: ['tzcnt'],
   fstp: ['fstpnce'],
-  bsr: ['lzcnt'],
   shl: ['sal'],
   ret: ['retf'],
   sysret: ['sysretq'],
@@ -214,6 +189,14 @@ function structured(bytes: Uint8Array, is64: boolean, random: Random): void {
   let at = 0
   for (let count = Math.max(0, random(8) - 4); count > 0; count--) bytes[at++] = PREFIXES[random(PREFIXES.length)]
   if (random(64) === 0) for (let count = 8 + random(6); at < count; ) bytes[at++] = PREFIXES[random(PREFIXES.length)]
+  if (random(3) === 0) {
+    // VEX, mostly with no register in vvvv.
+    const last = random(2) ? random(256) : 0x78 | (random(2) << 7) | random(8)
+    const top = is64 ? random(8) << 5 : 0xc0 | (random(2) << 5)
+    if (random(2)) bytes.set([0xc5, random(4) ? last | 0x80 : last], at)
+    else bytes.set([0xc4, top | (random(16) ? 1 + random(3) : random(32)), last], at)
+    return
+  }
   if (is64 && random(2)) bytes[at++] = 0x40 | random(16)
   if (random(2)) {
     bytes[at++] = 0x0f
@@ -221,6 +204,7 @@ function structured(bytes: Uint8Array, is64: boolean, random: Random): void {
   }
 }
 
+const KNOWN_ENCODINGS: ReadonlySet<number> = new Set([EncodingKind.Legacy, EncodingKind.VEX])
 const leftOut: ReadonlySet<number> = new Set(LEFT_OUT.map(name => CpuidFeature[name]))
 
 /** An empty {@link Comparison}. */
@@ -302,7 +286,7 @@ class Comparer {
     else {
       const code = Code[iced.code]
       result.undefinedHere.set(code, (result.undefinedHere.get(code) ?? 0) + 1)
-      const counts = mode.mode !== 'real' && iced.encoding === EncodingKind.Legacy && !(code in REFUSED)
+      const counts = mode.mode !== 'real' && KNOWN_ENCODINGS.has(iced.encoding) && !(code in REFUSED)
       if (counts && ![...iced.cpuidFeatures()].some(feature => leftOut.has(feature))) result.missing.add(code)
     }
     return ''
@@ -352,8 +336,12 @@ export function compareEveryOpcode(decoder: Decoder): Comparison {
   for (const mode of [MODES[2], MODES[3]]) {
     for (const rex of mode.codeSize === 64 ? [[], [0x48]] : [[]]) {
       for (const prefix of [[], [0x66], [0xf3], [0xf2]]) {
-        for (const map of [[], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]]) {
-          const start = [...prefix, ...rex, ...map]
+        const pp = [0, 0x66, 0xf3, 0xf2].indexOf(prefix[0] ?? 0)
+        const vex = [1, 2, 3].flatMap(map =>
+          [0x78, 0x7c, 0x40].map(last => [0xc4, 0xe0 | map, last | pp | (rex.length ? 0x80 : 0)]),
+        )
+        for (const map of [[], [0x0f], [0x0f, 0x38], [0x0f, 0x3a], ...vex]) {
+          const start = map[0] === 0xc4 ? map : [...prefix, ...rex, ...map]
           const bytes = new Uint8Array(20)
           bytes.set(start)
           for (let opcode = 0; opcode < 256; opcode++) {

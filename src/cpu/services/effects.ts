@@ -82,6 +82,7 @@ export const SERVICE_EFFECTS: Readonly<Record<string, ServiceEffects>> = {
 
   readControl: { reads: ['control registers'] },
   writeControl: { writes: ['control registers', 'translations and caches'] },
+  writeExtendedControl: { writes: ['control registers'] },
   clearTaskSwitched: { writes: ['control registers'] },
   loadMachineStatusWord: { writes: ['control registers'] },
   readDebug: { reads: ['debug registers'] },

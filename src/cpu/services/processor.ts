@@ -214,6 +214,11 @@ function systemExit(cpu: Vcpu, size: number): void {
 export const services: Services = {
   readControl: service(['i32'], (cpu, number) => readControl(cpu, number)),
   writeControl: service(['i32', 'i64'], (cpu, number, low, high) => writeControl(cpu, number, low, high)),
+  /** XSETBV with a value for XCR0 that is allowed. */
+  writeExtendedControl: service(['i32'], (cpu, value) => {
+    cpu.state.set32(F.xcr0, value)
+    updateMode(cpu)
+  }),
   loadMachineStatusWord: service(['i32'], (cpu, value) => loadMachineStatusWord(cpu, value)),
   clearTaskSwitched: service([], cpu => {
     cpu.state.set32(F.cr0, cpu.state.get32(F.cr0) & ~CR0_TS)

@@ -2,7 +2,15 @@
  * Blocks of decoded instructions: decoded when execution first comes to an address, found by address through the block
  * table, dropped when their bytes are written.
  */
-import { MODE_CLASS, MODE_CODE_32, MODE_LONG, MODE_NAMES, MODE_SEGMENTED, MODE_STACK_32 } from '../../cpu/mode.ts'
+import {
+  MODE_CLASS,
+  MODE_CODE_32,
+  MODE_LONG,
+  MODE_NAMES,
+  MODE_SEGMENTED,
+  MODE_STACK_32,
+  MODE_WORDS,
+} from '../../cpu/mode.ts'
 import { F } from '../../cpu/state.ts'
 import { DECODED, Decoded, type DecodeMode, isHighByte, MORE_BYTES, TOO_LONG } from '../../isa/decoder.ts'
 import type { OperandSpec } from '../../isa/encoding.ts'
@@ -74,7 +82,7 @@ const endsBlock = (decoded: Decoded): boolean => decoded.form.instruction.endsBl
 const MOST_SECOND_FRAMES = 8
 
 /** One number for address and mode. */
-const keyOf = (address: number, mode: number): number => (address >>> 0) * 8192 + (mode & 8191)
+const keyOf = (address: number, mode: number): number => (address >>> 0) * MODE_WORDS + (mode & (MODE_WORDS - 1))
 
 /**
  * What the table has for a block's region: the index of its function; or {@link R.CAREFUL} where entering the block takes more than
@@ -349,13 +357,21 @@ export class BlockCache {
         case 'opcodeRegister':
           opcode = this.gprPlace(spec, decoded.opcodeRegister)
           break
+        case 'vexRegister':
+          opcode = this.gprPlace(spec, decoded.vexRegister)
+          break
+        case 'vexXmm':
+          opcode = F.xmm.offset + decoded.vexRegister * F.xmm.stride
+          break
       }
     }
     halves[(at + R.RECORD_REG) >> 1] = reg
     halves[(at + R.RECORD_OPCODE_REGISTER) >> 1] = opcode
     if (decoded.hasMemory) {
       halves[(at + R.RECORD_RM) >> 1] = F.gpr.offset + decoded.base * 8
-      halves[(at + R.RECORD_INDEX) >> 1] = F.gpr.offset + decoded.index * 8
+      halves[(at + R.RECORD_INDEX) >> 1] = decoded.form.vectorIndex
+        ? F.xmm.offset + decoded.vectorIndex * F.xmm.stride
+        : F.gpr.offset + decoded.index * 8
     } else {
       halves[(at + R.RECORD_RM) >> 1] = rm
       halves[(at + R.RECORD_INDEX) >> 1] = decoded.imm2
@@ -364,7 +380,10 @@ export class BlockCache {
     const word = at >> 2
     words[word + (R.RECORD_DISPLACEMENT >> 2)] = decoded.displacement
     words[word + (R.RECORD_DISPLACEMENT >> 2) + 1] = decoded.displacementHigh
-    words[word + (R.RECORD_IMMEDIATE >> 2)] = decoded.immLow
+    const named = decoded.form.immediates[0] === 'is4'
+    words[word + (R.RECORD_IMMEDIATE >> 2)] = named
+      ? F.xmm.offset + decoded.immediateRegister * F.xmm.stride
+      : decoded.immLow
     words[word + (R.RECORD_IMMEDIATE >> 2) + 1] = decoded.immHigh
   }
 

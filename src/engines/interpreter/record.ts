@@ -16,9 +16,9 @@ export const RECORD_SCALE = 3
 export const RECORD_REG = 4
 /** u16: the register of ModRM.rm or the base register; the number for ST(i). */
 export const RECORD_RM = 6
-/** u16: the index register; or the second immediate. */
+/** u16: the index register, of general or vector registers; or the second immediate. */
 export const RECORD_INDEX = 8
-/** u16: the register of the opcode. */
+/** u16: the register of the opcode, or of VEX.vvvv. */
 export const RECORD_OPCODE_REGISTER = 10
 /** u16: the segment of the memory operand. */
 export const RECORD_SEGMENT = 12
@@ -26,7 +26,7 @@ export const RECORD_SEGMENT = 12
 export const RECORD_END = 14
 /** i64: displacement. */
 export const RECORD_DISPLACEMENT = 16
-/** i64: immediate. */
+/** i64: immediate; or the register that it names. */
 export const RECORD_IMMEDIATE = 24
 
 /** i32: how often the block was entered. */

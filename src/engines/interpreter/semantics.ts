@@ -124,6 +124,8 @@ export function memoryBytes(spec: OperandSpec, context: Context): number {
   switch (spec.size) {
     case 'dq':
       return 16
+    case 'qq':
+      return 32
     case 't':
       return 10
     default:
@@ -359,6 +361,16 @@ export class InterpreterSemantics extends EngineSemantics {
         return this.shape.hasMemory ? this.vectorMemory(spec) : new VectorRegister(this, this.placeAt(R.RECORD_RM))
       case 'xmm0':
         return this.xmm(0)
+      case 'vexRegister':
+        return this.registerAt(R.RECORD_OPCODE_REGISTER, width)
+      case 'vexXmm':
+        return new VectorRegister(this, this.placeAt(R.RECORD_OPCODE_REGISTER))
+      case 'immediateXmm':
+        return new VectorRegister(this, this.placeAt(R.RECORD_IMMEDIATE))
+      case 'vectorMemory': {
+        const indices = new VectorRegister(this, this.placeAt(R.RECORD_INDEX))
+        return { memory: this.modrmMemory(spec), indices, scale: this.byteSlot(R.RECORD_SCALE) }
+      }
     }
   }
 

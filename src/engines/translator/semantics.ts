@@ -1,7 +1,7 @@
 /** The meaning of instructions for the translator: registers in locals, everything that the bytes say is constant. */
 
 import { THROUGH_STACK_SEGMENT } from '../../cpu/memory-access.ts'
-import { MODE_SEGMENTED, MODE_SSE, MODE_TLB_SHIFT, MODE_USER, MODE_X87 } from '../../cpu/mode.ts'
+import { MODE_AVX, MODE_SEGMENTED, MODE_SSE, MODE_TLB_SHIFT, MODE_USER, MODE_X87 } from '../../cpu/mode.ts'
 import { F, FS, SS } from '../../cpu/state.ts'
 import { Int, int, Vector, type Width } from '../../ir/values.ts'
 import { type Decoded, isHighByte, NO_REGISTER, RIP_BASE } from '../../isa/decoder.ts'
@@ -329,6 +329,16 @@ export class TranslatorSemantics extends EngineSemantics {
         return decoded.hasMemory ? new VectorMemory(this.modrmMemory(spec)) : this.xmm(decoded.rm)
       case 'xmm0':
         return this.xmm(0)
+      case 'vexRegister':
+        return this.gpr(spec, decoded.vexRegister, width)
+      case 'vexXmm':
+        return this.xmm(decoded.vexRegister)
+      case 'immediateXmm':
+        return this.xmm(decoded.immediateRegister)
+      case 'vectorMemory': {
+        const indices = this.xmm(decoded.vectorIndex)
+        return { memory: this.modrmMemory(spec), indices, scale: this.const(decoded.scale, 32) }
+      }
     }
   }
 
@@ -356,6 +366,7 @@ export class TranslatorSemantics extends EngineSemantics {
   static unitAllowed(unit: string | undefined, mode: number): boolean {
     if (unit === undefined) return true
     if (unit === 'sse') return (mode & MODE_SSE) !== 0
+    if (unit === 'avx') return (mode & MODE_AVX) !== 0
     return (mode & MODE_X87) !== 0
   }
 
