@@ -129,6 +129,8 @@ export const F = {
   fcs: field('fcs', 'i32'),
   fds: field('fds', 'i32'),
   mxcsr: field('mxcsr', 'i32'),
+  /** Exceptions (bits of MXCSR) that the lanes of the current instruction of two lanes have met; only while it executes. */
+  simdExceptions: field('simdExceptions', 'i32'),
   xmm: field('xmm', 'v128', 16),
   /** Upper halves of YMM0–YMM15. */
   ymmHigh: field('ymmHigh', 'v128', 16),

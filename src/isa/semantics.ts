@@ -410,6 +410,12 @@ export abstract class Semantics extends Code {
   }
   /** Leaves the instruction if a routine has set F.fault (with F.faultVector and F.faultErrorCode). Before anything is committed. */
   abstract faultCheck(): void
+  /** While the lanes of an instruction are built that must all be computed before an exception of one of them is raised. */
+  exceptionsWait = false
+  /** Leaves the instruction if a floating-point routine has met an unmasked exception, or later if {@link exceptionsWait}. */
+  exceptionCheck(): void {
+    if (!this.exceptionsWait) this.faultCheck()
+  }
   /**
    * Calls a service of src/cpu/services by name: TypeScript that may read and change all state, raise exceptions and change
    * RIP. 64-bit arguments arrive as two numbers, low and high half (unsigned); narrower as one. Results come back in `F.serviceResult`, read by {@link serviceResult}.

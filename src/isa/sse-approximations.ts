@@ -116,7 +116,7 @@ const dotProducts = (
     execute(m, destination, source, immediate) {
       const b = source.readVector()
       const result = m.callVector(of, destination.readVector(), b, immediate.read().zeroExtend(32))
-      m.faultCheck()
+      m.exceptionCheck()
       destination.writeVector(result)
     },
   }),

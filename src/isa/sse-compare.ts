@@ -58,36 +58,42 @@ const flagComparisons = (
   }),
 )
 
-/** For the predicates EQ LT LE UNORD NEQ NLT NLE ORD four bits each: whether it holds for GREATER, LESS, EQUAL, UNORDERED. */
-const PREDICATES = 0x79db8624
+/**
+ * For each predicate by its lower four bits, EQ_OQ first and TRUE_UQ last, four bits: whether it holds for GREATER, LESS, EQUAL,
+ * UNORDERED (SDM vol. 2, CMPPD, table 3-1). SSE has the first eight.
+ */
+const PREDICATES = 0xf1530eac79db8624n
 
-/** Predicates that raise invalid for quiet NaNs: LT, LE and their opposites. */
+/** Predicates that raise invalid for quiet NaNs, by their lower three bits: LT, LE and their opposites; bit 4 turns it around. */
 const SIGNALLING = 0b01100110
 
-/** Whether predicate `predicate` (32 bits, 0 to 7) holds for a relation. */
+/** Whether a predicate (32 bits, 0 to 31) holds for a relation. */
 const holds = (code: Code, predicate: Int, order: Int): Int =>
-  code.const(PREDICATES, 32).shr(predicate.shl(2).add(order)).and(1)
+  code.const(PREDICATES, 64).shr(predicate.and(15).shl(2).add(order)).truncate(32).and(1)
 
-const signals = (code: Code, predicate: Int): Int => code.const(SIGNALLING, 32).shr(predicate).and(1)
+const signals = (code: Code, predicate: Int): Int =>
+  code.const(SIGNALLING, 32).shr(predicate.and(7)).xor(predicate.shr(4)).and(1)
 
-const scalarCompares = SCALARS.map(([suffix, prefix, letter, feature, width]) =>
-  instruction<[VectorOperand, VectorOperand, Operand]>(`CMP${suffix}`, {
-    encodings: [`${prefix} 0F C2 /r ib  Vdq,${letter},Ib`],
-    feature,
-    unit: 'sse',
-    execute(m, destination, source, immediate) {
-      const predicate = immediate.read().and(7).zeroExtend(32)
-      const b = source.readLow(width)
-      const order = relation(m, destination.readLow(width), b, signals(m, predicate))
-      destination.writeLow(
-        m
-          .const(0, 32)
-          .sub(holds(m, predicate, order))
-          .signExtend(width),
-      )
-    },
-  }),
-)
+/** SSE's forms take three bits of the immediate, AVX's five. */
+const scalarCompares = (bits: 7 | 31) =>
+  SCALARS.map(([suffix, prefix, letter, feature, width]) =>
+    instruction<[VectorOperand, VectorOperand, Operand]>(`CMP${suffix}`, {
+      encodings: [`${prefix} 0F C2 /r ib  Vdq,${letter},Ib`],
+      feature,
+      unit: 'sse',
+      execute(m, destination, source, immediate) {
+        const predicate = immediate.read().and(bits).zeroExtend(32)
+        const b = source.readLow(width)
+        const order = relation(m, destination.readLow(width), b, signals(m, predicate))
+        destination.writeLow(
+          m
+            .const(0, 32)
+            .sub(holds(m, predicate, order))
+            .signExtend(width),
+        )
+      },
+    }),
+  )
 
 const comparePacked = (width: FloatWidth): Routine =>
   routine(`f${width}x${128 / width}Compare`, [128, 128, 32], 128, (code, a, b, predicate) => {
@@ -106,7 +112,7 @@ const comparePacked = (width: FloatWidth): Routine =>
 
 const packedCompareRoutines = { 32: comparePacked(32), 64: comparePacked(64) }
 
-/** The predicate for lanes that are ordered: EQ, LT, LE or never, or the opposite (bit 2). */
+/** The predicate for lanes that are ordered: EQ, LT, LE or never, or the opposite (bit 2); there bits 3 and 4 make no difference. */
 function orderedMask(m: Semantics, width: FloatWidth, predicate: Int, a: Vector, b: Vector): Vector {
   const { eq, lt, le } = FORMATS[width]
   const known = predicate.constant
@@ -123,22 +129,26 @@ function orderedMask(m: Semantics, width: FloatWidth, predicate: Int, a: Vector,
   return equal.or(less).xor(all(predicate.bit(2)))
 }
 
-const packedCompares = PACKED.map(([suffix, prefix, letter, feature, width]) =>
-  instruction<[VectorOperand, VectorOperand, Operand]>(`CMP${suffix}`, {
-    encodings: [`${prefix} 0F C2 /r ib  Vdq,${letter},Ib`],
-    feature,
-    unit: 'sse',
-    execute(m, destination, source, immediate) {
-      const predicate = immediate.read().and(7).zeroExtend(32)
-      const b = source.readVector()
-      const a = destination.readVector()
-      const fast = orderedMask(m, width, predicate, a, b)
-      const lanes = ordinaryOrZeroLanes(m, width, a).and(ordinaryOrZeroLanes(m, width, b))
-      const quick = [() => allLanes(width, lanes)]
-      destination.writeVector(eitherVector(m, quick, fast, packedCompareRoutines[width], a, b, predicate))
-    },
-  }),
-)
+const packedCompares = (bits: 7 | 31) =>
+  PACKED.map(([suffix, prefix, letter, feature, width]) =>
+    instruction<[VectorOperand, VectorOperand, Operand]>(`CMP${suffix}`, {
+      encodings: [`${prefix} 0F C2 /r ib  Vdq,${letter},Ib`],
+      feature,
+      unit: 'sse',
+      execute(m, destination, source, immediate) {
+        const predicate = immediate.read().and(bits).zeroExtend(32)
+        const b = source.readVector()
+        const a = destination.readVector()
+        const fast = orderedMask(m, width, predicate, a, b)
+        const lanes = ordinaryOrZeroLanes(m, width, a).and(ordinaryOrZeroLanes(m, width, b))
+        const quick = [() => allLanes(width, lanes)]
+        destination.writeVector(eitherVector(m, quick, fast, packedCompareRoutines[width], a, b, predicate))
+      },
+    }),
+  )
+
+/** With all 32 predicates: what AVX's forms mean. */
+export const vexCompares: readonly Instruction[] = [...scalarCompares(31), ...packedCompares(31)]
 
 /** Minimum or maximum: the second operand unless the first is less (greater), so also for NaNs and two zeros. */
 const extreme = (name: string, width: FloatWidth, swap: boolean): Routine =>
@@ -197,7 +207,7 @@ const extremes = (
 
 export const instructions: readonly Instruction[] = [
   ...flagComparisons,
-  ...scalarCompares,
-  ...packedCompares,
+  ...scalarCompares(7),
+  ...packedCompares(7),
   ...extremes,
 ]

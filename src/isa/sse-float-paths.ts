@@ -109,7 +109,7 @@ export function eitherWay(m: Semantics, quick: Conditions, fast: Int, exact: Rou
   const result = m.variable(fast.width, fast)
   unless(m, quick, () => {
     result.value = m.call(exact, ...args)
-    m.faultCheck()
+    m.exceptionCheck()
   })
   return result.value
 }
@@ -125,7 +125,7 @@ export function eitherVector(
   const result = m.vectorVariable(fast)
   unless(m, quick, () => {
     result.value = m.callVector(exact, ...args)
-    m.faultCheck()
+    m.exceptionCheck()
   })
   return result.value
 }
@@ -145,6 +145,25 @@ export function allTogether(code: Code, lanes: () => void): void {
   const raised = code.variable(32, code.get(F.mxcsr).and(FLAGS))
   const stopped = raised.value.and(before.value.shr(7).not()).and(BEFORE).isNonZero()
   code.set(F.mxcsr, before.value.or(stopped.select(raised.value.and(BEFORE), raised.value)))
+  code.set(F.simdExceptions, code.get(F.simdExceptions).or(raised.value))
+}
+
+/**
+ * Both lanes of an instruction of 256 bits, each of which may take the quick way or the exact one: as in
+ * {@link allTogether}, an exception found before computing in one keeps the other from being computed.
+ */
+export function lanesTogether(m: Semantics, lanes: () => void): void {
+  const before = m.variable(32, m.get(F.mxcsr))
+  m.set(F.simdExceptions, 0)
+  m.exceptionsWait = true
+  lanes()
+  m.exceptionsWait = false
+  m.if(m.get(F.fault).isNonZero(), () => {
+    const stopped = m.get(F.simdExceptions).and(before.value.shr(7).not()).and(BEFORE).isNonZero()
+    const kept = stopped.select(before.value.or(0xffffffff & ~(FLAGS & ~BEFORE)), m.const(-1, 32))
+    m.set(F.mxcsr, m.get(F.mxcsr).and(kept))
+    m.faultCheck()
+  })
 }
 
 /** A routine that applies a scalar routine (or one of several, by lane number) of one or two operands to every lane. */

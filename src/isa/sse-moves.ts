@@ -6,7 +6,7 @@ import type { MemoryOperand, Operand, VectorOperand } from './semantics.ts'
 import { needOsfxsr } from './simd-forms.ts'
 
 /** 128 bits whole: mnemonic, prefix and opcode to load and to store, feature, whether memory may be unaligned. */
-const whole: readonly [mnemonic: string, load: string, store: string, feature: Feature, unaligned: boolean][] = [
+export const whole: readonly [mnemonic: string, load: string, store: string, feature: Feature, unaligned: boolean][] = [
   ['MOVUPS', 'NP 0F 10', 'NP 0F 11', 'sse', true],
   ['MOVUPD', '66 0F 10', '66 0F 11', 'sse2', true],
   ['MOVAPS', 'NP 0F 28', 'NP 0F 29', 'sse', false],

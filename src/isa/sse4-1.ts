@@ -2,7 +2,7 @@
 import { type Int, Vector } from '../ir/values.ts'
 import * as S from '../wasm/simd.ts'
 import { type Instruction, instruction } from './definition.ts'
-import { type Code, type Operand, routine, type VectorOperand } from './semantics.ts'
+import { type Code, type Operand, routine, type Semantics, type VectorOperand } from './semantics.ts'
 import { bytesFrom, lanesOf, type PackedRow, packed, splatOf } from './simd-forms.ts'
 import { extractLane, insertLane } from './sse-shuffles.ts'
 
@@ -139,22 +139,34 @@ const immediateBlends = (
   }),
 )
 
+/**
+ * ZF: no bit is set in both of two operands; CF: none is set in the second alone; the other flags are clear. Operands by their
+ * lanes; `top`: only the top bits of elements count.
+ */
+export function testBits(
+  m: Semantics,
+  lanes: readonly (readonly [a: Vector, b: Vector])[],
+  top: (value: Vector) => Int = value => value.toInt(S.V128_ANY_TRUE, 1),
+): void {
+  const none = (values: readonly Vector[]) => top(values.reduce((a, b) => a.or(b))).isZero()
+  const no = m.bool(false)
+  m.flags.set({
+    zero: none(lanes.map(([a, b]) => a.and(b))),
+    carry: none(lanes.map(([a, b]) => b.andNot(a))),
+    parity: no,
+    adjust: no,
+    sign: no,
+    overflow: no,
+  })
+}
+
 export const PTEST = instruction<[VectorOperand, VectorOperand]>('PTEST', {
   encodings: ['66 0F 38 17 /r  Vdq,Wdq'],
   feature: 'sse4_1',
   unit: 'sse',
   execute(m, destination, source) {
     const b = source.readVector()
-    const a = destination.readVector()
-    const no = m.bool(false)
-    m.flags.set({
-      zero: a.and(b).toInt(S.V128_ANY_TRUE, 1).not(),
-      carry: b.andNot(a).toInt(S.V128_ANY_TRUE, 1).not(),
-      parity: no,
-      adjust: no,
-      sign: no,
-      overflow: no,
-    })
+    testBits(m, [[destination.readVector(), b]])
   },
 })
 
