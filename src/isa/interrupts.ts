@@ -1,8 +1,8 @@
 /** Software interrupts, IRET and the interrupt flag (SDM vol. 2, CLI INT INTO IRET STI). */
-import { F, IF } from '../cpu/state.ts'
+import { F, IF, VIF, VIP, VM } from '../cpu/state.ts'
 import { type Instruction, instruction } from './definition.ts'
 import { withinIopl } from './privilege.ts'
-import { BP, GP, OF_EXCEPTION, type Semantics } from './semantics.ts'
+import { BP, GP, OF_EXCEPTION, routine, type Semantics } from './semantics.ts'
 
 export const INT3 = instruction<[]>('INT3', {
   encodings: ['CC'],
@@ -46,19 +46,36 @@ export const IRET = instruction<[]>('IRET', {
 })
 
 /**
- * CLI and STI: within IOPL the flag itself, beyond it VIF where there is one. 64-bit code has no virtual-8086 extensions
- * worth a slow path.
+ * CLI (0) and STI (1) beyond IOPL: VIF in place of IF for programs of CPL 3, where CR4.VME gives virtual-8086 code and CR4.PVI
+ * other code one, else #GP(0). STI with an interrupt pending (VIP) is #GP(0) too, so that the monitor delivers it.
  */
+const changeVirtualInterrupts = routine('changeVirtualInterrupts', [32], undefined, (code, set) => {
+  const flags = code.variable(32, code.get(F.systemFlags)).value
+  const cr4 = code.get(F.cr4)
+  const enabled = flags.and(VM).isNonZero().select(cr4.bit(0), cr4.bit(1))
+  const pending = set.isNonZero().and(flags.and(VIP).isNonZero())
+  code.if(
+    enabled.and(code.get(F.cpl).eq(3)).and(pending.not()),
+    () => code.set(F.systemFlags, set.isNonZero().select(flags.or(VIF), flags.and(~VIF))),
+    () => {
+      code.set(F.fault, 1)
+      code.set(F.faultVector, GP)
+      code.set(F.faultErrorCode, 0)
+    },
+  )
+  return undefined
+})
+
+/** CLI and STI: within IOPL the flag itself, beyond it VIF where there is one. */
 function changeInterruptFlag(m: Semantics, set: boolean, change: () => void): void {
-  const { mode } = m.context
-  if (mode === 'real') {
+  if (m.context.mode === 'real') {
     change()
-  } else if (mode === 'long') {
-    m.raiseIf(withinIopl(m).isZero(), GP, 0)
-    change()
-  } else {
-    m.if(withinIopl(m), change, () => m.service('changeVirtualInterrupts', set ? 1 : 0))
+    return
   }
+  m.if(withinIopl(m), change, () => {
+    m.call(changeVirtualInterrupts, m.const(set ? 1 : 0, 32))
+    m.faultCheck()
+  })
 }
 
 export const CLI = instruction<[]>('CLI', {

@@ -113,19 +113,39 @@ export const LEAVE = instruction<[]>('LEAVE', {
   },
 })
 
-/** In virtual-8086 mode the flags are the monitor's affair unless IOPL is 3. */
-function checkIoplInVirtual8086(m: Semantics): void {
-  if (m.context.mode !== 'virtual-8086') return
-  m.raiseIf(m.get(F.systemFlags).and(S.IOPL).ne(S.IOPL), GP, 0)
+/**
+ * PUSHF and POPF in virtual-8086 mode are the monitor's affair (#GP) unless IOPL is 3, or CR4.VME gives the 16-bit forms a flag
+ * of the program's own, VIF, for IF (SDM vol. 3, 21.3). @returns whether it is VIF; undefined where it never is
+ */
+function checkVirtual8086(m: Semantics): Int | undefined {
+  if (m.context.mode !== 'virtual-8086') return undefined
+  const within = m.get(F.systemFlags).and(S.IOPL).eq(S.IOPL)
+  if (m.context.operandSize !== 16) {
+    m.raiseIf(within.not(), GP, 0)
+    return undefined
+  }
+  m.raiseIf(within.or(m.get(F.cr4).bit(0)).not(), GP, 0)
+  return within.not()
 }
+
+/** VIF in an image is bit 19, IF bit 9. */
+const VIF_TO_IF = 10
 
 export const PUSHF = instruction<[]>('PUSHF', {
   encodings: ['9C d64'],
   execute(m) {
-    checkIoplInVirtual8086(m)
+    const virtualized = checkVirtual8086(m)
     const image = m.flags.readImage()
     const size = m.context.operandSize
-    m.push(size === 16 ? image.truncate(16) : image.and(~(S.VM | S.RF) >>> 0).resize(size))
+    if (size !== 16) m.push(image.and(~(S.VM | S.RF) >>> 0).resize(size))
+    else if (!virtualized) m.push(image.truncate(16))
+    else {
+      const own = image
+        .and(~S.IF >>> 0)
+        .or(image.shr(VIF_TO_IF).and(S.IF))
+        .or(S.IOPL)
+      m.push(virtualized.select(own, image).truncate(16))
+    }
   },
 })
 
@@ -133,24 +153,33 @@ export const POPF = instruction<[]>('POPF', {
   encodings: ['9D d64'],
   endsBlock: true,
   execute(m) {
-    checkIoplInVirtual8086(m)
+    const virtualized = checkVirtual8086(m)
     const { mode, operandSize } = m.context
     const popped = m.peek(operandSize).resize(32)
     const low = S.ARITHMETIC_FLAGS | S.TF | S.IF | S.DF | S.IOPL | S.NT
-    // RF is always cleared; VM, VIF and VIP never change.
-    const mask = operandSize === 16 ? low : low | S.RF | S.AC | S.ID
+    // RF is always cleared; VM, VIF and VIP never change, but for VIF in the place of IF.
+    let mask = operandSize === 16 ? low : low | S.RF | S.AC | S.ID
     const now = m.get(F.systemFlags)
     let kept = m.const(0, 32)
-    if (mode === 'virtual-8086') kept = m.const(S.IOPL, 32)
+    let own = m.const(0, 32)
+    if (virtualized) {
+      const interruptible = popped.and(S.IF).isNonZero()
+      const pending = interruptible.and(now.and(S.VIP).isNonZero())
+      m.raiseIf(virtualized.and(pending.or(popped.and(S.TF).isNonZero())), GP, 0)
+      kept = virtualized.select(m.const(S.IOPL | S.IF, 32), S.IOPL)
+      own = virtualized.select(popped.and(S.IF).shl(VIF_TO_IF), now.and(S.VIF))
+      mask |= S.VIF
+    } else if (mode === 'virtual-8086') kept = m.const(S.IOPL, 32)
     else if (mode !== 'real') {
       const level = m.privilegeLevel
       const allowed = level.leU(now.bits(12, 2))
       kept = level.isZero().select(kept, allowed.select(m.const(S.IOPL, 32), S.IOPL | S.IF))
     }
     const image = popped
+      .and(~(S.RF | S.VIF) >>> 0)
       .and(kept.not())
       .or(now.and(kept))
-      .and(~S.RF >>> 0)
+      .or(own)
     m.drop(operandSize / 8)
     m.flags.writeImage(image, mask)
     // TF and AC are part of the mode.

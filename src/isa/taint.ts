@@ -2,7 +2,7 @@
  * Follows values through a function under construction: what state of the vCPU they were made from, where they go, and
  * under what conditions. The ground that src/isa/sensitivity.ts stands on.
  */
-import type { SensitiveState, Trap } from '../cpu/services/effects.ts'
+import { SERVICE_EFFECTS, type SensitiveState, type Trap } from '../cpu/services/effects.ts'
 import * as S from '../cpu/state.ts'
 import { F, type Field } from '../cpu/state.ts'
 import { FunctionBuilder } from '../ir/function.ts'
@@ -237,6 +237,15 @@ function summarize(summaries: Summaries, routine: Routine): RoutineSummary {
   const known = summaries.get(routine)
   if (known) return known
   const recording = new Recording()
+  const declared = SERVICE_EFFECTS[routine.name]
+  if (declared) {
+    for (const state of declared.reads ?? []) recording.reads.add(state)
+    for (const state of declared.writes ?? []) recording.writes.add(state)
+    if (declared.traps) recording.trap(declared.traps)
+    const summary = { recording, result: CLEAN }
+    summaries.set(routine, summary)
+    return summary
+  }
   const f = new TracingBuilder([I32, ...routine.parameters.map(typeOf)], recording, summaries)
   const code = new Code(f)
   f.code = code

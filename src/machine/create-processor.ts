@@ -11,7 +11,22 @@ import type { Processor, ProcessorOptions } from './processor.ts'
 
 /** What the processor has besides instructions: paging, interrupts, timers, MSRs. */
 const SYSTEM_FEATURES = [
-  ...['de', 'pse', 'pae', 'mce', 'mca', 'apic', 'mtrr', 'pge', 'pat', 'pse36', 'pcid', 'x2apic', 'tsc_deadline_timer'],
+  ...[
+    'vme',
+    'de',
+    'pse',
+    'pae',
+    'mce',
+    'mca',
+    'apic',
+    'mtrr',
+    'pge',
+    'pat',
+    'pse36',
+    'pcid',
+    'x2apic',
+    'tsc_deadline_timer',
+  ],
   ...['arat', 'tsc_adjust', 'smep', 'erms', 'umip', 'la57', 'nx', 'pdpe1gb', 'nonstop_tsc', 'xgetbv1', 'hypervisor'],
 ]
 

@@ -1,7 +1,7 @@
 /**
  * What each service that instructions call reads and changes of the state that a virtual machine monitor must control,
  * and when it traps: what the recorder of src/isa/sensitivity.ts cannot see by itself, because services are TypeScript.
- * Every service that a definition calls has an entry.
+ * Every service that a definition calls has an entry; one of a routine's name stands in place of what the recorder would find.
  */
 
 import { services as x87 } from './x87.ts'
@@ -72,9 +72,8 @@ export const SERVICE_EFFECTS: Readonly<Record<string, ServiceEffects>> = {
   softwareInterrupt: INTERRUPT,
   debugInterrupt: INTERRUPT,
   interruptReturn: INTERRUPT,
-  // CLI and STI beyond IOPL: #GP, or VIF under CR4.VME and PVI, which give the program a flag of its own.
+  // A routine, not a service. CLI and STI beyond IOPL: #GP, or VIF under CR4.VME and PVI, which give the program a flag of its own.
   changeVirtualInterrupts: { writes: ['system flags'], traps: 'always' },
-
   // IOPL and the TSS's bitmap decide; a system that keeps both to itself sees every access.
   checkPort: { writes: ['ports'], traps: 'always' },
   readPort: { reads: ['ports'], writes: ['ports'], traps: 'always' },

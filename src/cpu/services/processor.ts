@@ -9,9 +9,7 @@ import {
   CR0_TS,
   CR4_DE,
   CR4_PCIDE,
-  CR4_PVI,
   CR4_TSD,
-  CR4_VME,
   DR6_BD,
   DR6_BS,
   DR6_ONES,
@@ -21,7 +19,7 @@ import {
   EFER_SCE,
 } from '../registers.ts'
 import { is64Bit } from '../segmentation.ts'
-import { CS, DS, F, type Field, IF, RAX, RBX, RCX, RDX, RF, RSP, SS, TF, VIF, VIP, VM } from '../state.ts'
+import { CS, DS, F, type Field, IF, RAX, RBX, RCX, RDX, RF, RSP, SS, TF, VM } from '../state.ts'
 import { flushPage, flushTlb } from '../translation.ts'
 import { updateMode } from '../update-mode.ts'
 import type { Vcpu } from '../vcpu.ts'
@@ -120,14 +118,6 @@ function halt(cpu: Vcpu): void {
   cpu.state.set32(F.halted, 1)
   cpu.state.set32(F.interruptShadow, 0)
   cpu.events |= EVENT_HALT
-}
-
-function changeVirtualInterrupts(cpu: Vcpu, set: boolean): void {
-  const { state } = cpu
-  const flags = state.get32(F.systemFlags)
-  const enabled = state.get32(F.cr4) & (flags & VM ? CR4_VME : CR4_PVI)
-  if (!enabled || state.get32(F.cpl) !== 3 || (set && flags & VIP)) raise(cpu, 13, 0)
-  state.set32(F.systemFlags, set ? flags | VIF : flags & ~VIF)
 }
 
 /** Flat segments of a privilege, as SYSCALL, SYSENTER and their returns load them without looking at descriptors. */
@@ -265,8 +255,6 @@ export const services: Services = {
     setRegister32(cpu, RDX, d)
   }),
   halt: service([], halt),
-  /** CLI and STI beyond IOPL: the virtual interrupt flag, where VME or PVI give one, else #GP(0). */
-  changeVirtualInterrupts: service(['i32'], (cpu, set) => changeVirtualInterrupts(cpu, set !== 0)),
   /** Random bits: 64 of them in the result; serviceResult2 is 0 when there is no source. */
   random: service([], cpu => {
     const source = cpu.options.random32
