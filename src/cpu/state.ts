@@ -128,7 +128,10 @@ export const F = {
   fdp: field('fdp', 'i64'),
   fcs: field('fcs', 'i32'),
   fds: field('fds', 'i32'),
+  /** With everything below derived from it: change it by src/float/mxcsr.ts only. */
   mxcsr: field('mxcsr', 'i32'),
+  floatLimit32: field('floatLimit32', 'v128'),
+  floatLimit64: field('floatLimit64', 'v128'),
   /** Exceptions (bits of MXCSR) that the lanes of the current instruction of two lanes have met; only while it executes. */
   simdExceptions: field('simdExceptions', 'i32'),
   xmm: field('xmm', 'v128', 16),

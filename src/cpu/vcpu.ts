@@ -1,5 +1,6 @@
 /** A virtual processor: its state words, the memory and the machine around it, and what happens between instructions. */
 import type { MachineInterface, VcpuSignals } from '../engines/contract.ts'
+import { setMxcsr } from '../float/mxcsr.ts'
 import { STATE_BASE, TLB_BASE } from '../memory/layout.ts'
 import type { PhysicalMemory } from '../memory/physical.ts'
 import { TLB_CLASSES, TLB_SIZE } from '../memory/tlb.ts'
@@ -131,7 +132,7 @@ export class Vcpu implements VcpuSignals {
     this.initialize(0x60000000)
     this.state.set32(F.fcw, 0x40)
     this.state.set32(F.ftw, 0x5555)
-    this.state.set32(F.mxcsr, 0x1f80)
+    setMxcsr(this.state, 0x1f80)
     this.state.set32(F.xcr0, 1)
     this.instructions = 0
   }

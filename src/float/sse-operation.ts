@@ -1,6 +1,7 @@
 /** What the routines of sse.ts are made of: operands taken apart, and an operation's flags and result under MXCSR. */
 import { F } from '../cpu/state.ts'
 import type { Code, Int, Variable, Width } from '../isa/semantics.ts'
+import { raiseFlags } from './mxcsr.ts'
 import { DENORMAL, DIVIDE_BY_ZERO, type Format, INVALID, roundTo } from './rounding.ts'
 import type { Unpacked, Unrounded } from './unrounded.ts'
 
@@ -148,7 +149,7 @@ export class Operation {
   /** Commits the flags, raises the exception, and gives the result. */
   finish(): Int {
     const { code, mxcsr, flags } = this
-    code.set(F.mxcsr, mxcsr.value.or(flags.value))
+    raiseFlags(code, flags.value)
     code.if(flags.value.and(mxcsr.value.shr(7).not()).isNonZero(), () => {
       code.set(F.fault, 1)
       code.set(F.faultVector, code.get(F.cr4).bit(10).select(code.const(19, 32), 6))

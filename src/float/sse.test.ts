@@ -33,6 +33,7 @@ function operand(width: 32 | 64, near?: bigint): bigint {
 
 /** MXCSR: mostly everything masked, all rounding modes, sometimes DAZ, FTZ, exceptions unmasked, flags set. */
 function control(): number {
+  if (random.below(3) === 0) return 0x1fa0 | Number(random.bits(6))
   let mxcsr = 0x1f80 | (random.below(4) << 13)
   if (random.below(4) === 0) mxcsr |= 0x8000
   if (random.below(4) === 0) mxcsr |= 0x40

@@ -12,7 +12,10 @@
  * normal or zero (or the denormal flag set and masked), and the result's magnitude normal, neither the smallest normal number nor
  * infinite or NaN: {@link SSE_SENSITIVE}.
  */
+import { F } from '../cpu/state.ts'
+import type { Float } from '../ir/values.ts'
 import { type Code, type Int, type Routine, routine } from '../isa/semantics.ts'
+import { MXCSR_DAZ, MXCSR_DE, MXCSR_DM, MXCSR_FTZ, MXCSR_UE, MXCSR_UM } from './mxcsr.ts'
 import {
   BINARY32,
   BINARY64,
@@ -49,10 +52,54 @@ type BinaryCore = (code: Code, a: Unpacked, b: Unpacked, out: Unrounded) => void
 /** Handles infinities and zeros: sets result and flags and leaves, or falls through to the core. */
 type BinarySpecial = (op: Operation, a: Operand, b: Operand, leave: (condition: Int, then: () => void) => void) => void
 
+/**
+ * Gives WebAssembly's result where nobody can tell it from the processor's: an exact zero, and denormals that are reported
+ * already. The rest of what is plain does not come here.
+ */
+function returnIfPlain(code: Code, quick: Float, format: Format, operands: readonly Int[], core?: BinaryCore): void {
+  const result = code.floatVariable(quick)
+  const mxcsr = code.variable(32, code.get(F.mxcsr))
+  const magnitude = (bits: Int) => bits.and((1n << BigInt(format.width - 1)) - 1n)
+  const smallest = 1n << BigInt(format.precision - 1)
+  const infinity = BigInt(format.maximum) << BigInt(format.precision - 1)
+  code.block(exact => {
+    code.leave(exact, mxcsr.value.and(SSE_SENSITIVE & ~0x8040).ne(SSE_INSENSITIVE))
+    code.block(plain => {
+      code.block(zero => {
+        code.leave(zero, magnitude(result.value.bits()).isZero())
+        const reported = MXCSR_DE | MXCSR_DM | MXCSR_UE | MXCSR_UM
+        code.leave(exact, mxcsr.value.and(reported | MXCSR_DAZ | MXCSR_FTZ).ne(reported))
+        code.leave(plain, magnitude(result.value.bits()).ltU(infinity))
+        code.leave(exact)
+      })
+      for (const bits of operands)
+        code.leave(
+          exact,
+          magnitude(bits)
+            .sub(1)
+            .ltU(smallest - 1n),
+        )
+      // A sum of normal numbers is exact where it is small; a product and a quotient are zero because an operand is.
+      if (core === multiplyUnrounded) {
+        code.leave(exact, magnitude(operands[0]).isNonZero().and(magnitude(operands[1]).isNonZero()))
+      } else if (core === divideUnrounded) code.leave(exact, magnitude(operands[0]).isNonZero())
+    })
+    code.f.return(result.value.bits().node)
+  })
+}
+
 /** A routine of two operands in one format. `negate`: the second operand's sign is turned around (subtraction). */
-function binary(name: string, format: Format, special: BinarySpecial, core: BinaryCore, negate = false): Routine {
+function binary(
+  name: string,
+  format: Format,
+  special: BinarySpecial,
+  core: BinaryCore,
+  quick: (a: Float, b: Float) => Float,
+  negate = false,
+): Routine {
   const { width } = format
   return routine(name, [width, width], width, (code, x, y) => {
+    returnIfPlain(code, quick(x.asFloat(), y.asFloat()), format, [x, y], core)
     const op = new Operation(code, format)
     const a = op.operand(x)
     const b = op.operand(y)
@@ -117,18 +164,23 @@ const divSpecial: BinarySpecial = (op, a, b, leave) => {
   leave(a.isZero.or(b.isInfinite), () => op.setSigned(0n, a.sign.xor(b.sign)))
 }
 
+const ADD = (a: Float, b: Float): Float => a.add(b)
+const SUB = (a: Float, b: Float): Float => a.sub(b)
+const MUL = (a: Float, b: Float): Float => a.mul(b)
+const DIV = (a: Float, b: Float): Float => a.div(b)
+
 /** a + b. */
-export const f32Add = binary('f32Add', BINARY32, addSpecial, addUnrounded)
-export const f64Add = binary('f64Add', BINARY64, addSpecial, addUnrounded)
+export const f32Add = binary('f32Add', BINARY32, addSpecial, addUnrounded, ADD)
+export const f64Add = binary('f64Add', BINARY64, addSpecial, addUnrounded, ADD)
 /** a - b. */
-export const f32Sub = binary('f32Sub', BINARY32, addSpecial, addUnrounded, true)
-export const f64Sub = binary('f64Sub', BINARY64, addSpecial, addUnrounded, true)
+export const f32Sub = binary('f32Sub', BINARY32, addSpecial, addUnrounded, SUB, true)
+export const f64Sub = binary('f64Sub', BINARY64, addSpecial, addUnrounded, SUB, true)
 /** a * b. */
-export const f32Mul = binary('f32Mul', BINARY32, mulSpecial, multiplyUnrounded)
-export const f64Mul = binary('f64Mul', BINARY64, mulSpecial, multiplyUnrounded)
+export const f32Mul = binary('f32Mul', BINARY32, mulSpecial, multiplyUnrounded, MUL)
+export const f64Mul = binary('f64Mul', BINARY64, mulSpecial, multiplyUnrounded, MUL)
 /** a / b. */
-export const f32Div = binary('f32Div', BINARY32, divSpecial, divideUnrounded)
-export const f64Div = binary('f64Div', BINARY64, divSpecial, divideUnrounded)
+export const f32Div = binary('f32Div', BINARY32, divSpecial, divideUnrounded, DIV)
+export const f64Div = binary('f64Div', BINARY64, divSpecial, divideUnrounded, DIV)
 
 /** A routine of one operand. `body` sets the result, or leaves. */
 function unary(

@@ -28,6 +28,10 @@ export interface EmittedBody {
 
 const NONE: readonly Node[] = []
 
+/** How integers come from floats and lanes, and how these are stored: reinterpretation, extractions, store. */
+const FLOAT_32 = { bits: 0xbc, integerLane: 0xfd00 + 27, lane: 0xfd00 + 31, type: F32, store: 0x38 } as const
+const FLOAT_64 = { bits: 0xbd, integerLane: 0xfd00 + 29, lane: 0xfd00 + 33, type: F64, store: 0x39 } as const
+
 /**
  * A WebAssembly function under construction: values are nodes, effects keep their order, and {@link emit} turns it into
  * bytes. A value used once is computed where it is used, as on a stack machine, unless something it reads changes in
@@ -108,8 +112,18 @@ export class FunctionBuilder {
     return this.read(N.OP_LOAD, type, [address], opcode, offset * 2 + memory, memory ? N.READS_RAM : N.READS_STATE)
   }
 
-  /** A store by `opcode`. */
+  /** A store by `opcode`. Bits of floats and lanes are stored as floats, not by way of an integer register. */
   store(opcode: number, memory: 0 | 1, address: Node, value: Node, offset: number): void {
+    const float = opcode === 0x37 ? FLOAT_64 : opcode === 0x36 ? FLOAT_32 : undefined
+    if (float && value.op === float.bits) {
+      this.store(float.store, memory, address, value.args[0], offset)
+      return
+    }
+    if (float && value.op === float.integerLane) {
+      const lane = this.pure(float.lane, float.type, value.args, 0, 0, value.extra)
+      this.store(float.store, memory, address, lane, offset)
+      return
+    }
     const mask = memory ? N.READS_RAM : N.READS_STATE
     this.effect(N.OP_STORE, 0, [address, value], opcode, offset * 2 + memory, undefined, mask)
   }
@@ -194,9 +208,9 @@ export class FunctionBuilder {
     this.effect(N.OP_BRANCH, 0, NONE, 0, 0, label, N.READS_ALL)
   }
 
-  /** Branches if the i32 condition is not zero. */
-  branchIf(condition: Node, label: Label): void {
-    this.effect(N.OP_BRANCH_IF, 0, [condition], 0, 0, label, N.READS_ALL)
+  /** Branches if the i32 condition is not zero. @param likelihood whether the compiler should expect it, by a branch hint */
+  branchIf(condition: Node, label: Label, likelihood: Likelihood = 'even'): void {
+    this.effect(N.OP_BRANCH_IF, 0, [condition], LIKELIHOODS.indexOf(likelihood), 0, label, N.READS_ALL)
   }
 
   /** Branches to the label with the number `index`, or to the last. */

@@ -3,7 +3,7 @@ import type { ValueType } from '../wasm/types.ts'
 import { F32, F64, I32, I64, V128 } from '../wasm/types.ts'
 import type { FunctionBuilder } from './function.ts'
 import type { Node } from './node.ts'
-import { OP_CONST } from './node.ts'
+import { OP_CONST, OP_LOAD } from './node.ts'
 
 /** Width of an integer value in bits; 1 is a truth value. */
 export type Width = 1 | 8 | 16 | 32 | 64
@@ -26,6 +26,20 @@ function constantOf(node: Node): bigint | undefined {
   if (node.type === I64) return (BigInt(node.imm2 >>> 0) << 32n) | BigInt(node.imm >>> 0)
   return undefined
 }
+
+/** Whether the node is a load, with no effect after it: the same load by another opcode gives the same bits. */
+function isFreshLoad(f: FunctionBuilder, node: Node): boolean {
+  if (node.op !== OP_LOAD) return false
+  for (let i = f.nodes.length - 1; i >= 0; i--) {
+    if (f.nodes[i] === node) return true
+    if (f.nodes[i].isEffect) return false
+  }
+  return false
+}
+
+/** A fresh load's bits, loaded by another opcode as another type. */
+const loadAs = (f: FunctionBuilder, { args, imm2 }: Node, opcode: number, type: ValueType): Node =>
+  f.load(opcode, type, (imm2 & 1) as 0 | 1, args[0], imm2 >>> 1)
 
 /** Opcodes of an operation for i32 and i64. */
 type OpPair = readonly [i32: number, i64: number]
@@ -60,6 +74,12 @@ const CLZ: OpPair = [0x67, 0x79]
 const CTZ: OpPair = [0x68, 0x7a]
 const POPCNT: OpPair = [0x69, 0x7b]
 const WRAP = 0xa7
+const BITS_OF_F32 = 0xbc
+const BITS_OF_F64 = 0xbd
+/** Number 0 of the SIMD opcode space. */
+const SIMD = 0xfd00
+const LOAD_32_ZERO = SIMD + 92
+const LOAD_64_ZERO = SIMD + 93
 const EXTEND_S = 0xac
 const EXTEND_U = 0xad
 
@@ -366,11 +386,24 @@ export class Int {
     return new Int(this.f, this.f.pure(0x1b, typeOf(a.width), [a.node, other.node, this.node]), a.width)
   }
 
-  /** The bits as a floating-point number of the same width, 32 or 64. */
+  /**
+   * The bits as a floating-point number of the same width, 32 or 64. Where they come from a float, a lane or from memory,
+   * they do not take the way through an integer register.
+   */
   asFloat(): Float {
-    return this.width === 64
-      ? new Float(this.f, this.f.pure(0xbf, F64, [this.node]), 64)
-      : new Float(this.f, this.f.pure(0xbe, F32, [this.node]), 32)
+    const { f, node } = this
+    const wide = this.width === 64
+    const type = wide ? F64 : F32
+    const made = (n: Node) => new Float(f, n, wide ? 64 : 32)
+    if (node.op === (wide ? BITS_OF_F64 : BITS_OF_F32)) return made(node.args[0])
+    if (node.op === SIMD + (wide ? S.I64X2_EXTRACT_LANE : S.I32X4_EXTRACT_LANE)) {
+      const extract = SIMD + (wide ? S.F64X2_EXTRACT_LANE : S.F32X4_EXTRACT_LANE)
+      return made(f.pure(extract, type, node.args, 0, 0, node.extra))
+    }
+    if (node.imm === (wide ? 0x29 : 0x28) && isFreshLoad(f, node)) {
+      return made(loadAs(f, node, wide ? 0x2b : 0x2a, type))
+    }
+    return made(f.pure(wide ? 0xbf : 0xbe, type, [node]))
   }
   /** The signed integer (32 or 64 bits) rounded to nearest as a floating-point number. */
   toFloatS(width: 32 | 64): Float {
@@ -378,6 +411,10 @@ export class Int {
     return new Float(this.f, this.f.pure(op, width === 64 ? F64 : F32, [this.node]), width)
   }
 }
+
+/** Whether an integer is the bits of a floating-point number at hand. */
+export const isBitsOfFloat = ({ node, width }: Int): boolean =>
+  width === 64 ? node.op === BITS_OF_F64 : width === 32 && node.op === BITS_OF_F32
 
 /** An integer constant; negative numbers in two's complement. */
 export function int(f: FunctionBuilder, value: number | bigint, width: Width): Int {
@@ -467,9 +504,16 @@ export class Float {
   }
   /** The bits as an integer. */
   bits(): Int {
-    return this.width === 64
-      ? new Int(this.f, this.f.pure(0xbd, I64, [this.node]), 64)
-      : new Int(this.f, this.f.pure(0xbc, I32, [this.node]), 32)
+    const { f, node } = this
+    const wide = this.width === 64
+    const type = wide ? I64 : I32
+    const made = (n: Node) => new Int(f, n, wide ? 64 : 32)
+    if (node.op === (wide ? 0xbf : 0xbe)) return made(node.args[0])
+    if (node.op === SIMD + (wide ? S.F64X2_EXTRACT_LANE : S.F32X4_EXTRACT_LANE)) {
+      const extract = SIMD + (wide ? S.I64X2_EXTRACT_LANE : S.I32X4_EXTRACT_LANE)
+      return made(f.pure(extract, type, node.args, 0, 0, node.extra))
+    }
+    return made(f.pure(wide ? BITS_OF_F64 : BITS_OF_F32, type, [node]))
   }
   /** binary32 to binary64, exact but for signalling NaNs. */
   promote(): Float {
@@ -525,6 +569,10 @@ export class Vector {
 
   /** A vector whose low bits are the integer (8 to 64 bits) and whose other bits are zero. */
   static low(value: Int): Vector {
+    const { f, node, width } = value
+    if (width >= 32 && node.imm === (width === 64 ? 0x29 : 0x28) && isFreshLoad(f, node)) {
+      return new Vector(f, loadAs(f, node, width === 64 ? LOAD_64_ZERO : LOAD_32_ZERO, V128))
+    }
     const zero = Vector.constant(value.f, new Uint8Array(16))
     return value.width === 64 ? zero.withLane(0, value) : zero.withLane(0, value.zeroExtend(32))
   }
@@ -536,6 +584,12 @@ export class Vector {
 
   /** This vector with lane `n` of the integer's width replaced. */
   withLane(n: number, value: Int): Vector {
+    const { op, args } = value.node
+    if (op === BITS_OF_F64 || op === BITS_OF_F32) {
+      const replace = op === BITS_OF_F64 ? S.F64X2_REPLACE_LANE : S.F32X4_REPLACE_LANE
+      const vector = this.f.pure(SIMD + replace, V128, [this.node, args[0]], 0, 0, S.laneImmediate(n))
+      return new Vector(this.f, vector)
+    }
     return this.op(REPLACES[value.width as 8], [value], S.laneImmediate(n))
   }
 

@@ -2,7 +2,9 @@
  * Saving and restoring the state of x87 and SSE: FXSAVE, XSAVE and their like, MXCSR, XCR0 (SDM vol. 1, 10.5 and 13;
  * vol. 2). Every component counts as in use (XINUSE), which the manual allows.
  */
+
 import { F, RAX, RCX, RDX } from '../cpu/state.ts'
+import { changeMxcsr } from '../float/mxcsr.ts'
 import { type Instruction, instruction } from './definition.ts'
 import {
   type Code,
@@ -170,7 +172,8 @@ const fxrstor = (name: string, form: string) =>
       a.requireAligned(16)
       probeRead(a, LEGACY_SIZE)
       const mxcsr = m.variable(32, readMxcsr(m, a.at(MXCSR_AT, 32).read()))
-      m.set(F.mxcsr, mxcsr.value)
+      m.unsettle()
+      m.call(changeMxcsr, mxcsr.value)
       restoreX87(m, a, name === 'FXRSTOR64')
       restoreXmm(m, a)
     },
@@ -260,7 +263,8 @@ const xrstor = (name: string, form: string) =>
         ),
       )
       m.if(mask.value.and(SSE).isNonZero(), () => {
-        m.set(F.mxcsr, mxcsr.value)
+        m.unsettle()
+        m.call(changeMxcsr, mxcsr.value)
         m.if(
           restored.value.and(SSE).isNonZero(),
           () => restoreXmm(m, a),
@@ -275,7 +279,8 @@ export const LDMXCSR = instruction<[Operand]>('LDMXCSR', {
   unit: 'sse',
   feature: 'sse',
   execute(m, a) {
-    m.set(F.mxcsr, readMxcsr(m, a.read()))
+    m.unsettle()
+    m.call(changeMxcsr, readMxcsr(m, a.read()))
   },
 })
 

@@ -4,7 +4,7 @@ import { FunctionBuilder, type Likelihood, type Linker } from '../ir/function.ts
 import { Label } from '../ir/node.ts'
 import { Float, Int, int, type Operandish, typeOf, type ValueWidth, Vector, type Width } from '../ir/values.ts'
 import { LOAD_OPCODES, STORE_OPCODES } from '../wasm/memory-opcodes.ts'
-import { I32, I64, V128, type ValueType } from '../wasm/types.ts'
+import { F32, F64, I32, I64, V128, type ValueType } from '../wasm/types.ts'
 
 /** The execution mode classes that change what an instruction means (SDM vol. 1, 3.1; vol. 3, 20). */
 export type Mode = 'real' | 'virtual-8086' | 'protected' | 'compatibility' | 'long'
@@ -170,6 +170,25 @@ export class Variable {
   }
 }
 
+/** A floating-point variable. */
+export class FloatVariable {
+  private readonly f: FunctionBuilder
+  private readonly local: number
+  readonly width: 32 | 64
+  constructor(f: FunctionBuilder, width: 32 | 64) {
+    this.f = f
+    this.width = width
+    this.local = f.local(width === 64 ? F64 : F32)
+  }
+  get value(): Float {
+    return new Float(this.f, this.f.getLocal(this.local, this.width === 64 ? F64 : F32), this.width)
+  }
+  set value(value: Float) {
+    if (value.width !== this.width) throw new Error(`variable of ${this.width} bits set to ${value.width}`)
+    this.f.setLocal(this.local, value.node)
+  }
+}
+
 /** A variable of 128 bits. */
 export class VectorVariable {
   private readonly f: FunctionBuilder
@@ -212,6 +231,12 @@ export class Code {
     variable.set(initial)
     return variable
   }
+  /** A floating-point variable with a first value. */
+  floatVariable(initial: Float): FloatVariable {
+    const variable = new FloatVariable(this.f, initial.width)
+    variable.value = initial
+    return variable
+  }
   /** A vector variable with a first value. */
   vectorVariable(initial: Vector): VectorVariable {
     const variable = new VectorVariable(this.f)
@@ -237,8 +262,8 @@ export class Code {
     this.f.block(body)
   }
   /** Branches to the end of an enclosing {@link block}, if the condition holds. */
-  leave(end: Label, condition?: Int): void {
-    if (condition) this.f.branchIf(condition.node, end)
+  leave(end: Label, condition?: Int, likelihood: Likelihood = 'even'): void {
+    if (condition) this.f.branchIf(condition.node, end, likelihood)
     else this.f.branch(end)
   }
 
@@ -380,6 +405,21 @@ export abstract class Semantics extends Code {
   abstract xmm(number: number): VectorOperand
   /** A place in memory: an offset within a segment, of the width of the context's address (or stack) size. */
   abstract memory(segment: number, offset: Int, width: Width): MemoryOperand
+
+  /**
+   * Whether the engine keeps account of XMM registers whose numbers are settled: not denormal, or it does not matter because
+   * the denormal flag is set and masked in MXCSR and denormals count as what they are. Code that settles a number leaves with
+   * F.fault where it is not so.
+   */
+  readonly settles: boolean = false
+  /** Whether the lowest number of the register, or all of them, are settled as numbers of a width. */
+  isSettled(_operand: VectorOperand, _width: 32 | 64, _all = false): boolean {
+    return false
+  }
+  /** Notes that they are, after a register was written. Any write of a register ends what was known of it. */
+  settle(_operand: VectorOperand, _width: 32 | 64, _all: boolean): void {}
+  /** Ends what is known of all registers: MXCSR is another. */
+  unsettle(): void {}
 
   /** Pushes a value of its own width (16, 32 or 64): the stack pointer moves after the write succeeded. */
   abstract push(value: Int): void

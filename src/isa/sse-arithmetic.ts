@@ -1,23 +1,10 @@
 /** Floating-point addition, subtraction, multiplication, division and square root of SSE, SSE2 and SSE3 (SDM vol. 2). */
 import * as exact from '../float/sse.ts'
-import type { Float, Int, Vector } from '../ir/values.ts'
+import { type Float, type Int, int, type Vector } from '../ir/values.ts'
 import * as S from '../wasm/simd.ts'
 import { type Instruction, instruction } from './definition.ts'
 import type { Routine, Semantics, VectorOperand } from './semantics.ts'
-import {
-  allLanes,
-  eitherVector,
-  eitherWay,
-  type FloatWidth,
-  insensitive,
-  isZero,
-  lanewise,
-  notDenormal,
-  ordinary,
-  ordinaryLanes,
-  ordinaryOrZeroLanes,
-  zeroLanes,
-} from './sse-float-paths.ts'
+import { type FloatWidth, isZero, lanewise, writePacked, writeScalar, zeroLanes } from './sse-float-paths.ts'
 
 /** An operation of two operands, at both widths. */
 interface Binary {
@@ -63,28 +50,9 @@ const DIV: Binary = {
   exactZero: 'first',
 }
 
-/** One pair of numbers, by their bits. Infinities and NaNs give such results (or zero, as divisors), denormals need not. */
-function scalarBinary(m: Semantics, op: Binary, a: Int, b: Int): Int {
-  const fast = m.variable(a.width, op.scalar(a.asFloat(), b.asFloat()).bits()).value
-  const zeros = {
-    always: [() => isZero(fast)],
-    either: [() => isZero(a).and(ordinary(b)), () => isZero(b).and(ordinary(a))],
-    first: [() => isZero(a).and(ordinary(b))],
-  }[op.exactZero]
-  const quick = [() => insensitive(m), () => notDenormal(a), () => notDenormal(b), [() => ordinary(fast), ...zeros]]
-  return eitherWay(m, quick, fast, op.exact[a.width as FloatWidth], a, b)
-}
-
-/** The lanes of two vectors for which WebAssembly's result `r` is the processor's (MXCSR permitting). */
-function quickLanes(m: Semantics, width: FloatWidth, op: Binary, a: Vector, b: Vector, r: Vector): Vector {
-  const operands = ordinaryOrZeroLanes(m, width, a).and(
-    op.exactZero === 'first' ? ordinaryLanes(m, width, b) : ordinaryOrZeroLanes(m, width, b),
-  )
-  const zeros = op.exactZero === 'always' ? r : a
-  let exactZeros = zeroLanes(m, width, zeros)
-  if (op.exactZero === 'either') exactZeros = exactZeros.or(zeroLanes(m, width, b))
-  return operands.and(ordinaryLanes(m, width, r).or(exactZeros))
-}
+/** When a zero result for operands without denormals is exact, by the operands being zero; WebAssembly's sums always are. */
+const zeroOf = (op: Binary, a: Int, b: Int): Int =>
+  ({ always: () => int(a.f, 1, 1), either: () => isZero(a).or(isZero(b)), first: () => isZero(a) })[op.exactZero]()
 
 const packedExact = (name: string, width: FloatWidth, of: (lane: number) => Routine): Routine =>
   lanewise(`f${width}x${128 / width}${name}`, width, 2, of)
@@ -97,11 +65,22 @@ const EXACT = new Map(
   ),
 )
 
-/** All lanes of two vectors. */
-function packedBinary(m: Semantics, width: FloatWidth, op: Binary, a: Vector, b: Vector): Vector {
-  const fast = m.vectorVariable(a.op(op.vector[width], [b])).value
-  const quick = [() => insensitive(m), () => allLanes(width, quickLanes(m, width, op, a, b, fast))]
-  return eitherVector(m, quick, fast, EXACT.get(`${op.name}${width}`) as Routine, a, b)
+/** All lanes of two vectors to a register. */
+function writePackedBinary(
+  m: Semantics,
+  destination: VectorOperand,
+  width: FloatWidth,
+  op: Binary,
+  [a, b]: readonly [Vector, Vector],
+  sources: readonly (VectorOperand | undefined)[],
+): void {
+  const zeroIsExact = () => {
+    if (op.exactZero === 'always') return undefined
+    const first = zeroLanes(m, width, a)
+    return op.exactZero === 'first' ? first : first.or(zeroLanes(m, width, b))
+  }
+  const exact = EXACT.get(`${op.name}${width}`) as Routine
+  writePacked(m, destination, width, a.op(op.vector[width], [b]), { zeroIsExact, exact }, [a, b], sources)
 }
 
 /** Suffix, prefix, operand letter, feature of the four forms of an operation. */
@@ -122,7 +101,9 @@ const binaries = [ADD, MUL, SUB, DIV].flatMap(op => [
       unit: 'sse',
       execute(m, destination, source) {
         const b = source.readLow(width)
-        destination.writeLow(scalarBinary(m, op, destination.readLow(width), b))
+        const a = destination.readLow(width)
+        const ways = { zeroIsExact: () => zeroOf(op, a, b), exact: op.exact[width] }
+        writeScalar(m, destination, op.scalar(a.asFloat(), b.asFloat()), ways, [a, b], [destination, source])
       },
     }),
   ),
@@ -133,7 +114,7 @@ const binaries = [ADD, MUL, SUB, DIV].flatMap(op => [
       unit: 'sse',
       execute(m, destination, source) {
         const b = source.readVector()
-        destination.writeVector(packedBinary(m, width, op, destination.readVector(), b))
+        writePackedBinary(m, destination, width, op, [destination.readVector(), b], [destination, source])
       },
     }),
   ),
@@ -153,10 +134,8 @@ const squareRoots = [
       unit: 'sse',
       execute(m, destination, source) {
         const a = source.readLow(width)
-        const fast = m.variable(width, a.asFloat().sqrt().bits()).value
-        // A root of an ordinary number is ordinary; of a negative one it is a NaN.
-        const quick = [() => insensitive(m), () => ordinary(a), () => ordinary(fast)]
-        destination.writeLow(eitherWay(m, quick, fast, squareRoot[width], a))
+        const ways = { zeroIsExact: () => m.bool(true), exact: squareRoot[width] }
+        writeScalar(m, destination, a.asFloat().sqrt(), ways, [a], [source])
       },
     }),
   ),
@@ -167,10 +146,8 @@ const squareRoots = [
       unit: 'sse',
       execute(m, destination, source) {
         const a = source.readVector()
-        const fast = m.vectorVariable(a.op(width === 32 ? S.F32X4_SQRT : S.F64X2_SQRT)).value
-        const lanes = ordinaryOrZeroLanes(m, width, a).and(ordinaryOrZeroLanes(m, width, fast))
-        const quick = [() => insensitive(m), () => allLanes(width, lanes)]
-        destination.writeVector(eitherVector(m, quick, fast, packedSquareRoot[width], a))
+        const ways = { zeroIsExact: () => undefined, exact: packedSquareRoot[width] }
+        writePacked(m, destination, width, a.op(width === 32 ? S.F32X4_SQRT : S.F64X2_SQRT), ways, [a], [source])
       },
     }),
   ),
@@ -202,7 +179,7 @@ const horizontal = (
       execute(m, destination, source) {
         const b = source.readVector()
         const [even, odd] = evenAndOdd(width, destination.readVector(), b)
-        destination.writeVector(packedBinary(m, width, op, even, odd))
+        writePackedBinary(m, destination, width, op, [even, odd], [undefined, undefined])
       },
     }),
   ),
@@ -224,9 +201,8 @@ const addSubtract = SSE3_FORMS.map(([suffix, prefix, width]) =>
       const sum = a.op(ADD.vector[width], [b])
       const difference = a.op(SUB.vector[width], [b])
       const mixed = width === 32 ? difference.shuffle(4, sum, [0, 5, 2, 7]) : difference.shuffle(8, sum, [0, 3])
-      const fast = m.vectorVariable(mixed).value
-      const quick = [() => insensitive(m), () => allLanes(width, quickLanes(m, width, ADD, a, b, fast))]
-      destination.writeVector(eitherVector(m, quick, fast, addSubExact[width], a, b))
+      const ways = { zeroIsExact: () => undefined, exact: addSubExact[width] }
+      writePacked(m, destination, width, mixed, ways, [a, b], [destination, source])
     },
   }),
 )

@@ -1,10 +1,18 @@
 /** Floating-point comparison, minimum and maximum of SSE and SSE2 (SDM vol. 2, CMPPS, COMISS, MAXPS, MINPS, UCOMISS). */
 import { F } from '../cpu/state.ts'
-import { f32Compare, f64Compare, LESS } from '../float/sse.ts'
+import { f32Compare, f64Compare, GREATER, LESS, UNORDERED } from '../float/sse.ts'
 import { type Int, Vector } from '../ir/values.ts'
 import * as S from '../wasm/simd.ts'
 import { type Instruction, instruction } from './definition.ts'
-import { type Code, type Operand, type Routine, routine, type Semantics, type VectorOperand } from './semantics.ts'
+import {
+  type Code,
+  type FloatVariable,
+  type Operand,
+  type Routine,
+  routine,
+  type Semantics,
+  type VectorOperand,
+} from './semantics.ts'
 import { PACKED, SCALARS } from './sse-arithmetic.ts'
 import {
   allLanes,
@@ -16,24 +24,38 @@ import {
   lanewise,
   notDenormal,
   ordinaryOrZeroLanes,
+  unless,
 } from './sse-float-paths.ts'
 
 const COMPARE = { 32: f32Compare, 64: f64Compare }
 const DAZ_BIT = 6
 
 /** Two numbers that compare alike under every MXCSR, without any flag: neither denormal nor NaN. */
-const comparable = (a: Int, b: Int): Conditions => [
-  () => notDenormal(a),
-  () => notDenormal(b),
-  () => a.asFloat().eq(a.asFloat()),
-  () => b.asFloat().eq(b.asFloat()),
-]
+const comparable = (m: Semantics, a: Int, b: Int, first: VectorOperand, second: VectorOperand): Conditions => {
+  const width = a.width as FloatWidth
+  return [
+    ...(m.isSettled(first, width) ? [] : [() => notDenormal(a)]),
+    ...(m.isSettled(second, width) ? [] : [() => notDenormal(b)]),
+    () => a.asFloat().eq(a.asFloat()),
+    () => b.asFloat().eq(b.asFloat()),
+  ]
+}
 
 /** GREATER, LESS, EQUAL or UNORDERED of src/float/sse.ts. */
-function relation(m: Semantics, a: Int, b: Int, signalling: Int): Int {
+function relation(m: Semantics, conditions: Conditions, a: Int, b: Int, signalling: Int): Int {
   const less = a.asFloat().lt(b.asFloat()).zeroExtend(32)
   const fast = less.or(a.asFloat().eq(b.asFloat()).zeroExtend(32).shl(1))
-  return eitherWay(m, comparable(a, b), fast, COMPARE[a.width as FloatWidth], a, b, signalling)
+  return eitherWay(m, conditions, fast, COMPARE[a.width as FloatWidth], a, b, signalling)
+}
+
+/** Numbers that compare as a relation says: only then is the relation known by a routine. */
+function asRelated(m: Semantics, a: FloatVariable, b: FloatVariable, order: Int): void {
+  const { width } = a
+  const number = (value: Int) => value.toFloatS(width)
+  const unordered = order.eq(UNORDERED)
+  const nan = m.const(width === 64 ? 0x7ff8000000000000n : 0x7fc00000n, width)
+  a.value = unordered.select(nan, number(order.eq(GREATER).zeroExtend(32)).bits()).asFloat()
+  b.value = unordered.select(nan, number(order.eq(LESS).zeroExtend(32)).bits()).asFloat()
 }
 
 const flagComparisons = (
@@ -50,10 +72,18 @@ const flagComparisons = (
     unit: 'sse',
     execute(m, first, second) {
       const b = second.readLow(width)
-      const order = relation(m, first.readLow(width), b, m.const(signalling, 32))
+      const a = first.readLow(width)
+      const x = m.floatVariable(a.asFloat())
+      const y = m.floatVariable(b.asFloat())
+      unless(m, comparable(m, a, b, first, second), () => {
+        const order = m.variable(32, m.call(COMPARE[width], a, b, m.const(signalling, 32)))
+        m.exceptionCheck()
+        asRelated(m, x, y, order.value)
+      })
+      const [p, q] = [x.value, y.value]
+      const parity = p.ne(p)
       const no = m.bool(false)
-      // LESS is 1, EQUAL 2, UNORDERED 3: CF and ZF are its bits.
-      m.flags.set({ carry: order.bit(0), zero: order.bit(1), parity: order.eq(3), adjust: no, sign: no, overflow: no })
+      m.flags.set({ carry: p.ge(q).not(), zero: p.eq(q).or(parity), parity, adjust: no, sign: no, overflow: no })
     },
   }),
 )
@@ -84,7 +114,8 @@ const scalarCompares = (bits: 7 | 31) =>
       execute(m, destination, source, immediate) {
         const predicate = immediate.read().and(bits).zeroExtend(32)
         const b = source.readLow(width)
-        const order = relation(m, destination.readLow(width), b, signals(m, predicate))
+        const a = destination.readLow(width)
+        const order = relation(m, comparable(m, a, b, destination, source), a, b, signals(m, predicate))
         destination.writeLow(
           m
             .const(0, 32)
@@ -184,7 +215,9 @@ const extremes = (
           const b = source.readLow(width)
           const a = destination.readLow(width)
           const first = swap ? a.asFloat().gt(b.asFloat()) : a.asFloat().lt(b.asFloat())
-          destination.writeLow(eitherWay(m, comparable(a, b), first.select(a, b), exact[width], a, b))
+          destination.writeLow(
+            eitherWay(m, comparable(m, a, b, destination, source), first.select(a, b), exact[width], a, b),
+          )
         },
       }),
     ),

@@ -61,7 +61,9 @@ const scalarFromInteger = SCALARS.map(([suffix, prefix, , feature, width]) =>
     feature,
     unit: 'sse',
     execute(m, destination, source) {
+      const all = m.isSettled(destination, width, true)
       destination.writeLow(fromInteger(m, source.read(), width))
+      m.settle(destination, width, all)
     },
   }),
 )
@@ -89,7 +91,7 @@ const widen = (m: Semantics, bits: Int): Int =>
   )
 
 function narrow(m: Semantics, bits: Int): Int {
-  const fast = m.variable(32, bits.asFloat().demote().bits()).value
+  const fast = m.floatVariable(bits.asFloat().demote()).value.bits()
   return eitherWay(
     m,
     [() => insensitive(m), () => notDenormal(bits), [() => ordinary(fast), () => isZero(bits)]],

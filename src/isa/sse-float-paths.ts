@@ -4,10 +4,11 @@
  */
 
 import { F } from '../cpu/state.ts'
-import { SSE_INSENSITIVE, SSE_SENSITIVE } from '../float/sse.ts'
-import type { Int, Vector } from '../ir/values.ts'
+import { changeMxcsr, FLOAT_RANGES, MXCSR_DAZ, MXCSR_DE, MXCSR_DM } from '../float/mxcsr.ts'
+import type { Label } from '../ir/node.ts'
+import { type Float, type Int, isBitsOfFloat, Vector } from '../ir/values.ts'
 import * as S from '../wasm/simd.ts'
-import { type Code, type Routine, routine, type Semantics } from './semantics.ts'
+import { type Code, type Routine, routine, type Semantics, type VectorOperand, type Width } from './semantics.ts'
 import { splatOf } from './simd-forms.ts'
 
 /** Width of a floating-point lane. */
@@ -41,8 +42,11 @@ export const FORMATS = {
   },
 } as const
 
-/** Whether MXCSR says that results come out as WebAssembly's: to nearest, no flushing, precision masked and its flag set. */
-export const insensitive = (code: Code): Int => code.get(F.mxcsr).and(SSE_SENSITIVE).eq(SSE_INSENSITIVE)
+/**
+ * Whether MXCSR says that results come out as WebAssembly's where no denormals are about: to nearest, precision masked and its
+ * flag set.
+ */
+export const insensitive = (code: Code): Int => code.getPart(F.floatLimit64, 0, 32).ne(0x80000000)
 
 /** Whether a number, by its bits, has a magnitude between the smallest normal number and infinity, both excluded. */
 export function ordinary(bits: Int): Int {
@@ -51,6 +55,182 @@ export function ordinary(bits: Int): Int {
     .shl(1)
     .sub(2n * smallest + 1n)
     .ltU(2n * (infinity - smallest) - 1n)
+}
+
+/** The highest 32 bits of a number; of a lane straight from the vector. */
+function highest(bits: Int): Int {
+  const { op, args, extra } = bits.node
+  if (bits.width === 64 && op === 0xfd00 + S.I64X2_EXTRACT_LANE) {
+    return new Vector(bits.f, args[0]).lane(32, 2 * (extra as Uint8Array)[0] + 1)
+  }
+  return (bits.width === 64 ? bits.shr(32) : bits).truncate(32)
+}
+
+/** Whether a result, by its bits, is in the range of src/float/mxcsr.ts: WebAssembly's, and no exception to be reported. */
+export function inRange(code: Code, bits: Int): Int {
+  const { bias, limit } = FLOAT_RANGES[bits.width as FloatWidth]
+  return highest(bits)
+    .shl(1)
+    .add(bias)
+    .ltS(code.getPart(limit, 0, 32))
+}
+
+/** Leaves if an operand is denormal and that is to be reported, or changes what it counts for. */
+export function leaveIfDenormal(m: Code, slow: Label, bits: Int): void {
+  const exponent = bits.width === 64 ? 0x7ff00000 : 0x7f800000
+  m.if(highest(bits).and(exponent).isZero(), () => m.leave(slow, isZero(bits).isZero()), undefined, 'unlikely')
+}
+
+/** Whether two values, just made, are the same because they are made alike. */
+export function alike(a: Int, b: Int): boolean {
+  const same = (x: Int['node'], y: Int['node']): boolean =>
+    x === y ||
+    (x.op === y.op &&
+      x.imm === y.imm &&
+      x.imm2 === y.imm2 &&
+      x.args.length === y.args.length &&
+      !x.isEffect &&
+      String(x.extra) === String(y.extra) &&
+      x.args.every((arg, i) => same(arg, y.args[i])))
+  return same(a.node, b.node)
+}
+
+/** A result that is computed in two ways: by WebAssembly, and by a routine for all that is out of the ordinary. */
+export interface TwoWays {
+  /** Whether a zero that WebAssembly's operation gives for operands without denormals is exact. */
+  readonly zeroIsExact: () => Int
+  /** The routine for the operands' bits. */
+  readonly exact: Routine
+}
+
+/**
+ * The result of a scalar operation, written to the low part of a register: WebAssembly's, unless it or one of the
+ * operands is out of the ordinary, else the exact routine's; leaves on an unmasked exception.
+ * @param sources the operands that `operands` are the low numbers of
+ */
+export function writeScalar(
+  m: Semantics,
+  destination: VectorOperand,
+  quick: Float,
+  { zeroIsExact, exact }: TwoWays,
+  operands: readonly Int[],
+  sources: readonly VectorOperand[],
+): void {
+  const { width } = quick
+  const unsettled = operands.filter(
+    (operand, i) => !m.isSettled(sources[i], width) && !operands.slice(0, i).some(other => alike(operand, other)),
+  )
+  const result = m.floatVariable(quick)
+  m.block(done => {
+    m.block(slow => {
+      m.if(inRange(m, result.value.bits()).isZero(), () => {
+        m.leave(slow, isZero(result.value.bits()).and(insensitive(m)).and(zeroIsExact()).isZero(), 'unlikely')
+      })
+      for (const operand of unsettled) leaveIfDenormal(m, slow, operand)
+      m.leave(done)
+    })
+    result.value = m.call(m.settles ? settling(exact) : exact, ...operands).asFloat()
+    m.exceptionCheck()
+  })
+  const all = m.isSettled(destination, width, true)
+  destination.writeLow(result.value.bits())
+  for (const source of sources) if (source.kind === 'register') m.settle(source, width, false)
+  m.settle(destination, width, all)
+}
+
+/** Denormals of a vector's lanes, as a mask. */
+function denormalLanes(code: Code, width: FloatWidth, vector: Vector): Vector {
+  const { bytes, smallest } = FORMATS[width]
+  const sign = 1n << BigInt(width - 1)
+  const shifted = vector.op(width === 32 ? S.I32X4_ADD : S.I64X2_ADD, [vector])
+  const biased = shifted.op(width === 32 ? S.I32X4_ADD : S.I64X2_ADD, [splatOf(code, bytes, sign - 1n)])
+  return biased.op(width === 32 ? S.I32X4_LT_S : S.I64X2_LT_S, [splatOf(code, bytes, sign + 2n * smallest - 1n)])
+}
+
+/** A mask of the lanes that are in the range of src/float/mxcsr.ts; of doubles only the upper halves of lanes count. */
+function inRangeLanes(code: Code, width: FloatWidth, vector: Vector): Vector {
+  const { bias, limit } = FLOAT_RANGES[width]
+  const biased = vector.op(S.I32X4_ADD, [vector]).op(S.I32X4_ADD, [splatOf(code, 4, BigInt(bias))])
+  return biased.op(S.I32X4_LT_S, [code.getVector(limit)])
+}
+
+/** The top bits of lanes, and what they are where all are set. */
+const topBits = (width: FloatWidth, mask: Vector): Int =>
+  mask.toInt(width === 32 ? S.I32X4_BITMASK : S.I64X2_BITMASK, 32)
+const allTopBits = (width: FloatWidth): number => (width === 32 ? 15 : 3)
+
+/** {@link writeScalar} for all lanes; zeroIsExact is a mask of lanes. */
+export function writePacked(
+  m: Semantics,
+  destination: VectorOperand,
+  width: FloatWidth,
+  quick: Vector,
+  { zeroIsExact, exact }: { readonly zeroIsExact: () => Vector | undefined; readonly exact: Routine },
+  operands: readonly Vector[],
+  sources: readonly (VectorOperand | undefined)[],
+): void {
+  const unsettled = operands.filter((_, i) => {
+    const source = sources[i]
+    return !(source && m.isSettled(source, width, true))
+  })
+  const result = m.vectorVariable(quick)
+  const good = m.vectorVariable(inRangeLanes(m, width, result.value))
+  m.block(done => {
+    m.block(slow => {
+      m.if(topBits(width, good.value).ne(allTopBits(width)), () => {
+        m.leave(slow, insensitive(m).isZero(), 'unlikely')
+        const exactly = zeroIsExact()
+        const zeros = zeroLanes(m, width, result.value)
+        const either = good.value.or(exactly ? zeros.and(exactly) : zeros)
+        m.leave(slow, topBits(width, either).ne(allTopBits(width)), 'unlikely')
+      })
+      if (unsettled.length > 0) {
+        const denormal = unsettled.map(operand => denormalLanes(m, width, operand)).reduce((a, b) => a.or(b))
+        m.leave(slow, topBits(width, denormal).isNonZero(), 'unlikely')
+      }
+      m.leave(done)
+    })
+    result.value = m.callVector(m.settles ? settling(exact) : exact, ...operands)
+    m.exceptionCheck()
+  })
+  destination.writeVector(result.value)
+  for (const source of sources) if (source?.kind === 'register') m.settle(source, width, true)
+  m.settle(destination, width, true)
+}
+
+const settlingRoutines = new WeakMap<Routine, Routine>()
+
+/**
+ * A routine with F.fault set in the end where an operand or the result is denormal and that matters still, as it does
+ * unless the denormal flag is set and masked: what code that counts on settled numbers has to leave for.
+ */
+function settling(exact: Routine): Routine {
+  let made = settlingRoutines.get(exact)
+  if (made) return made
+  const denormal = (code: Code, value: Int | Vector): Int =>
+    value instanceof Vector
+      ? topBits(64, denormalLanes(code, 64, value))
+          .or(topBits(32, denormalLanes(code, 32, value)))
+          .isNonZero()
+      : notDenormal(value).isZero()
+  const parameters = exact.parameters as (32 | 64 | 128)[]
+  made = routine(`${exact.name}Settling`, parameters, exact.result as 128, (code, ...operands) => {
+    const values = operands as unknown as (Int | Vector)[]
+    const give = <V extends Int | Vector>(result: V): V => {
+      const reported = code
+        .get(F.mxcsr)
+        .and(MXCSR_DE | MXCSR_DM | MXCSR_DAZ)
+        .eq(MXCSR_DE | MXCSR_DM)
+      const any = [...values, result].map(value => denormal(code, value)).reduce((a, b) => a.or(b))
+      code.if(any.and(reported.not()), () => code.set(F.fault, 1))
+      return result
+    }
+    if (exact.result === 128) return give(code.vectorVariable(code.callVector(exact, ...values)).value)
+    const result = code.variable(exact.result as Width, code.call(exact, ...values))
+    return give(result.value) as never
+  })
+  settlingRoutines.set(exact, made)
+  return made
 }
 
 /** Whether a number is zero. */
@@ -91,14 +271,18 @@ export const allLanes = (width: FloatWidth, mask: Vector): Int => mask.toInt(FOR
 export type Conditions = readonly ((() => Int) | readonly (() => Int)[])[]
 
 /** Does `slow` unless the conditions hold. */
-function unless(m: Semantics, conditions: Conditions, slow: () => void): void {
+export function unless(m: Semantics, conditions: Conditions, slow: () => void): void {
   m.block(done => {
     m.block(exact => {
       conditions.forEach((condition, i) => {
-        if (i < conditions.length - 1 && typeof condition === 'function') m.leave(exact, condition().isZero())
-        else if (i < conditions.length - 1) throw new Error('only the last condition may have alternatives')
-        else for (const one of typeof condition === 'function' ? [condition] : condition) m.leave(done, one())
+        const last = i === conditions.length - 1
+        if (!last && typeof condition !== 'function') throw new Error('only the last condition may have alternatives')
+        const alternatives = typeof condition === 'function' ? [condition] : condition
+        const final = alternatives.length - 1
+        for (const one of alternatives.slice(0, final)) m.leave(done, one())
+        m.leave(exact, alternatives[final]().isZero(), 'unlikely')
       })
+      if (conditions.length > 0) m.leave(done)
     })
     slow()
   })
@@ -106,10 +290,21 @@ function unless(m: Semantics, conditions: Conditions, slow: () => void): void {
 
 /** A quick result if the conditions hold, else the exact routine's; leaves on an unmasked exception. */
 export function eitherWay(m: Semantics, quick: Conditions, fast: Int, exact: Routine, ...args: Int[]): Int {
+  const slow = () => {
+    const result = m.call(exact, ...args)
+    m.exceptionCheck()
+    return result
+  }
+  if (isBitsOfFloat(fast)) {
+    const result = m.floatVariable(fast.asFloat())
+    unless(m, quick, () => {
+      result.value = slow().asFloat()
+    })
+    return result.value.bits()
+  }
   const result = m.variable(fast.width, fast)
   unless(m, quick, () => {
-    result.value = m.call(exact, ...args)
-    m.exceptionCheck()
+    result.value = slow()
   })
   return result.value
 }
@@ -140,11 +335,13 @@ const BEFORE = 0x07
  */
 export function allTogether(code: Code, lanes: () => void): void {
   const before = code.variable(32, code.get(F.mxcsr))
-  code.set(F.mxcsr, before.value.and(0xffffffff & ~FLAGS))
+  // While everything is masked, flags need not be told from those there were.
+  const masked = before.value.and(FLAGS << 7).eq(FLAGS << 7)
+  code.set(F.mxcsr, before.value.and(masked.select(code.const(-1, 32), 0xffffffff & ~FLAGS)))
   lanes()
   const raised = code.variable(32, code.get(F.mxcsr).and(FLAGS))
   const stopped = raised.value.and(before.value.shr(7).not()).and(BEFORE).isNonZero()
-  code.set(F.mxcsr, before.value.or(stopped.select(raised.value.and(BEFORE), raised.value)))
+  code.call(changeMxcsr, before.value.or(stopped.select(raised.value.and(BEFORE), raised.value)))
   code.set(F.simdExceptions, code.get(F.simdExceptions).or(raised.value))
 }
 
@@ -161,7 +358,7 @@ export function lanesTogether(m: Semantics, lanes: () => void): void {
   m.if(m.get(F.fault).isNonZero(), () => {
     const stopped = m.get(F.simdExceptions).and(before.value.shr(7).not()).and(BEFORE).isNonZero()
     const kept = stopped.select(before.value.or(0xffffffff & ~(FLAGS & ~BEFORE)), m.const(-1, 32))
-    m.set(F.mxcsr, m.get(F.mxcsr).and(kept))
+    m.call(changeMxcsr, m.get(F.mxcsr).and(kept))
     m.faultCheck()
   })
 }

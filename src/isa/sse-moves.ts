@@ -20,8 +20,11 @@ const wholeMoves = whole.map(([mnemonic, load, store, feature, unaligned]) =>
     encodings: [`${load} /r  Vdq,Wdq`, `${store} /r  Wdq,Vdq`],
     feature,
     unit: 'sse',
-    execute(_m, destination, source) {
+    execute(m, destination, source) {
       destination.writeVector(source.readVector(unaligned), unaligned)
+      for (const width of [32, 64] as const) {
+        for (const all of [true, false]) if (m.isSettled(source, width, all)) m.settle(destination, width, all)
+      }
     },
   }),
 )

@@ -6,6 +6,7 @@ import { Vcpu } from '../../src/cpu/vcpu.ts'
 import type { MachineInterface } from '../../src/engines/contract.ts'
 import { Interpreter } from '../../src/engines/interpreter/interpreter.ts'
 import { Translator } from '../../src/engines/translator/translator.ts'
+import { setMxcsr } from '../../src/float/mxcsr.ts'
 import { PhysicalMemory } from '../../src/memory/physical.ts'
 import {
   CODE,
@@ -151,7 +152,7 @@ export class Processor {
     const start = BigInt(CODE + offset)
     for (let i = 0; i < 16; i++) state.set64(F.gpr, record.getBigUint64(RECORD_GPR + i * 8, true), i)
     state.bytes.set(bytes.subarray(RECORD_XMM, RECORD_XMM + 256), F.xmm.offset)
-    state.set32(F.mxcsr, record.getUint32(RECORD_MXCSR, true))
+    setMxcsr(state, record.getUint32(RECORD_MXCSR, true))
     vcpu.rip = start
     vcpu.rflags = 0x202 | (Number(record.getBigUint64(RECORD_FLAGS, true)) & RECORD_FLAGS_MASK)
     vcpu.updateMode()
