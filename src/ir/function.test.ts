@@ -72,8 +72,8 @@ test('hints name the places of ifs and branches', () => {
   assert.deepEqual(
     hints.map(({ offset, likely }) => [body[offset], likely]),
     [
-      [0x04, 0],
-      [0x0d, 1],
+      [0x04, false],
+      [0x0d, true],
     ],
   )
   assert.ok(Buffer.from(bytes).includes('metadata.code.branch_hint'))
