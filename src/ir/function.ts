@@ -451,6 +451,7 @@ class Emitter {
         out.unsigned(this.labels.length - (node.extra as Label).depth)
         break
       case N.OP_BRANCH_IF:
+        if (node.imm !== 0) this.hints.push({ offset: out.length, likely: node.imm === 2 })
         out.byte(0x0d)
         out.unsigned(this.labels.length - (node.extra as Label).depth)
         break
