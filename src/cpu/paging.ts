@@ -25,8 +25,9 @@ export const ACCESS_FETCH = 1 << 4
 /** An implicit supervisor access (descriptor tables, TSS): SMAP holds whatever EFLAGS.AC says. */
 export const ACCESS_IMPLICIT = 1 << 5
 
-const ERROR_PRESENT = 1
-const ERROR_RESERVED = 1 << 3
+/** Bits of the error code that no access has of itself: the page is present; a reserved bit was set. */
+export const ERROR_PRESENT = 1
+export const ERROR_RESERVED = 1 << 3
 
 /** What a walk leaves in `Vcpu.pageRights`. */
 export const PAGE_WRITABLE = 1 << 1
@@ -37,15 +38,22 @@ export const PAGE_LARGE = 1 << 7
 export const PAGE_GLOBAL = 1 << 8
 export const PAGE_NO_EXECUTE = 1 << 9
 
-const ENTRY_PRESENT = 1
-const ENTRY_ACCESSED = 1 << 5
-const ENTRY_DIRTY = 1 << 6
-const ENTRY_LARGE = 1 << 7
-const ENTRY_GLOBAL = 1 << 8
+/** Bits of an entry of any level. */
+export const ENTRY_PRESENT = 1
+export const ENTRY_ACCESSED = 1 << 5
+export const ENTRY_DIRTY = 1 << 6
+export const ENTRY_LARGE = 1 << 7
+export const ENTRY_GLOBAL = 1 << 8
 
-/** High half of an entry: the bits of the physical address, and those between them and bit 52. */
-const HIGH_ADDRESS = (1 << (PHYSICAL_ADDRESS_BITS - 32)) - 1
-const HIGH_RESERVED = 0xfffff & ~HIGH_ADDRESS
+/** High half of an entry: the bits of the physical address. */
+export const HIGH_ADDRESS = (1 << (PHYSICAL_ADDRESS_BITS - 32)) - 1
+/** High half of an entry: reserved bits in IA-32e mode, between the physical address and bit 52; under PAE alone, all but XD. */
+export const HIGH_RESERVED_LONG = 0xfffff & ~HIGH_ADDRESS
+export const HIGH_RESERVED_PAE = 0x7fffffff & ~HIGH_ADDRESS
+/** Low half: reserved bits of an entry that maps a large page, by level. No other level may have one. */
+export const LARGE_RESERVED: Readonly<Record<number, number>> = { 2: 0x1fe000, 3: 0x3fffe000 }
+/** The bit of a 32-bit page directory's entry of a 4 MiB page that is reserved. */
+export const LARGE_RESERVED_32 = 1 << 21
 
 const CR0 = F.cr0.offset >> 2
 const CR2 = F.cr2.offset >> 2
@@ -122,13 +130,13 @@ export function translate(cpu: Vcpu, low: number, high: number, access: number):
   if (!(cr4 & CR4_PAE)) return translate32(cpu, low, access)
   if (words[EFER] & EFER_LMA) {
     const root = (words[CR3] >>> 12) | ((words[CR3 + 1] & HIGH_ADDRESS) << 20)
-    return walk(cpu, low, high, access, root, cr4 & CR4_LA57 ? 5 : 4, HIGH_RESERVED)
+    return walk(cpu, low, high, access, root, cr4 & CR4_LA57 ? 5 : 4, HIGH_RESERVED_LONG)
   }
   const index = (low >>> 30) * 2
   const entry = cpu.pdptes[index]
   if (!(entry & ENTRY_PRESENT)) return pageFault(cpu, low, 0, access)
   const root = (entry >>> 12) | ((cpu.pdptes[index + 1] & HIGH_ADDRESS) << 20)
-  return walk(cpu, low, 0, access, root, 2, 0x7fffffff & ~HIGH_ADDRESS)
+  return walk(cpu, low, 0, access, root, 2, HIGH_RESERVED_PAE)
 }
 
 /** The index, with higher bits left in, into a table of 512 entries at a level (1: page table). */
@@ -182,7 +190,7 @@ function walk(
     const large = entry & ENTRY_LARGE && level > 1
     if (large) {
       if (level > 3) reserved = 1
-      else reserved |= entry & (level === 3 ? 0x3fffe000 : 0x1fe000)
+      else reserved |= entry & LARGE_RESERVED[level]
     }
     if (reserved) return pageFault(cpu, low, high, access | ERROR_PRESENT | ERROR_RESERVED)
     rights &= entry | ~(PAGE_WRITABLE | PAGE_USER)
@@ -218,7 +226,7 @@ function translate32(cpu: Vcpu, low: number, access: number): number {
   let at = directoryAt
   let rights = pde & (PAGE_WRITABLE | PAGE_USER)
   if (large) {
-    if (pde & (1 << 21)) return pageFault(cpu, low, 0, access | ERROR_PRESENT | ERROR_RESERVED)
+    if (pde & LARGE_RESERVED_32) return pageFault(cpu, low, 0, access | ERROR_PRESENT | ERROR_RESERVED)
   } else {
     frame = pde >>> 12
     const table = tableWords(cpu, frame)

@@ -88,6 +88,8 @@ export const F = {
   cr0: field('cr0', 'i32'),
   cr2: field('cr2', 'i64'),
   cr3: field('cr3', 'i64'),
+  /** PAE's page-directory-pointer registers, loaded with CR3. */
+  pdptes: field('pdptes', 'i64', 4),
   cr4: field('cr4', 'i32'),
   efer: field('efer', 'i32'),
   cpl: field('cpl', 'i32'),

@@ -1,15 +1,24 @@
 /** Filling and flushing the software TLB (src/memory/tlb.ts) that generated code probes inline. */
 import { FRAME_CODE, FRAME_DIRTY, FRAME_PRESENT, FRAME_WRITABLE } from '../memory/physical.ts'
+import { TLB_BASE, TLB_LISTS_BASE } from '../memory/layout.ts'
 import {
   NO_TAG,
   TLB_CLASSES,
   TLB_ENTRIES,
   TLB_ENTRY_SIZE,
+  TLB_FRAME_MASK,
+  TLB_GLOBAL,
+  TLB_LARGE,
+  TLB_LARGE_PAGES,
+  TLB_LISTED_GLOBAL,
+  TLB_LISTED_LOCAL,
+  TLB_LISTS_SIZE,
   TLB_SUPERVISOR,
   TLB_SUPERVISOR_AC,
   TLB_USER,
   TLB_USER_ALIGNMENT,
   tlbIndex,
+  tlbList,
 } from '../memory/tlb.ts'
 import {
   ACCESS_FETCH,
@@ -23,7 +32,7 @@ import {
   PAGE_USER,
   PAGE_WRITABLE,
 } from './paging.ts'
-import { CR0_WP, CR4_SMAP, CR4_SMEP } from './registers.ts'
+import { CR0_WP, CR4_PGE, CR4_SMAP, CR4_SMEP } from './registers.ts'
 import { AC, F } from './state.ts'
 import type { Vcpu } from './vcpu.ts'
 
@@ -34,23 +43,46 @@ const WRITE = 2
 const FETCH = 4
 const ADDEND = 6
 const FRAME = 7
-/** Bits of the frame word above the frame number. */
-const GLOBAL_BIT = 0x80000000 | 0
-const LARGE_BIT = 0x40000000
-/** The entry stands in its class's list of used ones. */
-const LISTED_BIT = 0x20000000
-const FRAME_MASK = 0x0fffffff
-
 const CR0 = F.cr0.offset >> 2
 const CR4 = F.cr4.offset >> 2
 const SYSTEM_FLAGS = F.systemFlags.offset >> 2
 
-/** Which entries of each class were filled since they were last flushed, so that flushing costs what was used. */
+/** The lists of entries in use and the word behind them (src/memory/tlb.ts), by words. */
 export class TlbUse {
-  readonly used: readonly Uint16Array[] = Array.from({ length: TLB_CLASSES }, () => new Uint16Array(TLB_ENTRIES))
-  readonly count = new Int32Array(TLB_CLASSES)
+  private readonly words: Int32Array
+  constructor(buffer: ArrayBufferLike) {
+    this.words = new Int32Array(buffer, TLB_LISTS_BASE, TLB_LISTS_SIZE >> 2)
+  }
+
+  /** How many entries a list has. */
+  count(tlbClass: number, global: boolean): number {
+    return this.words[tlbList(tlbClass, global) >> 2]
+  }
+
+  /** Puts an entry, by its index of words in `Vcpu.tlb`, into a list. */
+  add(tlbClass: number, global: boolean, at: number): void {
+    const list = tlbList(tlbClass, global) >> 2
+    this.words[list + ++this.words[list]] = TLB_BASE + at * 4
+  }
+
+  /** The entries of a list, as indices of words in `Vcpu.tlb`. */
+  *entries(tlbClass: number, global: boolean): Iterable<number> {
+    const list = tlbList(tlbClass, global) >> 2
+    const count = this.words[list]
+    for (let i = 1; i <= count; i++) yield (this.words[list + i] - TLB_BASE) >> 2
+  }
+
+  clear(tlbClass: number, global: boolean): void {
+    this.words[tlbList(tlbClass, global) >> 2] = 0
+  }
+
   /** A bit for each GiB (hashed) of which a large page's part is or was in the TLB. */
-  largePages = 0
+  get largePages(): number {
+    return this.words[TLB_LARGE_PAGES >> 2]
+  }
+  set largePages(bits: number) {
+    this.words[TLB_LARGE_PAGES >> 2] = bits
+  }
 }
 
 const gibibyteBit = (low: number, high: number): number => 1 << (((low >>> 30) ^ (high << 2) ^ (high >>> 13)) & 31)
@@ -70,11 +102,12 @@ export function fillTlb(cpu: Vcpu, tlbClass: number, low: number, high: number, 
   if (!(entry & FRAME_PRESENT)) return
   const words = cpu.state.i32
   const rights = cpu.pageRights
-  const index = tlbIndex(low)
-  const at = (tlbClass * TLB_ENTRIES + index) * ENTRY_WORDS
-  if (!(tlb[at + FRAME] & LISTED_BIT)) {
-    cpu.tlbUse.used[tlbClass][cpu.tlbUse.count[tlbClass]++] = index
-  }
+  const at = (tlbClass * TLB_ENTRIES + tlbIndex(low)) * ENTRY_WORDS
+  // Without PGE the bit means nothing (SDM vol. 3, 4.10.2.4).
+  const global = (rights & PAGE_GLOBAL) !== 0 && (words[CR4] & CR4_PGE) !== 0
+  const listed = global ? TLB_LISTED_GLOBAL : TLB_LISTED_LOCAL
+  const lists = tlb[at + FRAME] & (TLB_LISTED_GLOBAL | TLB_LISTED_LOCAL)
+  if (!(lists & listed)) cpu.tlbUse.add(tlbClass, global, at)
   const user = tlbClass === TLB_USER || tlbClass === TLB_USER_ALIGNMENT
   const page = low & ~0xfff
   const userPage = (rights & PAGE_USER) !== 0
@@ -94,7 +127,7 @@ export function fillTlb(cpu: Vcpu, tlbClass: number, low: number, high: number, 
   tlb[at + FETCH] = fetch ? page : NO_TAG
   tlb[at + FETCH + 1] = fetch ? high : 0
   tlb[at + ADDEND] = (entry & ~0xfff) - page
-  tlb[at + FRAME] = frame | LISTED_BIT | (rights & PAGE_GLOBAL ? GLOBAL_BIT : 0) | (rights & PAGE_LARGE ? LARGE_BIT : 0)
+  tlb[at + FRAME] = frame | lists | listed | (global ? TLB_GLOBAL : 0) | (rights & PAGE_LARGE ? TLB_LARGE : 0)
   if (rights & PAGE_LARGE) cpu.tlbUse.largePages |= gibibyteBit(low, high)
   if (write) memory.frames[frame] |= FRAME_DIRTY
 }
@@ -105,59 +138,63 @@ function drop(tlb: Int32Array, at: number): void {
   tlb[at + FETCH] = NO_TAG
 }
 
-/** Drops an entry that leaves the list. */
-function forget(tlb: Int32Array, at: number): void {
-  drop(tlb, at)
-  tlb[at + FRAME] = 0
-}
-
 /** Makes every entry of every class invalid, whatever is noted of their use: at the start and after a restore. */
 export function initializeTlb(cpu: Vcpu): void {
   const { tlb } = cpu
   tlb.fill(0)
   for (let at = 0; at < tlb.length; at += ENTRY_WORDS) drop(tlb, at)
-  cpu.tlbUse.count.fill(0)
+  for (let tlbClass = 0; tlbClass < TLB_CLASSES; tlbClass++) {
+    cpu.tlbUse.clear(tlbClass, false)
+    cpu.tlbUse.clear(tlbClass, true)
+  }
+  cpu.tlbUse.largePages = 0
 }
 
 /** Forgets all translations, global ones too unless `keepGlobal`. */
 export function flushTlb(cpu: Vcpu, keepGlobal: boolean): void {
-  const { tlb } = cpu
-  const { used, count } = cpu.tlbUse
+  const { tlb, tlbUse } = cpu
   for (let tlbClass = 0; tlbClass < TLB_CLASSES; tlbClass++) {
-    const list = used[tlbClass]
-    let kept = 0
-    for (let i = 0; i < count[tlbClass]; i++) {
-      const at = (tlbClass * TLB_ENTRIES + list[i]) * ENTRY_WORDS
-      if (keepGlobal && tlb[at + FRAME] & GLOBAL_BIT) list[kept++] = list[i]
-      else forget(tlb, at)
+    for (const at of tlbUse.entries(tlbClass, false)) {
+      // A global page may have taken the place of the one for which the entry stands here.
+      if (!(tlb[at + FRAME] & TLB_GLOBAL)) drop(tlb, at)
+      tlb[at + FRAME] &= ~TLB_LISTED_LOCAL
     }
-    count[tlbClass] = kept
+    tlbUse.clear(tlbClass, false)
+    if (keepGlobal) continue
+    for (const at of tlbUse.entries(tlbClass, true)) {
+      drop(tlb, at)
+      tlb[at + FRAME] = 0
+    }
+    tlbUse.clear(tlbClass, true)
   }
-  if (!keepGlobal) cpu.tlbUse.largePages = 0
+  if (!keepGlobal) tlbUse.largePages = 0
   cpu.tlbFlushed()
+}
+
+/** Calls back for each entry in use, by its index of words. */
+function forEachEntry(cpu: Vcpu, callback: (at: number) => void): void {
+  for (let tlbClass = 0; tlbClass < TLB_CLASSES; tlbClass++) {
+    for (const at of cpu.tlbUse.entries(tlbClass, false)) callback(at)
+    for (const at of cpu.tlbUse.entries(tlbClass, true)) callback(at)
+  }
 }
 
 /** Forgets the translation of one page, and every large page that may hold it, in all classes: INVLPG. */
 export function flushPage(cpu: Vcpu, low: number, high: number): void {
   const { tlb } = cpu
-  const { used, count, largePages } = cpu.tlbUse
   const index = tlbIndex(low)
-  const scan = largePages & gibibyteBit(low, high)
-  for (let tlbClass = 0; tlbClass < TLB_CLASSES; tlbClass++) {
-    drop(tlb, (tlbClass * TLB_ENTRIES + index) * ENTRY_WORDS)
-    if (!scan) continue
-    const list = used[tlbClass]
-    for (let i = 0; i < count[tlbClass]; i++) {
-      const at = (tlbClass * TLB_ENTRIES + list[i]) * ENTRY_WORDS
+  for (let tlbClass = 0; tlbClass < TLB_CLASSES; tlbClass++) drop(tlb, (tlbClass * TLB_ENTRIES + index) * ENTRY_WORDS)
+  if (cpu.tlbUse.largePages & gibibyteBit(low, high)) {
+    forEachEntry(cpu, at => {
       if (isLarge(tlb, at, low, high)) drop(tlb, at)
-    }
+    })
   }
   cpu.tlbFlushed()
 }
 
 /** Whether the entry is of a large page within the same GiB as the address. */
 function isLarge(tlb: Int32Array, at: number, low: number, high: number): boolean {
-  if (!(tlb[at + FRAME] & LARGE_BIT)) return false
+  if (!(tlb[at + FRAME] & TLB_LARGE)) return false
   // A large page's entry has at least one tag; the address's low half is the same in all of them.
   const part = tlb[at + READ] !== NO_TAG ? READ : tlb[at + WRITE] !== NO_TAG ? WRITE : FETCH
   return (tlb[at + part] ^ low) >>> 30 === 0 && tlb[at + part + 1] === (high | 0)
@@ -166,16 +203,11 @@ function isLarge(tlb: Int32Array, at: number, low: number, high: number): boolea
 /** Drops what all TLBs hold of a guest-physical frame: its writes only, or everything. */
 export function dropFrame(cpu: Vcpu, frame: number, writesOnly: boolean): void {
   const { tlb } = cpu
-  const { used, count } = cpu.tlbUse
-  for (let tlbClass = 0; tlbClass < TLB_CLASSES; tlbClass++) {
-    const list = used[tlbClass]
-    for (let i = 0; i < count[tlbClass]; i++) {
-      const at = (tlbClass * TLB_ENTRIES + list[i]) * ENTRY_WORDS
-      if ((tlb[at + FRAME] & FRAME_MASK) !== frame) continue
-      if (writesOnly) tlb[at + WRITE] = NO_TAG
-      else drop(tlb, at)
-    }
-  }
+  forEachEntry(cpu, at => {
+    if ((tlb[at + FRAME] & TLB_FRAME_MASK) !== frame) return
+    if (writesOnly) tlb[at + WRITE] = NO_TAG
+    else drop(tlb, at)
+  })
   if (!writesOnly) cpu.tlbFlushed()
 }
 

@@ -71,9 +71,9 @@ export class Vcpu implements VcpuSignals {
   /** All classes' TLB entries by words. */
   readonly tlb: Int32Array
   /** Which TLB entries are in use. */
-  readonly tlbUse = new TlbUse()
+  readonly tlbUse: TlbUse
   /** PAE's page-directory-pointer registers, low and high halves. */
-  readonly pdptes = new Int32Array(8)
+  readonly pdptes: Int32Array
   /** MSRs without a field of their own: [low, high]. */
   readonly msrs = new Map<number, [low: number, high: number]>()
   /** Why the processor is in shutdown, a sentence for a human, or undefined. */
@@ -121,6 +121,8 @@ export class Vcpu implements VcpuSignals {
     this.state = new StateView(buffer, options.stateBase ?? STATE_BASE)
     this.ram32 = new Int32Array(memory.ramMemory.buffer)
     this.tlb = new Int32Array(buffer, TLB_BASE, (TLB_CLASSES * TLB_SIZE) >> 2)
+    this.pdptes = this.state.i32.subarray(F.pdptes.offset >> 2, (F.pdptes.offset >> 2) + 8)
+    this.tlbUse = new TlbUse(buffer)
     initializeTlb(this)
     this.reset()
   }

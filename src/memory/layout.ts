@@ -3,6 +3,7 @@
  * memory of its own (memory 1), so that no wrong offset in generated code can reach what is here.
  */
 import { STATE_SIZE } from '../cpu/state.ts'
+import { TLB_CLASSES, TLB_LISTS_SIZE, TLB_SIZE } from './tlb.ts'
 
 /** Bytes of a WebAssembly page. */
 export const WASM_PAGE = 65536
@@ -15,6 +16,8 @@ export const TLB_BASE = 0x20000
 export const JUMP_TABLE_BASE = 0x80000
 /** Constant tables of routines. 512 KiB. */
 export const TABLES_BASE = 0x100000
+/** Which TLB entries are in use (src/memory/tlb.ts). 512 KiB. */
+export const TLB_LISTS_BASE = 0x180000
 /** The frame table, four bytes a guest-physical frame; 8 MiB reach 8 GiB. */
 export const FRAME_TABLE_BASE = 0x200000
 /** The largest number of guest-physical frames. */
@@ -26,4 +29,7 @@ export const RECORDS_BASE = BLOCK_TABLE_BASE + 0x200000
 /** End of memory 0. Untouched pages cost the host nothing. */
 export const CPU_MEMORY_SIZE = 0x8000000
 
+if (TLB_BASE + TLB_CLASSES * TLB_SIZE > JUMP_TABLE_BASE || TLB_LISTS_BASE + TLB_LISTS_SIZE > FRAME_TABLE_BASE) {
+  throw new Error('the TLBs do not fit their place')
+}
 if (STATE_BASE + STATE_SIZE > TLB_BASE) throw new Error('the state of a vCPU does not fit below its TLB')

@@ -15,6 +15,7 @@ import type { Engine, Exit } from '../contract.ts'
 import { clearJumps } from '../jump-table.ts'
 import { CodeLibrary } from '../library.ts'
 import { takesSegmentChecks, type Usage } from '../semantics.ts'
+import { IN_TYPESCRIPT, slowPathUnits } from '../slow-paths.ts'
 import { compileOptimised } from '../tiering.ts'
 import { type Block, BlockCache, type BlockSource } from './blocks.ts'
 import { faultUnit, handlerUnit, keyOfShape, shapeFromText, shapeKey, shapeOf, shapeText, usageOf } from './handlers.ts'
@@ -99,7 +100,8 @@ export class Interpreter implements Engine, BlockSource {
     }
     const inline = this.inlineHandlers()
     this.firstMade = this.nextHandler
-    const main = compileOptimised(() => this.library.compile([mainUnit(inline)]))
+    const units = [...slowPathUnits(vcpu.state.base), mainUnit(inline)]
+    const main = compileOptimised(() => this.library.compile(units))
     this.interpret = main.get('interpret') as unknown as (base: number) => number
   }
 
@@ -143,23 +145,23 @@ export class Interpreter implements Engine, BlockSource {
   private external(name: string): CallableFunction {
     const cpu = this.vcpu
     switch (name) {
-      case 'loadSlow':
+      case `${IN_TYPESCRIPT}loadSlow`:
         return (low: number, high: number, size: number) => loadSlow(cpu, low, high, size)
-      case 'loadForWriteSlow':
+      case `${IN_TYPESCRIPT}loadForWriteSlow`:
         return (low: number, high: number, size: number) => {
           probeWrite(cpu, low, high, size)
           if (!cpu.state.get32(F.fault)) loadSlow(cpu, low, high, size)
         }
-      case 'storeSlow':
+      case `${IN_TYPESCRIPT}storeSlow`:
         return (low: number, high: number, size: number) => storeSlow(cpu, low, high, size)
-      case 'probeWrite':
+      case `${IN_TYPESCRIPT}probeWrite`:
         return (low: number, high: number, size: number) => probeWrite(cpu, low, high, size)
-      case 'fillTlb':
+      case `${IN_TYPESCRIPT}fillTlb`:
         return (low: number, high: number, size: number, write: number) => tryFillTlb(cpu, low, high, size, write)
       case 'segmentCheck':
         return (segment: number, offset: number, size: number, write: number) =>
           segmentCheck(cpu, segment, offset, size, write !== 0)
-      case 'fetchPhysical':
+      case `${IN_TYPESCRIPT}fetchPhysical`:
         return (low: number, high: number) => (this.withinLimit(0) ? fetchPhysical(cpu, low, high) : -1)
       case 'decodeBlock':
         return (address: number) => this.decodeBlock(address)
