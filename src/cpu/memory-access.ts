@@ -16,6 +16,7 @@ import type { Vcpu } from './vcpu.ts'
 /** Added to `size` in {@link loadSlow}, {@link storeSlow} and {@link probeWrite}: the address is through SS, so that a non-canonical one is #SS(0). */
 export const THROUGH_STACK_SEGMENT = 0x100
 
+const CR2 = F.cr2.offset >> 2
 const CR4 = F.cr4.offset >> 2
 const EFER = F.efer.offset >> 2
 const CPL = F.cpl.offset >> 2
@@ -372,8 +373,13 @@ export function tryFillTlb(cpu: Vcpu, low: number, high: number, size: number, w
     return 0
   }
   const access = currentAccess(cpu) | (write ? ACCESS_WRITE : 0)
+  const words = cpu.state.i32
+  const faultLow = words[CR2]
+  const faultHigh = words[CR2 + 1]
   if (resolve(cpu, low, high, access, tlbClass) < 0) {
-    cpu.state.i32[FAULT] = 0
+    words[FAULT] = 0
+    words[CR2] = faultLow
+    words[CR2 + 1] = faultHigh
     return 0
   }
   return probeTlb(cpu, tlbClass, low, high, access) >= 0 ? 1 : 0

@@ -174,7 +174,11 @@ test('the TLB: an entry may change between global and not; G means nothing witho
   const other = BASE + (1 << 22) + 0x1000
   assert.equal(tlbIndex(other), tlbIndex(BASE))
   poke64(cpu, 0x3018, 0x4007n)
-  for (const [last, survives] of [[BASE, true], [other, false], [BASE, true]] as const) {
+  for (const [last, survives] of [
+    [BASE, true],
+    [other, false],
+    [BASE, true],
+  ] as const) {
     touch(other)
     touch(BASE)
     touch(last)

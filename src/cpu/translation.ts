@@ -1,6 +1,7 @@
 /** Filling and flushing the software TLB (src/memory/tlb.ts) that generated code probes inline. */
-import { FRAME_CODE, FRAME_DIRTY, FRAME_PRESENT, FRAME_WRITABLE } from '../memory/physical.ts'
+
 import { TLB_BASE, TLB_LISTS_BASE } from '../memory/layout.ts'
+import { FRAME_CODE, FRAME_DIRTY, FRAME_PRESENT, FRAME_WRITABLE } from '../memory/physical.ts'
 import {
   NO_TAG,
   TLB_CLASSES,

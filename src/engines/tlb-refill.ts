@@ -169,7 +169,13 @@ export function refillUnit(stateBase: number): Unit {
 /** Whether an access may be tried here at all: paging is on, no breakpoint is set, no alignment is checked. */
 export function isPlain(code: Code): Int {
   const mode = code.get(F.mode)
-  const refused = mode.and(MODE_BREAKPOINTS).or(mode.xor(TLB_USER_ALIGNMENT << MODE_TLB_SHIFT).and(3 << MODE_TLB_SHIFT).isZero().zeroExtend(32))
+  const refused = mode.and(MODE_BREAKPOINTS).or(
+    mode
+      .xor(TLB_USER_ALIGNMENT << MODE_TLB_SHIFT)
+      .and(3 << MODE_TLB_SHIFT)
+      .isZero()
+      .zeroExtend(32),
+  )
   return code.get(F.cr0).and(CR0_PG).isNonZero().and(refused.isZero())
 }
 
@@ -227,15 +233,7 @@ function absent(code: Code, walk: Walk, entry: Int, out: WayOut): void {
 const addressMask = (BigInt(HIGH_ADDRESS) << 32n) | 0xfffff000n
 
 /** One level: from the entry that names a table to the one within it; leaves for `leaf` with what maps the page. */
-function step(
-  code: VcpuCode,
-  walk: Walk,
-  linear: Int,
-  level: number,
-  reserved: Int,
-  leaf: Label,
-  out: WayOut,
-): void {
+function step(code: VcpuCode, walk: Walk, linear: Int, level: number, reserved: Int, leaf: Label, out: WayOut): void {
   const { entry, at } = walk
   const shift = 12 + (level - 1) * 9
   const table = openTable(code, walk, entry.value.and(addressMask).shr(12).truncate(32), out)
