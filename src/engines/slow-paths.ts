@@ -4,6 +4,7 @@
  * refill finds rare) is src/cpu/memory-access.ts's, under the same name behind {@link IN_TYPESCRIPT}.
  */
 
+import { MODE_SEGMENTED } from '../cpu/mode.ts'
 import { ACCESS_FETCH, ACCESS_WRITE } from '../cpu/paging.ts'
 import { F } from '../cpu/state.ts'
 import { FunctionBuilder } from '../ir/function.ts'
@@ -176,6 +177,8 @@ function probeWrite(path: SlowPath): void {
 }
 
 function fetchPhysical(path: SlowPath): void {
+  // A segment's limit may lie in front of RIP.
+  path.if(path.get(F.mode).and(MODE_SEGMENTED).isNonZero(), () => path.handOn())
   path.handOnUnlessPlain()
   const entry = path.refillOrFault(ACCESS_FETCH)
   path.f.return(path.ramAddress(entry).node)
