@@ -91,18 +91,27 @@ test('a bzImage without a command line talks to the serial port, another kernel 
 })
 
 test('the default guest hears of the terminal', async () => {
-  for (const [prepare, commandLine] of [
-    [terminal, 'console=ttyS0 quiet TYPETWO_ROWS=30 TYPETWO_COLUMNS=100 TERM=xterm debug'],
-    [() => {}, 'console=ttyS0 quiet TYPETWO_INPUT=pipe TERM=dumb debug'],
+  const piped = 'console=ttyS0 quiet TYPETWO_INPUT=pipe TERM=dumb'
+  for (const [prepare, words, commandLine, holdInput] of [
+    [
+      terminal,
+      ['--append', 'debug'],
+      'console=ttyS0 quiet TYPETWO_ROWS=30 TYPETWO_COLUMNS=100 TERM=xterm debug',
+      false,
+    ],
+    [() => {}, ['--append', 'debug'], `${piped} debug`, true],
+    [() => {}, ['--append', 'a=b rdinit=/bin/sh'], `${piped} a=b rdinit=/bin/sh`, false],
+    [() => {}, ['--initrd', initrd], piped, false],
   ] as const) {
     const host = new FakeHost()
     host.guest = { kernel, initrd, append: 'console=ttyS0 quiet' }
     prepare(host)
-    const status = program(['run', '--append', 'debug'], host)
+    const status = program(['run', ...words], host)
     await until(() => host.machine.started)
     host.machine.end({ reason: 'poweroff' })
     await status
     assert.equal(host.request!.commandLine, commandLine)
+    assert.equal(host.request!.holdInput, holdInput, 'input waits for the guest that says when it listens')
   }
 })
 

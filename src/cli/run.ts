@@ -77,6 +77,8 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
     if (options.append) words.push(options.append)
     return {
       ...rest,
+      // Only the default guest's own process 1 says when it listens.
+      holdInput: !typed && !own.initrd && !/(^|\s)(rd)?init=/.test(options.append ?? ''),
       kernel: rereadable(await readFile(guest.kernel, "the default guest's kernel")),
       initrd: rereadable(own.initrd ?? (await readFile(guest.initrd, "the default guest's initrd"))),
       commandLine: words.join(' '),

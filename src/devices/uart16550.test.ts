@@ -45,6 +45,20 @@ test('the transmitter empty interrupt: by enabling, by writing, gone by reading 
   assert.equal(bus.in(0x3fd), 0x60)
 })
 
+test('input that is held waits for its release, and again after a reset', () => {
+  const bus = new TestBus()
+  const uart = new Uart16550(bus, { port: 0x3f8, irq: 4, held: true, endpoint: { transmit() {} } })
+  for (const _ of [1, 2]) {
+    open(bus)
+    uart.receive(Uint8Array.of(7))
+    for (let i = 0; i < 10; i++) assert.equal(bus.in(0x3fd) & 1, 0)
+    uart.release()
+    assert.equal(bus.in(0x3fd) & 1, 1)
+    assert.equal(bus.in(0x3f8), 7)
+    uart.reset()
+  }
+})
+
 test('reception: timeout below the trigger level, data available from it', () => {
   const { bus, uart } = setUp()
   open(bus)
@@ -99,6 +113,23 @@ test('nothing that was piped in is lost, however early, whatever the driver rese
   }
   assert.deepEqual(Uint8Array.from(got), input)
   assert.ok(bus.clock.now() > 10_000 * 86_000, 'the rate of the line is kept')
+})
+
+test('a machine that was late gets what the line has delivered meanwhile, up to a bound', () => {
+  const { bus, uart } = setUp()
+  open(bus)
+  const drain = () => {
+    let count = 0
+    for (; bus.in(0x3fd) & 1; count++) bus.in(0x3f8)
+    return count
+  }
+  uart.receive(new Uint8Array(4000))
+  drain()
+  bus.clock.advance(20_000_000)
+  // 230 characters' time, and what is in the FIFO already.
+  assert.ok(Math.abs(drain() - 230) <= 32)
+  bus.clock.advance(1_000_000_000)
+  assert.ok(Math.abs(drain() - 576) <= 32)
 })
 
 test('a guest that polls LSR gets its input without interrupts', () => {

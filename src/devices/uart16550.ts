@@ -20,6 +20,8 @@ export interface UartOptions {
   endpoint: SerialEndpoint
   /** Whether OUT2 gates the interrupt as on the IBM PC's card; off by default, as guests that forget it are common. */
   out2Gate?: boolean
+  /** Whether bytes from outside wait on the wire, whatever the guest does, until {@link Uart16550.release}. */
+  held?: boolean
 }
 
 /** Register offsets (PC16550D data sheet, table 2). */
@@ -77,6 +79,8 @@ const MODEM_READY = MSR_CTS | MSR_DSR | MSR_DCD
 const FIFO_SIZE = 16
 /** How many received bytes wait behind the FIFO before {@link Uart16550.receive} refuses more. */
 const QUEUE_SIZE = 4096
+/** Nanoseconds of the line that are made up for when the machine looks late: hosts wake up late, and more so busy ones. */
+const CATCH_UP = 50_000_000
 /** This many reads of LSR with nothing between them mean a guest that polls for input with its interrupt off. */
 const POLLS = 4
 
@@ -106,6 +110,8 @@ interface UartState {
   polls: number
   /** When the wire has next delivered a character, in nanoseconds. */
   receiveAt: number
+  /** Nothing is received before {@link Uart16550.release}. */
+  held: boolean
 }
 
 /**
@@ -123,6 +129,7 @@ export class Uart16550 implements Device {
   readonly #receiveTimer: Timer
   readonly #timeoutTimer: Timer
   readonly #out2Gate: boolean
+  readonly #held: boolean
 
   /** @throws if one of the ports is taken. */
   constructor(bus: Bus, options: UartOptions) {
@@ -130,6 +137,7 @@ export class Uart16550 implements Device {
     this.#port = options.port
     this.#endpoint = options.endpoint
     this.#out2Gate = options.out2Gate ?? false
+    this.#held = options.held ?? false
     this.#clock = bus.clock
     this.#line = bus.interrupt(options.irq)
     this.#receiveTimer = bus.clock.timer(() => this.#fill())
@@ -161,6 +169,7 @@ export class Uart16550 implements Device {
       timeoutInterrupt: false,
       polls: 0,
       receiveAt: 0,
+      held: this.#held,
     }
   }
 
@@ -192,6 +201,13 @@ export class Uart16550 implements Device {
     if (taken < bytes.length) this.state.refused = true
     if (taken > 0) this.#fill()
     return taken
+  }
+
+  /** Lets go of what {@link UartOptions.held} kept back, until the next reset. */
+  release(): void {
+    if (!this.state.held) return
+    this.state.held = false
+    this.#fill()
   }
 
   readByte(port: number): number {
@@ -380,8 +396,8 @@ export class Uart16550 implements Device {
    * a byte would meet drivers that read the port dry while they set it up.
    */
   #listening(): boolean {
-    const { ier, mcr, polls } = this.state
-    if (mcr & MCR_LOOP) return false
+    const { ier, mcr, polls, held } = this.state
+    if (held || mcr & MCR_LOOP) return false
     return ((ier & IER_ERBFI) !== 0 && (mcr & (MCR_DTR | MCR_RTS)) !== MCR_DTR) || polls >= POLLS
   }
 
@@ -396,7 +412,7 @@ export class Uart16550 implements Device {
     }
     s.fifo = s.queue.splice(0, this.#capacity())
     s.fifoFromLoop = false
-    s.receiveAt = now + s.fifo.length * this.#characterTime()
+    s.receiveAt = Math.max(s.receiveAt, now - CATCH_UP) + s.fifo.length * this.#characterTime()
     this.#armTimeout()
     this.#update()
     if (s.refused && s.queue.length <= QUEUE_SIZE / 2) {

@@ -44,6 +44,12 @@ export interface MachineOptions {
   clock?: ClockKind
   /** Whether a reset (or triple fault) starts the guest again, as a PC does (default), or ends the machine. */
   reboot?: boolean
+  /**
+   * Whether COM1's input waits until the guest has sent something by COM2, as the default guest does once its terminal
+   * is set up. Otherwise (default) it waits until the guest's driver turns its receiver on, and Linux then echoes what
+   * comes before some program says otherwise.
+   */
+  holdInput?: boolean
   /** Makes the worker in which the machine runs; by default a module worker of the browser or a thread of Node. */
   worker?: () => WorkerLike
 }
@@ -83,6 +89,7 @@ function configurationOf(options: MachineOptions): MachineConfiguration {
     engine,
     clock,
     reboot: options.reboot ?? true,
+    holdInput: options.holdInput ?? false,
   }
 }
 

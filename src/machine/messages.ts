@@ -19,6 +19,8 @@ export interface MachineConfiguration {
   clock: ClockKind
   /** Whether a reset starts the guest again; otherwise it ends the machine. */
   reboot: boolean
+  /** Whether COM1's input waits until the guest has sent something by COM2. */
+  holdInput: boolean
 }
 
 /** Why a machine ended. */

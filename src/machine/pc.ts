@@ -172,13 +172,17 @@ export class Pc implements Runnable {
     const pit = new Pit8254(bus)
     const below = Math.min(configuration.memory, LOW_RAM_LIMIT)
     const rtc = new Rtc(bus, { cmos: cmosMemorySize(below, configuration.memory - below) })
-    const uarts = SERIAL_PORTS.map(
+    const uarts: Uart16550[] = SERIAL_PORTS.map(
       ({ port, irq }, index) =>
         new Uart16550(bus, {
           port,
           irq,
+          held: configuration.holdInput && index === 0,
           endpoint: {
-            transmit: byte => hooks.transmit(index, byte),
+            transmit: byte => {
+              if (index === 1) uarts[0].release()
+              hooks.transmit(index, byte)
+            },
             receiveReady: () => hooks.receiveReady(index),
           },
         }),

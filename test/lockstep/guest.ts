@@ -38,7 +38,14 @@ export class Guest {
       if (guest && options.input) given += guest.pc.receivers[0].receive(options.input.subarray(given))
     }
     const pc = await Pc.create(
-      { memory: options.memory, commandLine: options.commandLine, engine, clock: 'instructions', reboot: false },
+      {
+        memory: options.memory,
+        commandLine: options.commandLine,
+        engine,
+        clock: 'instructions',
+        reboot: false,
+        holdInput: false,
+      },
       options,
       {
         transmit: (port, byte) => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
+import { terminalWords } from '../../src/hosts/node/index.ts'
 import { Machine } from '../../src/hosts/node/machine.ts'
 import { createPcProcessor } from '../../src/machine/create-processor.ts'
 import { Pc } from '../../src/machine/pc.ts'
@@ -43,7 +44,14 @@ async function countedRun(guest: GuestImages) {
     given += pc.receivers[0].receive(input.subarray(given))
   }
   const pc = await Pc.create(
-    { memory: MEMORY, commandLine: guest.commandLine, engine: 'auto', clock: 'instructions', reboot: false },
+    {
+      memory: MEMORY,
+      commandLine: [guest.commandLine, ...terminalWords({ typed: false })].join(' '),
+      engine: 'auto',
+      clock: 'instructions',
+      reboot: false,
+      holdInput: true,
+    },
     guest,
     {
       transmit(port, byte) {
@@ -69,4 +77,6 @@ test('two runs by counted time are the same to the byte', {
   const first = await countedRun(counted as GuestImages)
   assert.deepEqual(first.event, { kind: 'poweroff' })
   assert.deepEqual(await countedRun(counted as GuestImages), first)
+  // Held until the terminal no longer echoes, the input is seen once, where the shell reads it.
+  assert.equal(first.output.split('poweroff -f').length, 2, first.output)
 })

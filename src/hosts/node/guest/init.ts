@@ -9,7 +9,9 @@
  *
  * The kernel hands words `NAME=value` of its command line to process 1 as its environment; see {@link GuestTerminal}.
  * `crtscts` makes the kernel lower RTS when its input buffer is full, so that input is held and not dropped. It comes
- * first because input may already be waiting; init does not get the console, of which it would undo that.
+ * first because input may already be waiting; init does not get the console, of which it would undo that. A line to
+ * the second serial port then says that piped input may come ({@link MachineOptions.holdInput}), so that the kernel,
+ * which echoes until it is told not to, never sees it before.
  *
  * Modules are loaded before the prompt only when there is a disk, CD or network controller (PCI class 01 or 02), so
  * that what is attached is there for the first command; otherwise behind the prompt, so that nobody waits for them.
@@ -20,6 +22,7 @@ const INIT = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t devtmpfs dev /dev
+[ "$echo" ] && echo >/dev/ttyS1
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mkdir /dev/pts && mount -t devpts pts /dev/pts
@@ -126,9 +129,10 @@ export const GUEST_MODULES: readonly string[] = [
 /**
  * The default guest's kernel command line. Mitigations against speculative execution are off: nothing speculates
  * across the guest's privilege levels here, and they would only cost time. So would the kernel's tests of its own
- * cryptography, which are two thirds of the instructions of a 64-bit boot and more than half of a 32-bit one.
+ * cryptography, which are two thirds of the instructions of a 64-bit boot and more than half of a 32-bit one. The line's
+ * speed is that of its input; output takes no time.
  */
-export const GUEST_COMMAND_LINE = 'console=ttyS0 quiet mitigations=off cryptomgr.notests'
+export const GUEST_COMMAND_LINE = 'console=ttyS0,115200 quiet mitigations=off cryptomgr.notests'
 
 /** What the guest should know of the terminal it is shown in. */
 export interface GuestTerminal {
