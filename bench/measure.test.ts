@@ -12,7 +12,7 @@ const conditions = (script: string, timeout = 20): Conditions => ({
 
 const WELL = `
 for name in $(echo "$1" | sed "s/^all$/one,two/" | tr , ' '); do
-  printf "BEGIN $name\\r\\n"; sleep 0.05; printf "END $name\\r\\n"
+  printf "BEGIN $name\\r\\n"; sleep 0.5; printf "END $name\\r\\n"
   echo "BENCH $name 0.05 check=abc$name"
 done
 echo ALLDONE`
@@ -30,7 +30,7 @@ test('programs are timed between BEGIN and END, and their checksums kept', async
 
 test('a guest that dies in a program is named, and the rest still measured', async () => {
   const cells = new Map<string, Cell>()
-  const dies = WELL.replace('sleep 0.05', 'case $name in two) echo "Oops"; exit 1; esac')
+  const dies = WELL.replace('sleep 0.5', 'case $name in two) echo "Oops"; exit 1; esac')
   await measurePrograms('typetwo', conditions(dies), ['one', 'two', 'three'], cells)
   assert.equal(cells.get('one')!.samples.length, 1)
   assert.equal(cells.get('three')!.samples.length, 1)
