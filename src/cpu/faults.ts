@@ -2,6 +2,12 @@
 import { F } from './state.ts'
 import type { Vcpu } from './vcpu.ts'
 
+/**
+ * A "vector" that is no exception: an x87 error waits and CR0.NE is clear, so that the processor asserts FERR# and stops in front of
+ * the instruction until an interrupt comes (SDM vol. 1, 8.7.2).
+ */
+export const EXTERNAL_NUMERIC_ERROR = 256
+
 /** Exceptions without an error code have this in its place. */
 export const NO_ERROR_CODE = -1
 

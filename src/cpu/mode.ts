@@ -21,7 +21,7 @@ export const MODE_USER = 1 << 5
 export const MODE_SEGMENTED = 1 << 6
 /** The number of the TLB in use, two bits: src/memory/tlb.ts. */
 export const MODE_TLB_SHIFT = 7
-/** x87 and MMX instructions raise no #NM or #UD (CR0.EM and TS clear). */
+/** x87 and MMX instructions raise no #NM or #UD (CR0.EM and TS clear), and no error is ignored by IGNNE#. */
 export const MODE_X87 = 1 << 9
 /** SSE instructions are allowed (CR4.OSFXSR, not CR0.EM nor TS). */
 export const MODE_SSE = 1 << 10

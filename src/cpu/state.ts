@@ -157,6 +157,11 @@ export const F = {
   halted: field('halted', 'i32'),
   /** Engine-private scratch words. */
   scratch: field('scratch', 'i64', 16),
+  /**
+   * IGNNE#, by which an x87 error that waits is ignored though CR0.NE is clear. 1: asserted until the error is cleared; 2: always,
+   * because the machine has no IRQ for such errors.
+   */
+  ignoreNumericError: field('ignoreNumericError', 'i32'),
 } as const
 
 if (F.mode.offset % 8 !== 0 || F.epoch.offset !== F.mode.offset + 4) throw new Error('mode and epoch are not one word')

@@ -53,6 +53,7 @@ const ATTRIBUTES = F.segmentAttributes.offset >> 2
 const LIMIT = F.segmentLimit.offset >> 2
 const BASE = F.segmentBase.offset >> 2
 const CHECK = F.segmentCheck.offset >> 2
+const IGNORE_NUMERIC_ERROR = F.ignoreNumericError.offset >> 2
 const DR7 = (F.dr.offset >> 2) + 14
 
 /** The checks that accesses through a segment need outside of 64-bit mode. */
@@ -105,7 +106,7 @@ export function updateMode(cpu: Vcpu): void {
   mode |= tlb << MODE_TLB_SHIFT
   words[F.tlb.offset >> 2] = TLB_BASE + tlb * TLB_SIZE
   if (!(cr0 & (CR0_EM | CR0_TS))) {
-    mode |= MODE_X87
+    if (words[IGNORE_NUMERIC_ERROR] !== 1) mode |= MODE_X87
     if (cr4 & CR4_OSFXSR) mode |= MODE_SSE
   }
   const avx = XCR0_SSE | XCR0_AVX

@@ -20,9 +20,10 @@ import {
   SHADOW_MOV_SS,
 } from './events.ts'
 import { deliver, KIND_EXCEPTION, KIND_EXTERNAL } from './exceptions.ts'
+import { EXTERNAL_NUMERIC_ERROR } from './faults.ts'
 import { readFlags, writeFlags } from './flags.ts'
 import { resetMsrs } from './msrs.ts'
-import { ATTRIBUTE_P, ATTRIBUTE_S, CR0_CD, CR0_ET, CR0_NW, DR6_BS, DR6_ONES, DR7_ONES } from './registers.ts'
+import { ATTRIBUTE_P, ATTRIBUTE_S, CR0_CD, CR0_ET, CR0_NE, CR0_NW, DR6_BS, DR6_ONES, DR7_ONES } from './registers.ts'
 import { CS, F, GDTR, IDTR, IF, LDTR, RDX, RF, StateView, TF, TR } from './state.ts'
 import { dropFrame, flushTlb, initializeTlb, TlbUse } from './translation.ts'
 import { updateMode } from './update-mode.ts'
@@ -59,6 +60,9 @@ export interface VcpuExtraState {
  * a microsecond, and one instruction may do hundreds (REP): a run that filled its budget with them would take seconds.
  */
 export const MOST_DEVICE_ACCESSES = 4096
+
+/** ES of the x87's status word. */
+const X87_ERROR_SUMMARY = 0x80
 
 /** One virtual processor. */
 export class Vcpu implements VcpuSignals {
@@ -136,6 +140,7 @@ export class Vcpu implements VcpuSignals {
     this.state.set32(F.ftw, 0x5555)
     setMxcsr(this.state, 0x1f80)
     this.state.set32(F.xcr0, 1)
+    this.state.set32(F.ignoreNumericError, this.machine.numericError ? 0 : 2)
     this.instructions = 0
   }
 
@@ -257,6 +262,14 @@ export class Vcpu implements VcpuSignals {
     this.startupVector = vector
     this.events |= EVENT_STARTUP
   }
+  ignoreNumericError(): void {
+    const { state } = this
+    // Nothing is ignored where FERR# is not asserted.
+    if (state.get32(F.ignoreNumericError) || !(state.get32(F.fsw) & X87_ERROR_SUMMARY) || state.get32(F.cr0) & CR0_NE)
+      return
+    state.set32(F.ignoreNumericError, 1)
+    this.updateMode()
+  }
 
   /** What of the system architecture CPUID reports. */
   get features(): SystemFeatures {
@@ -371,8 +384,18 @@ export class Vcpu implements VcpuSignals {
     const { state } = this
     state.set32(F.fault, 0)
     const vector = state.get32(F.faultVector)
+    if (vector === EXTERNAL_NUMERIC_ERROR) {
+      this.reportNumericError()
+      return
+    }
     if (vector === 1) this.enterDebugException()
     deliver(this, vector, state.get32(F.faultErrorCode) | 0, KIND_EXCEPTION)
+  }
+
+  /** FERR#: waits in front of the instruction for the interrupt that the machine makes of it. */
+  private reportNumericError(): void {
+    this.state.set32(F.halted, 1)
+    this.machine.numericError?.()
   }
 
   /** #DB after an instruction that began with TF set: DR6.BS, and what breakpoints are pending. RIP is the next. */

@@ -21,6 +21,7 @@ function setUp(count = 1) {
         raiseNmi: () => void events.push(`nmi ${id}`),
         init: () => void events.push(`init ${id}`),
         startup: (vector: number) => void events.push(`startup ${id} ${vector}`),
+        ignoreNumericError() {},
       },
     })),
   })

@@ -20,7 +20,7 @@ import { VirtioPci } from './virtio/transport-pci.ts'
 /** Every device of the PC, wired as the machine wires them. */
 function createMachine() {
   const bus = new TestBus()
-  const signals = { setInterruptRequest() {}, raiseNmi() {}, init() {}, startup() {} }
+  const signals = { setInterruptRequest() {}, raiseNmi() {}, init() {}, startup() {}, ignoreNumericError() {} }
   const timestampTime = (low: number, high: number) => high * 2 ** 32 + low
   const system = new InterruptSystem(bus, { processors: [0, 1].map(id => ({ id, signals, timestampTime })) })
   bus.interrupts = number => system.line(number)

@@ -44,6 +44,11 @@ export interface MachineInterface {
   readMsr(index: number): [low: number, high: number] | undefined
   /** WRMSR of such a register; false is #GP. */
   writeMsr(index: number, low: number, high: number): boolean
+  /**
+   * FERR#: with CR0.NE clear the processor has stopped in front of an x87 instruction, because of an error. A PC interrupts it
+   * by IRQ 13. Without this method the error is ignored.
+   */
+  numericError?(): void
   /** Writes one line to the machine's log, once for each `key`. */
   logOnce(key: string, message: string): void
 }
@@ -58,6 +63,8 @@ export interface VcpuSignals {
   init(): void
   /** A start-up IPI: execution begins at vector * 0x1000 in real mode. */
   startup(vector: number): void
+  /** IGNNE#: x87 instructions execute in spite of the error that FERR# reports, until it is cleared. */
+  ignoreNumericError(): void
 }
 
 /** Executes guest code. */

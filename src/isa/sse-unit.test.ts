@@ -9,6 +9,7 @@ import { mmxCheck, sseCheck } from './sse-unit.ts'
 
 const EM = 1 << 2
 const TS = 1 << 3
+const NE = 1 << 5
 const OSFXSR = 1 << 9
 
 test('SSE needs CR4.OSFXSR set, CR0.EM and CR0.TS clear, in this order', () => {
@@ -39,9 +40,9 @@ test('MMX is refused by CR0.EM, CR0.TS and a pending x87 exception, in this orde
     return call(mmxCheck) ? state.get32(F.faultVector) : undefined
   }
   assert.equal(result(0, 0x3f, 0x37f), undefined)
-  assert.equal(result(EM | TS, 1, 0x37e), UD)
-  assert.equal(result(TS, 1, 0x37e), NM)
-  assert.equal(result(0, 1, 0x37e), MF)
+  assert.equal(result(EM | TS, 0x81, 0x37e), UD)
+  assert.equal(result(TS, 0x81, 0x37e), NM)
+  assert.equal(result(NE, 0x81, 0x37e), MF)
 })
 
 test('an MMX instruction makes TOP 0 and all registers valid, and a write sets the exponent', () => {

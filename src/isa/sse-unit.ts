@@ -1,6 +1,7 @@
 /** What must hold before an SSE, AVX or MMX instruction executes (SDM vol. 3, 12.1 and 13.1, tables of exceptions). */
 import { F } from '../cpu/state.ts'
-import { type Code, MF, NM, routine, UD } from './semantics.ts'
+import { type Code, NM, routine, UD } from './semantics.ts'
+import { checkNumericError } from './x87-unit.ts'
 
 const CR0_EM = 2
 const CR0_TS = 3
@@ -8,9 +9,6 @@ const CR4_OSFXSR = 9
 const CR4_OSXSAVE = 18
 /** SSE's and AVX's bits of XCR0. */
 const XCR0_YMM = 6
-
-/** The exceptions of an x87 status or control word: IE DE ZE OE UE PE. */
-const EXCEPTIONS = 0x3f
 
 function fault(code: Code, vector: number): void {
   code.set(F.fault, 1)
@@ -43,13 +41,12 @@ export const avxCheck = routine('avxCheck', [], 32, code => {
 })
 
 /**
- * Whether an MMX instruction may not execute: #UD by CR0.EM, #NM by CR0.TS, #MF by a pending x87 exception. Result as in
- * {@link sseCheck}.
+ * Whether an MMX instruction may not execute: #UD by CR0.EM, #NM by CR0.TS, #MF or FERR# by a pending x87 exception. Result
+ * as in {@link sseCheck}.
  */
 export const mmxCheck = routine('mmxCheck', [], 32, code => {
   code.if(code.get(F.cr0).bit(CR0_EM), () => fault(code, UD))
   code.if(code.get(F.cr0).bit(CR0_TS), () => fault(code, NM))
-  const pending = code.get(F.fsw).and(code.get(F.fcw).not()).and(EXCEPTIONS)
-  code.if(pending.isNonZero(), () => fault(code, MF))
+  checkNumericError(code)
   return code.const(0, 32)
 })

@@ -1,6 +1,17 @@
 /** What must hold before an x87 instruction executes, and what all of them leave behind (SDM vol. 1, 8.1.8; vol. 3, 2.5). */
+import { EXTERNAL_NUMERIC_ERROR } from '../cpu/faults.ts'
+import { MODE_X87 } from '../cpu/mode.ts'
 import { CS, F } from '../cpu/state.ts'
-import { type Code, type MemoryOperand, MF, NM, type NumberedOperand, routine, type Semantics } from './semantics.ts'
+import {
+  type Code,
+  type Int,
+  type MemoryOperand,
+  MF,
+  NM,
+  type NumberedOperand,
+  routine,
+  type Semantics,
+} from './semantics.ts'
 
 const CR0_MP = 1
 const CR0_EM = 2
@@ -8,6 +19,9 @@ const CR0_TS = 3
 const CR0_NE = 5
 /** ES of the status word: an unmasked exception is pending. */
 const ERROR_SUMMARY = 7
+
+/** Whether an unmasked exception is pending. */
+const isErrorPending = (code: Code): Int => code.get(F.fsw).bit(ERROR_SUMMARY)
 
 function fault(code: Code, vector: number): void {
   code.set(F.fault, 1)
@@ -22,13 +36,29 @@ const checkAvailable = (code: Code): void => {
 }
 
 /**
- * With CR0.NE clear a PC would send the exception through the interrupt controller (IRQ 13); without that line the processor goes
- * on as if IGNNE# were asserted.
+ * Raises what a pending unmasked exception brings: #MF, or with CR0.NE clear the report through the pin FERR#, unless IGNNE# lets the
+ * instruction execute. IGNNE# ends with the exception. To be built into routines with a status for result.
  */
-const checkPending = (code: Code): void => {
-  const pending = code.get(F.fsw).bit(ERROR_SUMMARY).and(code.get(F.cr0).bit(CR0_NE))
-  code.if(pending, () => fault(code, MF))
+export function checkNumericError(code: Code): void {
+  const ignored = () => code.get(F.ignoreNumericError)
+  code.if(
+    isErrorPending(code),
+    () => {
+      code.if(code.get(F.cr0).bit(CR0_NE), () => fault(code, MF))
+      code.if(ignored().isZero(), () => fault(code, EXTERNAL_NUMERIC_ERROR))
+    },
+    () =>
+      code.if(ignored().eq(1), () => {
+        code.set(F.ignoreNumericError, 0)
+        code.set(F.mode, code.get(F.mode).or(MODE_X87))
+      }),
+  )
 }
+
+const numericErrorCheck = routine('numericErrorCheck', [], 32, code => {
+  checkNumericError(code)
+  return code.const(0, 32)
+})
 
 /**
  * Whether a waiting x87 instruction (`unit: 'x87'`) may not execute: #NM by CR0.EM or CR0.TS, #MF by a pending unmasked
@@ -36,7 +66,7 @@ const checkPending = (code: Code): void => {
  */
 export const x87Check = routine('x87Check', [], 32, code => {
   checkAvailable(code)
-  checkPending(code)
+  checkNumericError(code)
   return code.const(0, 32)
 })
 
@@ -50,7 +80,10 @@ export const x87NoWaitCheck = routine('x87NoWaitCheck', [], 32, code => {
 export function checkWait(m: Semantics): void {
   const cr0 = m.get(F.cr0)
   m.raiseIf(cr0.bit(CR0_MP).and(cr0.bit(CR0_TS)), NM)
-  m.raiseIf(m.get(F.fsw).bit(ERROR_SUMMARY).and(cr0.bit(CR0_NE)), MF)
+  m.if(isErrorPending(m), () => {
+    m.call(numericErrorCheck)
+    m.faultCheck()
+  })
 }
 
 /** Notes where the last non-control instruction and its memory operand are. Nothing may fault afterwards. */

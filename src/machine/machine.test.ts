@@ -15,7 +15,7 @@ function scripted(guest: Guest) {
     let instructions = 0
     let step = 0
     return {
-      signals: { setInterruptRequest() {}, raiseNmi() {}, init() {}, startup() {} },
+      signals: { setInterruptRequest() {}, raiseNmi() {}, init() {}, startup() {}, ignoreNumericError() {} },
       engine: {
         name: 'interpreter',
         run(budget) {

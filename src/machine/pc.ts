@@ -6,6 +6,7 @@ import { HPET_BASE, Hpet } from '../devices/hpet.ts'
 import { createChipset } from '../devices/i440fx.ts'
 import { I8042 } from '../devices/i8042.ts'
 import { InterruptSystem } from '../devices/interrupts.ts'
+import { NumericError } from '../devices/numeric-error.ts'
 import { PciBus, type PciWindows, PIRQ_GSI, pirqOf } from '../devices/pci.ts'
 import { Pit8254 } from '../devices/pit8254.ts'
 import { ResetControl } from '../devices/reset-control.ts'
@@ -156,7 +157,8 @@ export class Pc implements Runnable {
       guestTimestamp: () => BigInt(Math.floor(clock.timestamp())) + processor.timestampOffset(),
     })
     this.#kvmClock = kvmClock
-    ports.connect({ bus, clock, interrupts: this.#interrupts, kvmClock })
+    const numericError = new NumericError(bus, { onIgnore: () => processor.signals.ignoreNumericError() })
+    ports.connect({ bus, clock, interrupts: this.#interrupts, kvmClock, numericError })
 
     const reset = () => this.#raise({ kind: 'reset' })
     const resetControl = new ResetControl(bus, {
@@ -207,6 +209,7 @@ export class Pc implements Runnable {
       acpi,
       kvmClock,
       resetControl,
+      numericError,
       pit,
       rtc,
       new Hpet(bus, {

@@ -1,6 +1,7 @@
 /** What the PC needs of its processor, and what the processor gets of the PC. */
 import type { AccessSize } from '../devices/bus.ts'
 import type { InterruptSystem } from '../devices/interrupts.ts'
+import type { NumericError } from '../devices/numeric-error.ts'
 import type { Engine, MachineInterface, VcpuSignals } from '../engines/contract.ts'
 import type { PhysicalMemory } from '../memory/physical.ts'
 import type { BootState } from './boot/index.ts'
@@ -42,6 +43,7 @@ interface Parts {
   clock: MachineClock
   interrupts: InterruptSystem
   kvmClock: KvmClock
+  numericError: NumericError
 }
 
 /** The PC as its one processor sees it. Connected after the processor was made, because devices need it first. */
@@ -93,6 +95,10 @@ export class ProcessorPorts implements MachineInterface {
   writeMsr(index: number, low: number, high: number): boolean {
     const { interrupts, kvmClock } = this.#parts
     return interrupts.writeMsr(0, index, low, high) || kvmClock.writeMsr(index, low, high)
+  }
+
+  numericError(): void {
+    this.#parts.numericError.report()
   }
 
   logOnce(key: string, message: string): void {
