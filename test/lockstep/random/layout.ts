@@ -44,6 +44,8 @@ export interface WorldMode {
   readonly cpl: 0 | 3
   /** Data and stack segments have bases and limits. */
   readonly segmented: boolean
+  /** Limit of the code segment where it is none of the usual: programs run into it. */
+  readonly codeLimit?: number
 }
 
 export const MODES: readonly WorldMode[] = [
@@ -54,6 +56,8 @@ export const MODES: readonly WorldMode[] = [
   { name: 'protected, segmented', kind: 'protected', codeSize: 32, cpl: 3, segmented: true },
   { name: 'compatibility', kind: 'compatibility', codeSize: 32, cpl: 3, segmented: false },
   { name: 'protected, 16 bits', kind: 'protected', codeSize: 16, cpl: 3, segmented: true },
+  { name: 'protected, short code', kind: 'protected', codeSize: 32, cpl: 3, segmented: true, codeLimit: 0x10180 },
+  { name: '16 bits, short code', kind: 'protected', codeSize: 16, cpl: 3, segmented: true, codeLimit: 0x1c1 },
   { name: 'real', kind: 'real', codeSize: 16, cpl: 0, segmented: true },
   { name: 'virtual-8086', kind: 'virtual-8086', codeSize: 16, cpl: 3, segmented: true },
 ]
@@ -79,8 +83,9 @@ function codeSegment(mode: WorldMode): Segment {
   const base = codeBase(mode)
   if (mode.kind === 'real') return { base, limit: 0xffff, attributes: PRESENT_DATA }
   if (mode.kind === 'virtual-8086') return { base, limit: 0xffff, attributes: 0xf3 }
-  if (mode.codeSize === 16) return { base, limit: 0xffff, attributes: PRESENT_CODE | ring }
+  if (mode.codeSize === 16) return { base, limit: mode.codeLimit ?? 0xffff, attributes: PRESENT_CODE | ring }
   const size = mode.codeSize === 64 ? 0x2000 : 0x4000
+  if (mode.codeLimit) return { base, limit: mode.codeLimit, attributes: PRESENT_CODE | ring | size }
   return { base, limit: 0xffffffff, attributes: PRESENT_CODE | ring | 0x8000 | size }
 }
 
