@@ -108,12 +108,14 @@ export class MachineClock implements Clock {
   /**
    * Runs the callbacks of every timer that is due, in order of deadline, those armed meanwhile included.
    * A device that keeps arming a timer in the past gets a bounded number of calls, then the guest runs on.
+   * @returns whether any was due
    */
-  runTimers(): void {
+  runTimers(): boolean {
     for (let calls = 0; calls < 1000; calls++) {
-      if (this.#timers.earliest() > this.now()) return
+      if (this.#timers.earliest() > this.now()) return calls > 0
       this.#timers.takeEarliest()?.fire()
     }
+    return true
   }
 
   /** While the processor waits and time is counted in instructions: goes straight to `deadline`. */

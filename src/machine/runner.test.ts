@@ -86,6 +86,28 @@ interface Fake {
   flush(): boolean
 }
 
+test('a starved guest gets on with its work between timer interrupts', async () => {
+  let work = 0
+  let inHandler = 0
+  // Each tick takes 4000 instructions, and the host executes 1000 in the time between two ticks.
+  const { host, machine, runner } = fakeMachine('host', (budget, m) => {
+    const most = Math.min(budget, 1000)
+    const handler = Math.min(inHandler, most)
+    inHandler -= handler
+    work += most - handler
+    m.executed += most
+    host.time += (most / 1000) * 4
+    return work > 100_000 || m.executed > 1_000_000 ? { kind: 'poweroff' } : { kind: 'budget' }
+  })
+  const timer = machine.clock.timer(() => {
+    inHandler += 4000
+    timer.arm(machine.clock.now() + 4_000_000)
+  })
+  timer.arm(4_000_000)
+  await runner.run()
+  assert.ok(work > 100_000, `${work} of ${machine.executed} instructions were the guest's own`)
+})
+
 test('where time is counted, a timer fires exactly at its instruction', async () => {
   const firedAt: number[] = []
   const { machine, runner } = fakeMachine('instructions', (budget, fake) => {

@@ -54,6 +54,14 @@ const COUNTED_SLICE = 100_000
 /** Bounds of the estimated speed in instructions a nanosecond. */
 const LEAST_RATE = 0.001
 const GREATEST_RATE = 5
+/**
+ * Below this speed (instructions a nanosecond) the guest is starved, on a host that has hardly any time for it. Its timer
+ * interrupts, which come by the host's time, could then take all the time there is: Linux needs thousands of
+ * instructions for a tick, and ticks 250 times a second.
+ */
+const STARVED_RATE = 0.02
+/** What a starved guest executes at least between two rounds of timers: several times what a tick takes. */
+const STARVED_PROGRESS = 50_000
 /** Waits shorter than this (in nanoseconds) are spent in turns of the event loop: its timers are coarser. */
 const SHORT_WAIT = 300_000
 /** Waits from here on (nanoseconds) are announced to the host. */
@@ -102,6 +110,8 @@ export class Runner {
   #wakeSleeper: (() => void) | undefined
   /** Estimated speed in instructions a nanosecond. */
   #rate = 0.05
+  /** The count of instructions before which no timer fires unless the guest waits: see {@link STARVED_RATE}. */
+  #timersFrom = 0
   /** Guest time since which nothing but waiting happened, where time is counted. */
   #idleSince = 0
   /** Instructions executed when that was last judged. */
@@ -166,8 +176,9 @@ export class Runner {
     let now = started
     try {
       while (now - started < TURN_MILLISECONDS) {
-        this.#machine.clock.runTimers()
         const before = this.#machine.instructions()
+        if (before >= this.#timersFrom && this.#machine.clock.runTimers() && this.#starved())
+          this.#timersFrom = before + STARVED_PROGRESS
         const exit = this.#machine.engine.run(this.#budget())
         const { exits } = this.stats
         exits[exit.kind] = (exits[exit.kind] ?? 0) + 1
@@ -178,7 +189,9 @@ export class Runner {
         const event = this.#machine.takeEvent()
         if (event) return event
         if (exit.kind === 'shutdown') return { kind: 'triple-fault', message: exit.reason }
-        if (exit.kind === 'halt' && !this.#skipHalt()) return 'halted'
+        if (exit.kind !== 'halt') continue
+        this.#timersFrom = 0
+        if (!this.#skipHalt()) return 'halted'
       }
       return 'running'
     } finally {
@@ -186,11 +199,16 @@ export class Runner {
     }
   }
 
-  /** Instructions until the next deadline, but no more than a slice. */
+  #starved(): boolean {
+    return this.#machine.clock.kind === 'host' && this.#rate < STARVED_RATE
+  }
+
+  /** Instructions until the next deadline that counts, but no more than a slice. */
   #budget(): number {
     const { clock } = this.#machine
     const most = clock.kind === 'instructions' ? COUNTED_SLICE * NANOSECONDS_PER_INSTRUCTION : SLICE_NANOSECONDS
-    const nanoseconds = Math.min(clock.untilDeadline(), most)
+    const deferred = this.#machine.instructions() < this.#timersFrom
+    const nanoseconds = deferred ? most : Math.min(clock.untilDeadline(), most)
     this.#machine.beginSlice(nanoseconds)
     return clock.instructionsWithin(nanoseconds, this.#rate)
   }
