@@ -317,13 +317,15 @@ export function randomInstance(form: Form, context: EncodeContext, random: Rando
   const operandSize = operandSizeOf(form, mode, pick(sizes))
   const restricted = context.memory === 'base'
   const addressSize: 16 | 32 | 64 =
-    restricted || (form.vectorIndex && mode.codeSize === 32) || random(4) !== 0
-      ? mode.codeSize
-      : is64
-        ? 32
-        : mode.codeSize === 32
-          ? 16
-          : 32
+    form.vectorIndex && !is64
+      ? 32
+      : restricted || random(4) !== 0
+        ? mode.codeSize
+        : is64
+          ? 32
+          : mode.codeSize === 32
+            ? 16
+            : 32
 
   const parts: EncodeParts = { operandSize, addressSize }
   // Byte registers 4–7 are AH … BH without and SPL … DIL with a REX prefix: with a list of registers only the latter.

@@ -23,7 +23,7 @@ export interface CpuidOptions {
   readonly physicalAddressBits?: number
   /** Sets the hypervisor bit too. */
   readonly hypervisor?: HypervisorLeaves
-  /** Bits of XCR0 that may be set; x87 and SSE by default. */
+  /** Bits of XCR0 that may be set; x87, SSE and, with the feature, AVX by default. */
   readonly xcr0?: number
 }
 
@@ -95,8 +95,9 @@ export function makeCpuid(
   features: Iterable<Feature>,
   options: CpuidOptions = {},
 ): (leaf: number, subleaf: number, state?: CpuidState) => CpuidLeaf {
-  const { processors = 1, apicId = 0, physicalAddressBits = 40, hypervisor, xcr0: xcr0Bits = 3 } = options
+  const { processors = 1, apicId = 0, physicalAddressBits = 40, hypervisor } = options
   const present = new Set(features)
+  const { xcr0: xcr0Bits = present.has('avx') ? 7 : 3 } = options
   if (hypervisor) present.add('hypervisor')
   if (processors > 1) present.add('ht')
   const key = (leaf: number, subleaf: number): string => `${leaf.toString(16)}.${subleaf}`

@@ -34,6 +34,7 @@ const SIZED: ReadonlyMap<string, readonly string[]> = new Map([
   ...['MOVS', 'CMPS', 'SCAS', 'LODS', 'STOS'].map(mnemonic => sized(mnemonic, 'W', 'D', 'Q')),
   ...['INS', 'OUTS'].map(mnemonic => sized(mnemonic, 'W', 'D', 'D')),
   ['MOVD', ['MOVD', 'MOVD', 'MOVQ']],
+  ['VMOVD', ['VMOVD', 'VMOVD', 'VMOVQ']],
 ])
 
 /**

@@ -387,7 +387,7 @@ export function parseEncoding(instruction: Instruction, encoding: string, index:
     }
   }
   if (opcode < 0) fail('no opcode')
-  if (not64 && (only64 || default64 || force64 || rexW === 1)) fail('i64 contradicts another word')
+  if (not64 && (only64 || default64 || force64 || (rexW === 1 && !vex))) fail('i64 contradicts another word')
   // Only 64-bit mode has REX.W.
   if (rexW === 1 && !vex) only64 = true
   if (default64 && force64) fail('both d64 and f64')

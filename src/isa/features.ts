@@ -64,6 +64,38 @@ const SSE4_1 =
   'ROUNDPS ROUNDPD ROUNDSS ROUNDSD BLENDPS BLENDPD PBLENDW PEXTRB PEXTRW PEXTRD PEXTRQ EXTRACTPS PINSRB INSERTPS PINSRD PINSRQ ' +
   'DPPS DPPD MPSADBW'
 
+const PNI = 'MOVSLDUP MOVDDUP MOVSHDUP HADDPD HADDPS HSUBPD HSUBPS ADDSUBPD ADDSUBPS LDDQU'
+const SSSE3 =
+  'PSHUFB PHADDW PHADDD PHADDSW PMADDUBSW PHSUBW PHSUBD PHSUBSW PSIGNB PSIGNW PSIGND PMULHRSW PABSB PABSW PABSD PALIGNR'
+const AES = 'AESIMC AESENC AESENCLAST AESDEC AESDECLAST AESKEYGENASSIST'
+const STRINGS = 'PCMPGTQ PCMPESTRM PCMPESTRI PCMPISTRM PCMPISTRI'
+
+/** What has no VEX form: all on MMX registers, and what is on none. */
+const LEGACY_ONLY = /2PI|^CVTPI|^PREFETCH|FENCE$|^PSHUFW$|^MOVNT[IQ]$|^MASKMOVQ$|^MOVQ2DQ$|^MOVDQ2Q$/
+
+/** The VEX forms of SSE instructions. */
+const promoted = (mnemonics: string): string =>
+  [...new Set(mnemonics.split(/\s+/))]
+    .filter(mnemonic => !LEGACY_ONLY.test(mnemonic))
+    .map(mnemonic => `V${mnemonic}`)
+    .join(' ')
+
+const AVX =
+  'VPERMILPS VPERMILPD VTESTPS VTESTPD VBROADCASTSS VBROADCASTSD VBROADCASTF128 VMASKMOVPS VMASKMOVPD VPERM2F128 VINSERTF128 ' +
+  `VEXTRACTF128 VZEROUPPER VZEROALL VPCLMULQDQ ${promoted([SSE, SSE2, PNI, SSSE3, SSE4_1, STRINGS, AES].join(' '))}`
+
+/** What SSE2 to SSE4.2 have of integers that is not of 64 bits of a register, to or from it, or of words at an index. */
+const AVX2_INTEGERS = promoted([SSE2, SSSE3, SSE4_1, STRINGS].join(' '))
+  .split(' ')
+  .filter(mnemonic => /^VP/.test(mnemonic) && !/^VP(EXTR|INSR|CMP.STR|TEST|HMINPOS)/.test(mnemonic))
+  .join(' ')
+
+const AVX2 =
+  'VMOVNTDQA VMPSADBW VPERMPS VPERMD VPERMQ VPERMPD VPSRLVD VPSRLVQ VPSRAVD VPSLLVD VPSLLVQ VPBROADCASTB VPBROADCASTW ' +
+  'VPBROADCASTD VPBROADCASTQ VBROADCASTI128 VBROADCASTSS VBROADCASTSD VPMASKMOVD VPMASKMOVQ VPGATHERDD VPGATHERDQ VPGATHERQD ' +
+  'VPGATHERQQ VGATHERDPS VGATHERDPD VGATHERQPS VGATHERQPD VPBLENDD VINSERTI128 VEXTRACTI128 VPERM2I128 ' +
+  AVX2_INTEGERS
+
 const EXTENDED = 0x80000001
 
 /** Every feature bit that the house knows of. */
@@ -99,24 +131,20 @@ export const FEATURES: Readonly<Record<Feature, FeatureBit>> = {
   ss: bit(1, 'edx', 27),
   ht: bit(1, 'edx', 28),
 
-  pni: bit(1, 'ecx', 0, 'MOVSLDUP MOVDDUP MOVSHDUP HADDPD HADDPS HSUBPD HSUBPS ADDSUBPD ADDSUBPS LDDQU FISTTP'),
+  pni: bit(1, 'ecx', 0, `${PNI} FISTTP`),
   pclmulqdq: bit(1, 'ecx', 1, 'PCLMULQDQ'),
-  ssse3: bit(
-    1,
-    'ecx',
-    9,
-    'PSHUFB PHADDW PHADDD PHADDSW PMADDUBSW PHSUBW PHSUBD PHSUBSW PSIGNB PSIGNW PSIGND PMULHRSW PABSB PABSW PABSD PALIGNR',
-  ),
+  ssse3: bit(1, 'ecx', 9, SSSE3),
   cx16: bit(1, 'ecx', 13, 'CMPXCHG16B'),
   pcid: bit(1, 'ecx', 17),
   sse4_1: bit(1, 'ecx', 19, SSE4_1),
-  sse4_2: bit(1, 'ecx', 20, 'PCMPGTQ CRC32 PCMPESTRM PCMPESTRI PCMPISTRM PCMPISTRI'),
+  sse4_2: bit(1, 'ecx', 20, `CRC32 ${STRINGS}`),
   x2apic: bit(1, 'ecx', 21),
   movbe: bit(1, 'ecx', 22, 'MOVBE'),
   popcnt: bit(1, 'ecx', 23, 'POPCNT'),
   tsc_deadline_timer: bit(1, 'ecx', 24),
-  aes: bit(1, 'ecx', 25, 'AESIMC AESENC AESENCLAST AESDEC AESDECLAST AESKEYGENASSIST'),
+  aes: bit(1, 'ecx', 25, AES),
   xsave: bit(1, 'ecx', 26, 'XGETBV XSETBV XSAVE XRSTOR'),
+  avx: bit(1, 'ecx', 28, AVX),
   rdrand: bit(1, 'ecx', 30, 'RDRAND'),
   hypervisor: bit(1, 'ecx', 31),
 
@@ -125,6 +153,7 @@ export const FEATURES: Readonly<Record<Feature, FeatureBit>> = {
   fsgsbase: bit(7, 'ebx', 0, 'RDFSBASE RDGSBASE WRFSBASE WRGSBASE'),
   tsc_adjust: bit(7, 'ebx', 1),
   bmi1: bit(7, 'ebx', 3, 'ANDN BEXTR BLSI BLSMSK BLSR TZCNT'),
+  avx2: bit(7, 'ebx', 5, AVX2),
   smep: bit(7, 'ebx', 7),
   bmi2: bit(7, 'ebx', 8, 'BZHI MULX PDEP PEXT RORX SARX SHLX SHRX'),
   erms: bit(7, 'ebx', 9),

@@ -1,10 +1,11 @@
 /**
  * Saving and restoring the state of x87 and SSE: FXSAVE, XSAVE and their like, MXCSR, XCR0 (SDM vol. 1, 10.5 and 13;
- * vol. 2). Every component counts as in use (XINUSE), which the manual allows.
+ * vol. 2). x87 and SSE always count as in use (XINUSE), which the manual allows; AVX does while some upper half is not zero.
  */
 
 import { F, RAX, RCX, RDX } from '../cpu/state.ts'
 import { changeMxcsr } from '../float/mxcsr.ts'
+import { V128_ANY_TRUE } from '../wasm/simd.ts'
 import { type Instruction, instruction } from './definition.ts'
 import {
   type Code,
@@ -17,13 +18,15 @@ import {
   type Semantics,
   UD,
 } from './semantics.ts'
+import { vexForm } from './vex.ts'
 import { summarise, x87Initialise } from './x87-control.ts'
 
 /** XCR0's bits. */
 const X87 = 1
 const SSE = 2
-/** The components that can be enabled. */
-export const SUPPORTED_XCR0 = X87 | SSE
+const AVX = 4
+/** The components that can be enabled; AVX only with SSE. */
+export const SUPPORTED_XCR0 = X87 | SSE | AVX
 
 /** MXCSR's bits that exist, DAZ among them: what FXSAVE says in MXCSR_MASK. */
 export const MXCSR_MASK = 0xffff
@@ -39,6 +42,9 @@ const LEGACY_SIZE = 512
 const XSTATE_BV = 512
 const XCOMP_BV = 520
 const HEADER_END = 576
+/** Upper halves of YMM registers, in the compacted format too: no component lies before them. */
+const YMM_AT = 576
+const YMM_SIZE = 256
 
 /** Two bits a register to one: 1 where it is not empty. */
 const abridgedTags = routine('x87AbridgedTags', [], 32, code => {
@@ -136,6 +142,26 @@ function clearXmm(m: Semantics): void {
   for (let i = 0; i < xmmCount(m); i++) m.xmm(i).writeVector(m.vector(zero))
 }
 
+/** XINUSE's bit of AVX: {@link AVX} while some upper half of a YMM register is not zero, else 0. */
+const ymmInUse = routine('ymmInUse', [], 32, code => {
+  let all = code.getVector(F.ymmHigh, 0)
+  for (let i = 1; i < F.ymmHigh.count; i++) all = all.or(code.getVector(F.ymmHigh, i))
+  return all.toInt(V128_ANY_TRUE, 1).zeroExtend(32).mul(AVX)
+})
+
+function saveYmm(m: Semantics, a: MemoryOperand): void {
+  for (let i = 0; i < xmmCount(m); i++) a.at(YMM_AT + 16 * i).writeVector(m.xmm(i).upper.readVector())
+}
+
+function restoreYmm(m: Semantics, a: MemoryOperand): void {
+  for (let i = 0; i < xmmCount(m); i++) m.xmm(i).upper.writeVector(a.at(YMM_AT + 16 * i).readVector())
+}
+
+function clearYmm(m: Semantics): void {
+  const zero = m.vector(new Uint8Array(16))
+  for (let i = 0; i < xmmCount(m); i++) m.xmm(i).upper.writeVector(zero)
+}
+
 /** MXCSR from an image, with #GP(0) for bits that do not exist. */
 function readMxcsr(m: Semantics, value: Int): Int {
   const word = m.variable(32, value)
@@ -188,7 +214,10 @@ function checkXsave(m: Semantics): void {
 /** The components that the instruction is asked for: EDX:EAX and XCR0, whose upper half is 0. */
 const requested = (m: Semantics): Int => m.register(RAX, 32).read().and(m.get(F.xcr0))
 
-/** XSAVE, XSAVEOPT (which may leave out what has not changed, and never does) and XSAVEC (compacted format). */
+/**
+ * XSAVE, XSAVEOPT (which leaves out what is not in use, and may leave out what has not changed but never does) and XSAVEC
+ * (compacted format, without what is not in use).
+ */
 const xsave = (name: string, encoding: string, feature: string) =>
   instruction<[MemoryOperand]>(name, {
     encodings: [encoding],
@@ -196,22 +225,26 @@ const xsave = (name: string, encoding: string, feature: string) =>
     execute(m, a) {
       checkXsave(m)
       a.requireAligned(64)
-      a.probeWrite(HEADER_END)
       const mask = m.variable(32, requested(m))
       const compacted = name.startsWith('XSAVEC')
+      const inUse = m.variable(32, mask.value.and(m.call(ymmInUse).or(X87 | SSE)))
+      const written = name.startsWith('XSAVE64') || name === 'XSAVE' ? mask : inUse
+      a.probeWrite(HEADER_END)
+      m.if(written.value.and(AVX).isNonZero(), () => a.at(YMM_AT).probeWrite(YMM_SIZE))
       m.if(mask.value.and(X87).isNonZero(), () => saveX87(m, a, name.endsWith('64')))
-      m.if(mask.value.and(SSE).isNonZero(), () => {
-        saveMxcsr(m, a)
-        saveXmm(m, a)
-      })
-      const wide = mask.value.zeroExtend(64)
+      // In the standard format MXCSR is AVX's too.
+      m.if(mask.value.and(compacted ? SSE : SSE | AVX).isNonZero(), () => saveMxcsr(m, a))
+      m.if(mask.value.and(SSE).isNonZero(), () => saveXmm(m, a))
+      m.if(written.value.and(AVX).isNonZero(), () => saveYmm(m, a))
+      const bits = inUse.value.zeroExtend(64)
       if (compacted) {
-        a.at(XSTATE_BV, 64).write(wide)
-        a.at(XCOMP_BV, 64).write(wide.or(1n << 63n))
+        a.at(XSTATE_BV, 64).write(bits)
+        a.at(XCOMP_BV, 64).write(mask.value.zeroExtend(64).or(1n << 63n))
       } else {
         const header = a.at(XSTATE_BV, 64)
         // Components that were not asked for keep their bits.
-        header.write(a.at(XSTATE_BV, 64).read().or(wide))
+        const others = mask.value.zeroExtend(64).not()
+        header.write(a.at(XSTATE_BV, 64).read().and(others).or(bits))
       }
     },
   })
@@ -243,15 +276,15 @@ const xrstor = (name: string, form: string) =>
       )
       m.raiseIf(reserved.value.isNonZero(), GP, 0)
       const restored = m.variable(32, present.value.truncate(32).and(mask.value))
-      // MXCSR belongs to SSE; the standard format always has it, the compacted one only with SSE's registers.
+      m.if(restored.value.and(AVX).isNonZero(), () => probeRead(a.at(YMM_AT), YMM_SIZE))
+      // MXCSR belongs to SSE; the standard format always has it, for AVX too, the compacted one only with SSE's registers.
       const mxcsr = m.variable(32, 0x1f80)
-      const has = mask.value
-        .and(SSE)
-        .isNonZero()
-        .and(compacted.value.isZero().or(restored.value.and(SSE).isNonZero()))
-      m.if(has, () => {
+      const standard = compacted.value.isZero().and(mask.value.and(SSE | AVX).isNonZero())
+      const hasMxcsr = standard.or(compacted.value.isNonZero().and(restored.value.and(SSE).isNonZero()))
+      m.if(hasMxcsr, () => {
         mxcsr.value = readMxcsr(m, a.at(MXCSR_AT, 32).read())
       })
+      const takesMxcsr = m.variable(1, standard.or(mask.value.and(SSE).isNonZero()))
       m.if(mask.value.and(X87).isNonZero(), () =>
         m.if(
           restored.value.and(X87).isNonZero(),
@@ -262,15 +295,24 @@ const xrstor = (name: string, form: string) =>
           },
         ),
       )
-      m.if(mask.value.and(SSE).isNonZero(), () => {
+      m.if(takesMxcsr.value, () => {
         m.unsettle()
         m.call(changeMxcsr, mxcsr.value)
+      })
+      m.if(mask.value.and(SSE).isNonZero(), () =>
         m.if(
           restored.value.and(SSE).isNonZero(),
           () => restoreXmm(m, a),
           () => clearXmm(m),
-        )
-      })
+        ),
+      )
+      m.if(mask.value.and(AVX).isNonZero(), () =>
+        m.if(
+          restored.value.and(AVX).isNonZero(),
+          () => restoreYmm(m, a),
+          () => clearYmm(m),
+        ),
+      )
     },
   })
 
@@ -298,9 +340,11 @@ export const XGETBV = instruction<[]>('XGETBV', {
   feature: 'xsave',
   execute(m) {
     m.raiseIf(m.get(F.cr4).bit(CR4_OSXSAVE).not(), UD)
-    // 0 is XCR0, 1 what of it is in use: all.
-    m.raiseIf(m.register(RCX, 32).read().gtU(1), GP, 0)
-    m.register(RAX, 32).write(m.get(F.xcr0))
+    // 0 is XCR0, 1 what of it is in use.
+    const number = m.variable(32, m.register(RCX, 32).read())
+    m.raiseIf(number.value.gtU(1), GP, 0)
+    const inUse = m.call(ymmInUse).or(X87 | SSE)
+    m.register(RAX, 32).write(m.get(F.xcr0).and(number.value.isZero().select(m.const(-1, 32), inUse)))
     m.register(RDX, 32).write(0)
   },
 })
@@ -316,6 +360,7 @@ export const XSETBV = instruction<[]>('XSETBV', {
     const high = m.register(RDX, 32).read()
     m.raiseIf(m.register(RCX, 32).read().isNonZero(), GP, 0)
     m.raiseIf(high.isNonZero().or(value.and(~SUPPORTED_XCR0).isNonZero()).or(value.bit(0).not()), GP, 0)
+    m.raiseIf(value.and(SSE | AVX).eq(AVX), GP, 0)
     m.service('writeExtendedControl', value)
   },
 })
@@ -327,6 +372,8 @@ export const instructions: readonly Instruction[] = [
   fxrstor('FXRSTOR64', 'W1'),
   LDMXCSR,
   STMXCSR,
+  vexForm(LDMXCSR, { length: 'LZ' }),
+  vexForm(STMXCSR, { length: 'LZ' }),
   xsave('XSAVE', 'W0 NP 0F AE /4  M', 'xsave'),
   xsave('XSAVE64', 'W1 NP 0F AE /4  M', 'xsave'),
   xsave('XSAVEOPT', 'W0 NP 0F AE /6  M', 'xsaveopt'),

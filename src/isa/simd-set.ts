@@ -1,5 +1,8 @@
-/** All instructions on MMX and XMM registers. */
+/** All instructions on MMX, XMM and YMM registers. */
 import * as aes from './aes.ts'
+import * as avxDerived from './avx-derived.ts'
+import * as avxMoves from './avx-moves.ts'
+import * as avxPermutes from './avx-permutes.ts'
 import type { Instruction } from './definition.ts'
 import * as mmx from './mmx.ts'
 import * as mmxShifts from './mmx-shifts.ts'
@@ -18,6 +21,9 @@ import * as ssse3 from './ssse3.ts'
 
 export const instructions: readonly Instruction[] = [
   ...aes.instructions,
+  ...avxDerived.instructions,
+  ...avxMoves.instructions,
+  ...avxPermutes.instructions,
   ...mmx.instructions,
   ...mmxShifts.instructions,
   ...pclmulqdq.instructions,

@@ -5,7 +5,7 @@ import { F } from '../cpu/state.ts'
 import { link } from '../float/native.ts'
 import { enterMmx, readMmxRegister, writeMmxRegister } from './mmx-unit.ts'
 import { MF, NM, routine, UD } from './semantics.ts'
-import { mmxCheck, sseCheck } from './sse-unit.ts'
+import { avxCheck, mmxCheck, sseCheck } from './sse-unit.ts'
 
 const EM = 1 << 2
 const TS = 1 << 3
@@ -28,6 +28,25 @@ test('SSE needs CR4.OSFXSR set, CR0.EM and CR0.TS clear, in this order', () => {
   assert.equal(result(EM | TS, OSFXSR), UD)
   assert.equal(result(TS, OSFXSR), NM)
   assert.equal(result(TS, 0), UD)
+})
+
+test('AVX needs CR4.OSXSAVE, SSE and AVX in XCR0, and CR0.TS clear, in this order', () => {
+  const { state, call } = link([avxCheck])
+  const OSXSAVE = 1 << 18
+  const result = (cr0: number, cr4: number, xcr0: number) => {
+    state.set32(F.fault, 0)
+    state.set32(F.cr0, cr0)
+    state.set32(F.cr4, cr4)
+    state.set32(F.xcr0, xcr0)
+    return call(avxCheck) ? state.get32(F.faultVector) : undefined
+  }
+  assert.equal(result(0, OSXSAVE, 7), undefined)
+  // Neither CR0.EM nor CR4.OSFXSR matters.
+  assert.equal(result(EM, OSXSAVE, 7), undefined)
+  assert.equal(result(0, OSFXSR, 7), UD)
+  assert.equal(result(TS, OSXSAVE, 3), UD)
+  assert.equal(result(0, OSXSAVE, 5), UD)
+  assert.equal(result(TS, OSXSAVE, 7), NM)
 })
 
 test('MMX is refused by CR0.EM, CR0.TS and a pending x87 exception, in this order', () => {

@@ -13,7 +13,7 @@ const LEAVE = [0xdd, 0x32]
 
 /**
  * A processor of ours in 64-bit mode, and a function that runs one instruction on it: it takes machine code, the x87's
- * state before, the memory at [RDI], and RAX.
+ * state before, the memory at [RDI], and RAX; of several instructions their count.
  */
 export function processor() {
   const { cpu } = testVcpu()
@@ -24,7 +24,7 @@ export function processor() {
   entry(0x3000, 0x83)
   state.set32(F.cr0, 0x80000033)
   state.set32(F.cr4, 0x40620)
-  state.set32(F.xcr0, 3)
+  state.set32(F.xcr0, 7)
   state.set32(F.efer, 0x500)
   state.set64(F.cr3, 0x1000n)
   cpu.setSegment(CS, 8, 0, 0xffffffff, 0xa09b)
@@ -37,7 +37,7 @@ export function processor() {
     state.set32(F.fault, 0)
     state.set32(F.halted, 1)
   }
-  const run = (code: readonly number[], image: Uint8Array, operand: Uint8Array, rax = 0) => {
+  const run = (code: readonly number[], image: Uint8Array, operand: Uint8Array, rax = 0, count = 1) => {
     cpu.memory.write(BEFORE, image)
     cpu.memory.write(OPERAND, operand)
     cpu.memory.write(CODE, new Uint8Array([...ENTER, ...code, ...LEAVE, 0xf4]))
@@ -50,7 +50,7 @@ export function processor() {
     cpu.updateMode()
     state.set32(F.halted, 0)
     fault = -1
-    for (let i = 0; i < 3 && fault < 0; i++) engine.run(1)
+    for (let i = 0; i < count + 2 && fault < 0; i++) engine.run(1)
     const ram = cpu.memory.ram
     return {
       fault,

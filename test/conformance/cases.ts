@@ -16,6 +16,7 @@ import {
   RECORD_OFFSET,
   RECORD_WINDOW,
   RECORD_XMM,
+  RECORD_YMM_HIGH,
   WINDOW,
 } from './record.ts'
 
@@ -87,9 +88,27 @@ export function makeCase(
   record.setBigUint64(RECORD_FLAGS, BigInt(random(0x1000) & RECORD_FLAGS_MASK), true)
   record.setUint32(RECORD_MXCSR, 0x1f80, true)
   for (let i = 0; i < 256; i += 8) record.setBigUint64(RECORD_XMM + i, value(random), true)
-  if (bits === 32) bytes.fill(0, RECORD_XMM + 128, RECORD_XMM + 256)
+  for (let i = 0; i < 256; i += 8) record.setBigUint64(RECORD_YMM_HIGH + i, value(random), true)
+  if (decoded.form.vectorIndex) setIndices(record, decoded, random)
+  if (bits === 32) {
+    bytes.fill(0, RECORD_XMM + 128, RECORD_XMM + 256)
+    bytes.fill(0, RECORD_YMM_HIGH + 128, RECORD_YMM_HIGH + 256)
+  }
   for (let i = 0; i < WINDOW; i += 8) record.setBigUint64(RECORD_WINDOW + i, value(random), true)
   return decoded
+}
+
+/** Gives the vector register of indices small numbers, so that elements lie around the base; some lie far away. */
+function setIndices(record: DataView, decoded: Decoded, random: Random): void {
+  const wide = /GATHERQ/.test(decoded.form.instruction.mnemonic)
+  for (const start of [RECORD_XMM, RECORD_YMM_HIGH]) {
+    for (let i = 0; i < 16; i += wide ? 8 : 4) {
+      const at = start + decoded.vectorIndex * 16 + i
+      const index = random(16) ? random(64) - 32 : random(2 ** 31)
+      if (wide) record.setBigInt64(at, BigInt(index), true)
+      else record.setInt32(at, index, true)
+    }
+  }
 }
 
 /** Changes a RIP-relative displacement to meet the target: the code's own surroundings are no place to write to. */

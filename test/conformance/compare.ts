@@ -16,6 +16,7 @@ import {
   RECORD_VECTOR,
   RECORD_WINDOW,
   RECORD_XMM,
+  RECORD_YMM_HIGH,
   WINDOW,
 } from './record.ts'
 
@@ -148,14 +149,14 @@ export function compare(
   // Intel's manual demands aligned operands of the SHA instructions, AMD's processors do not.
   if (mnemonic.startsWith('SHA') && ourVector === 13) return undefined
   // Whether bytes that are masked out fault, and which byte is reported, is left to the implementation.
-  if (mnemonic === 'MASKMOVDQU' && vector !== NO_FAULT) return undefined
+  if (/^V?MASKMOVDQU$/.test(mnemonic) && vector !== NO_FAULT) return undefined
   check('vector', vector, ourVector)
   check('rip', rip, ours.getBigUint64(RECORD_RIP, true))
   if (vector === ourVector && vector !== NO_FAULT) {
     const kernel = native.getBigUint64(RECORD_ADDRESS, true) >= 0xffff800000000000n
     if (vector === 14) {
       // MASKMOVDQU reports a byte of its choice.
-      if (mnemonic !== 'MASKMOVDQU')
+      if (!/^V?MASKMOVDQU$/.test(mnemonic))
         check('cr2', native.getBigUint64(RECORD_ADDRESS, true), ours.getBigUint64(RECORD_ADDRESS, true))
       // The kernel hides whether its own pages are present.
       const mask = kernel ? 0xfffe : 0xffff
@@ -176,6 +177,8 @@ export function compare(
     for (const half of [0, 8]) {
       const offset = RECORD_XMM + i * 16 + half
       check(`xmm${i}+${half}`, native.getBigUint64(offset, true), ours.getBigUint64(offset, true))
+      const high = RECORD_YMM_HIGH + i * 16 + half
+      check(`ymm${i}+${16 + half}`, native.getBigUint64(high, true), ours.getBigUint64(high, true))
     }
   }
   check('mxcsr', native.getUint32(RECORD_MXCSR, true), ours.getUint32(RECORD_MXCSR, true))

@@ -16,20 +16,22 @@ const NOT_COMPARABLE = new Set(
   `CPUID RDTSC RDTSCP RDRAND RDSEED RDPMC XGETBV SYSCALL SYSENTER SYSEXIT SYSRET INT INT3 INTO INT1 IRET HLT VMCALL VMMCALL
   RDFSBASE RDGSBASE WRFSBASE WRGSBASE SGDT SIDT SLDT STR SMSW LAR LSL VERR VERW ARPL LES LDS LSS LFS LGS RDPID MONITOR MWAIT
   STMXCSR LDMXCSR FXSAVE FXSAVE64 FXRSTOR FXRSTOR64 XSAVE XSAVE64 XRSTOR XRSTOR64 XSAVEOPT XSAVEOPT64 XSAVEC XSAVEC64 EMMS CLI STI IN OUT INS INSB OUTS OUTSB
-  RCPPS RCPSS RSQRTPS RSQRTSS`.split(/\s+/),
+  RCPPS RCPSS RSQRTPS RSQRTSS VRCPPS VRCPSS VRSQRTPS VRSQRTSS VLDMXCSR VSTMXCSR`.split(/\s+/),
 )
 
 /** RET far, which has the mnemonic of the near one. */
 const FAR_RETURNS = new Set([0xca, 0xcb])
 
-/** Whether a form can be compared: an unprivileged integer or SSE instruction of a feature that the processor has. */
+/** Whether a form can be compared: an unprivileged integer, SSE or AVX instruction of a feature that the processor has. */
 export function isComparable(form: Form, bits: 32 | 64, features: ReadonlySet<string>): boolean {
   const { instruction } = form
   if (bits === 64 ? form.not64 : form.only64) return false
   if (instruction.privilege !== undefined && instruction.privilege !== 'user') return false
-  if (instruction.unit !== undefined && instruction.unit !== 'sse') return false
+  if (instruction.unit !== undefined && instruction.unit !== 'sse' && instruction.unit !== 'avx') return false
   if (instruction.feature !== undefined && !features.has(instruction.feature)) return false
   if (NOT_COMPARABLE.has(instruction.mnemonic) || FAR_RETURNS.has(form.opcode | (form.map << 8))) return false
+  // Intel's manual has W ignored outside of 64-bit mode (PEXTRD, PINSRD), AMD's processors refuse it.
+  if (form.vexLength !== undefined && form.rexW === 1 && form.not64) return false
   return (
     form.operands.every(
       ({ kind }) =>

@@ -35,6 +35,7 @@ struct record {
   uint8_t xmm[256];
   uint8_t window[WINDOW];
   uint8_t end[WINDOW / 2]; /* result */
+  uint8_t high[256];       /* upper halves of YMM registers; zeros where there are none */
 };
 
 static struct record *records;
@@ -59,6 +60,15 @@ static const int registers[8] = {REG_EAX, REG_ECX, REG_EDX, REG_EBX, REG_ESP, RE
 #define CR2 (uc->uc_mcontext.cr2)
 #define FXSAVE(uc) ((uint8_t *)(uc)->uc_mcontext.fpregs + 112)
 #endif
+
+/* The upper halves of YMM registers in a signal frame: AVX's component of an XSAVE image in the standard format. */
+static uint8_t *ymm_high(uint8_t *fx) {
+  uint32_t magic;
+  uint64_t features;
+  memcpy(&magic, fx + 464, 4);
+  memcpy(&features, fx + 472, 8);
+  return magic == 0x46505853 && features & 4 ? fx + 576 : NULL;
+}
 
 static uint8_t *const data = (uint8_t *)(uintptr_t)DATA;
 static uint8_t *const code = (uint8_t *)(uintptr_t)CODE;
@@ -88,6 +98,11 @@ static void start(ucontext_t *uc, struct record *r) {
   uint8_t *fx = FXSAVE(uc);
   memcpy(fx + 24, &r->mxcsr, 4);
   memcpy(fx + 160, r->xmm, REGISTERS * 16);
+  uint8_t *high = ymm_high(fx);
+  if (high) {
+    fx[512] |= 7;
+    memcpy(high, r->high, REGISTERS * 16);
+  }
 }
 
 static void finish(ucontext_t *uc, struct record *r) {
@@ -104,6 +119,9 @@ static void finish(ucontext_t *uc, struct record *r) {
   uint8_t *fx = FXSAVE(uc);
   memcpy(&r->mxcsr, fx + 24, 4);
   memcpy(r->xmm, fx + 160, REGISTERS * 16);
+  uint8_t *high = ymm_high(fx);
+  memset(r->high, 0, sizeof r->high);
+  if (high && fx[512] & 4) memcpy(r->high, high, REGISTERS * 16);
   memcpy(r->window, data + PAGE - WINDOW / 2, WINDOW);
   memcpy(r->end, data + 2 * PAGE - WINDOW / 2, WINDOW / 2);
 }

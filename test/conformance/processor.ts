@@ -30,6 +30,7 @@ import {
   RECORD_VECTOR,
   RECORD_WINDOW,
   RECORD_XMM,
+  RECORD_YMM_HIGH,
   WINDOW,
 } from './record.ts'
 
@@ -44,9 +45,9 @@ const WRITABLE = 2n
 const USER = 4n
 const NO_EXECUTE = 1n << 63n
 
-/** PE MP ET NE WP AM PG; PAE OSFXSR OSXMMEXCPT; SCE LME LMA NXE: as Linux runs its processes. */
+/** PE MP ET NE WP AM PG; PAE OSFXSR OSXMMEXCPT OSXSAVE; SCE LME LMA NXE: as Linux runs its processes. */
 const CR0 = 0x80050033
-const CR4 = 0x620
+const CR4 = 0x40620
 const EFER = 0xd01
 
 /** Steps of a repeated string instruction after which it is given up: more than two pages of bytes. */
@@ -126,6 +127,7 @@ export class Processor {
     }
     state.set32(F.cr0, CR0)
     state.set32(F.cr4, CR4)
+    state.set32(F.xcr0, 7)
     state.set32(F.efer, EFER)
     state.set64(F.cr3, BigInt(TABLES))
     state.set32(F.cpl, 3)
@@ -152,6 +154,7 @@ export class Processor {
     const start = BigInt(CODE + offset)
     for (let i = 0; i < 16; i++) state.set64(F.gpr, record.getBigUint64(RECORD_GPR + i * 8, true), i)
     state.bytes.set(bytes.subarray(RECORD_XMM, RECORD_XMM + 256), F.xmm.offset)
+    state.bytes.set(bytes.subarray(RECORD_YMM_HIGH, RECORD_YMM_HIGH + 256), F.ymmHigh.offset)
     setMxcsr(state, record.getUint32(RECORD_MXCSR, true))
     vcpu.rip = start
     vcpu.rflags = 0x202 | (Number(record.getBigUint64(RECORD_FLAGS, true)) & RECORD_FLAGS_MASK)
@@ -165,6 +168,7 @@ export class Processor {
 
     for (let i = 0; i < 16; i++) record.setBigUint64(RECORD_GPR + i * 8, state.get64(F.gpr, i), true)
     bytes.set(state.bytes.subarray(F.xmm.offset, F.xmm.offset + 256), RECORD_XMM)
+    bytes.set(state.bytes.subarray(F.ymmHigh.offset, F.ymmHigh.offset + 256), RECORD_YMM_HIGH)
     record.setUint32(RECORD_MXCSR, state.get32(F.mxcsr), true)
     record.setBigUint64(RECORD_FLAGS, BigInt(vcpu.rflags >>> 0), true)
     record.setBigUint64(RECORD_RIP, vcpu.rip, true)

@@ -27,7 +27,9 @@ export const RECORD_XMM = 200
 export const RECORD_WINDOW = 456
 /** Result: the last half window of the second page. */
 export const RECORD_END = 712
-export const RECORD_SIZE = 840
+/** Upper halves of the YMM registers. */
+export const RECORD_YMM_HIGH = 840
+export const RECORD_SIZE = 1096
 
 /** The flags that a record sets: CF PF AF ZF SF DF OF. */
 export const RECORD_FLAGS_MASK = 0xcd5

@@ -1,8 +1,8 @@
-/** What MMX and SSE forms are tried with: shapes of encodings, random and boundary states, and how results are compared. */
-
+/** What MMX, SSE and AVX forms are tried with: shapes of encodings, random and boundary states, and how results are compared. */
 import { F, type StateView } from '../../src/cpu/state.ts'
 import { setMxcsr } from '../../src/float/mxcsr.ts'
 import { generator } from '../../src/float/native.ts'
+import { encode as encodeParts } from '../../src/isa/assembler.ts'
 import { type Form, parseForms } from '../../src/isa/encoding.ts'
 import { instructions } from '../../src/isa/simd-set.ts'
 import * as N from './simd-native.ts'
@@ -21,20 +21,27 @@ export interface Shape {
 /** Registers by ModRM.reg and ModRM.rm; [rdi] is the memory operand. */
 export const REG = 2
 export const RM = 1
+/** By VEX.vvvv and by /is4. */
+export const VVVV = 0
+export const IS4 = 2
+
+const MODE = { mode: 'long', codeSize: 64, stackSize: 64 } as const
 
 /** Immediates worth a build of their own: few for most, all predicates for comparisons. */
 function immediatesOf(form: Form): (number | undefined)[] {
   if (!form.immediates.length) return [undefined]
   const name = form.instruction.mnemonic
+  if (/^VCMP/.test(name)) return [undefined, ...Array.from({ length: 32 }, (_, i) => i)]
+  if (/is4/.test(form.encoding)) return [undefined]
   if (name.startsWith('CMP')) return [undefined, 0, 1, 2, 3, 4, 5, 6, 7]
-  if (name.startsWith('ROUND')) return [undefined, 0, 1, 2, 3, 4, 8, 9, 10, 11, 12]
+  if (/^V?ROUND/.test(name)) return [undefined, 0, 1, 2, 3, 4, 8, 9, 10, 11, 12]
   return [undefined, 0x1b, 3, 0xe4, 17]
 }
 
 function shapesOf(form: Form): Shape[] {
   const shapes: Shape[] = []
   const usesRm = form.modrm !== undefined
-  const eitherWidth = form.operands.some(o => o.size === 'y') || /^PCMPESTR/.test(form.instruction.mnemonic)
+  const eitherWidth = form.operands.some(o => o.size === 'y') || /^V?PCMPESTR/.test(form.instruction.mnemonic)
   const wides = form.rexW === 1 ? [true] : eitherWidth ? [false, true] : [false]
   for (const memory of [false, true]) {
     if (memory ? form.modKind === 'reg' || !usesRm : form.modKind === 'mem') continue
@@ -53,6 +60,7 @@ function shapesOf(form: Form): Shape[] {
 export function allShapes(): Shape[] {
   const only = process.env.ONLY ? new RegExp(process.env.ONLY) : undefined
   return parseForms(instructions)
+    .filter(form => !form.not64)
     .flatMap(shapesOf)
     .filter(shape => !only || only.test(shape.name))
 }
@@ -60,6 +68,20 @@ export function allShapes(): Shape[] {
 /** The instruction's bytes; memory is [rdi], or [rdi + 1]. */
 function encode(shape: Shape, immediate: number, misaligned: boolean): number[] {
   const { form } = shape
+  if (form.vexLength !== undefined) {
+    const memory = { base: 7, index: form.vectorIndex ? RM : undefined, displacement: misaligned ? 1 : 0 }
+    return [
+      ...encodeParts(form, MODE, {
+        operandSize: shape.wide ? 64 : 32,
+        reg: REG,
+        rm: RM,
+        vexRegister: VVVV,
+        immediateRegister: IS4,
+        immediates: [immediate],
+        ...(shape.memory ? { memory } : {}),
+      }),
+    ]
+  }
   const prefix = { NP: [], NFx: [], 66: [0x66], F3: [0xf3], F2: [0xf2] }[form.mandatoryPrefix ?? 'NP']
   const bytes = [...prefix, ...(shape.wide ? [0x48] : []), ...[[], [0x0f], [0x0f, 0x38], [0x0f, 0x3a]][form.map]]
   bytes.push(form.opcode)
@@ -161,10 +183,21 @@ export function record(shape: Shape, misaligned: boolean): Uint8Array {
   fill(view, N.XMM + 16, 16, lanes())
   fill(view, N.XMM + 32, 16, lanes())
   fill(view, N.MM, 24, lanes())
-  fill(view, N.MEMORY, 32, lanes())
+  fill(view, N.MEMORY, N.MEMORY_BYTES, lanes())
+  for (let n = 0; n < 3; n++) fill(view, N.HIGH + n * 16, 16, lanes())
   // Equal operands now and then.
   if (random.below(8) === 0) bytes.copyWithin(N.MEMORY, N.XMM + 32, N.XMM + 48)
   if (random.below(8) === 0) bytes.copyWithin(N.XMM + 16, N.XMM + 32, N.XMM + 48)
+  if (shape.form.vectorIndex) {
+    // The indices point into the memory; half of the elements are wanted.
+    const wide = /^V(P?GATHERQ)/.test(shape.form.instruction.mnemonic)
+    for (const at of [N.XMM + 16, N.HIGH + 16]) {
+      for (let i = 0; i < 16; i += wide ? 8 : 4) {
+        if (wide) view.setBigInt64(at + i, BigInt(random.below(48)), true)
+        else view.setInt32(at + i, random.below(48), true)
+      }
+    }
+  }
   for (const at of [N.RAX, N.RCX, N.RDX]) {
     const small = random.below(2) === 0
     view.setBigInt64(at, small ? BigInt(random.below(40) - 20) : BigInt.asIntN(64, random.bits(64)), true)
@@ -174,12 +207,13 @@ export function record(shape: Shape, misaligned: boolean): Uint8Array {
   return bytes
 }
 
-const APPROXIMATE = /^(RCP|RSQRT)/
+const APPROXIMATE = /^V?(RCP|RSQRT)/
 
 function nearlyEqual(a: DataView, b: DataView): boolean {
-  for (let i = 0; i < 48; i += 4) {
-    const [x, y] = [a.getFloat32(N.XMM + i, true), b.getFloat32(N.XMM + i, true)]
-    if (a.getUint32(N.XMM + i, true) === b.getUint32(N.XMM + i, true)) continue
+  for (let i = 0; i < 96; i += 4) {
+    const at = i < 48 ? N.XMM + i : N.HIGH + i - 48
+    const [x, y] = [a.getFloat32(at, true), b.getFloat32(at, true)]
+    if (a.getUint32(at, true) === b.getUint32(at, true)) continue
     if (!(Math.abs(x - y) <= Math.abs(y) * 1.5 * 2 ** -11) || Number.isNaN(x)) return false
   }
   return true
@@ -190,6 +224,7 @@ export function loadState(state: StateView, record: Uint8Array, rdi: number): vo
   const view = new DataView(record.buffer)
   for (let n = 0; n < 3; n++) {
     state.bytes.set(record.subarray(N.XMM + n * 16, N.XMM + n * 16 + 16), F.xmm.offset + n * 16)
+    state.bytes.set(record.subarray(N.HIGH + n * 16, N.HIGH + n * 16 + 16), F.ymmHigh.offset + n * 16)
     state.set64(F.fpr, view.getBigUint64(N.MM + n * 8, true), n)
     state.set64(F.gpr, view.getBigUint64([N.RAX, N.RCX, N.RDX][n], true), n)
   }
@@ -209,13 +244,14 @@ export function storeState(
   const view = new DataView(after.buffer)
   for (let n = 0; n < 3; n++) {
     after.set(state.bytes.subarray(F.xmm.offset + n * 16, F.xmm.offset + n * 16 + 16), N.XMM + n * 16)
+    after.set(state.bytes.subarray(F.ymmHigh.offset + n * 16, F.ymmHigh.offset + n * 16 + 16), N.HIGH + n * 16)
     view.setBigUint64(N.MM + n * 8, state.get64(F.fpr, n), true)
     view.setBigUint64([N.RAX, N.RCX, N.RDX][n], state.get64(F.gpr, n), true)
   }
   view.setUint32(N.MXCSR, state.get32(F.mxcsr), true)
   view.setUint32(N.TRAPPED, trapped, true)
   view.setUint32(N.RFLAGS, (rflags & ARITHMETIC) | 0x202, true)
-  after.set(memory.subarray(0, 32), N.MEMORY)
+  after.set(memory.subarray(0, N.MEMORY_BYTES), N.MEMORY)
   return after
 }
 
@@ -234,7 +270,10 @@ const PARTS: readonly [name: string, at: number, length: number][] = [
   ['flags', N.RFLAGS, 4],
   ['mxcsr', N.MXCSR, 4],
   ['trapped', N.TRAPPED, 4],
-  ['memory', N.MEMORY, 32],
+  ['memory', N.MEMORY, N.MEMORY_BYTES],
+  ['high0', N.HIGH, 16],
+  ['high1', N.HIGH + 16, 16],
+  ['high2', N.HIGH + 32, 16],
 ]
 
 /** A case in words: state before, and where after it differs. */

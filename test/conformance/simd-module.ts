@@ -1,4 +1,4 @@
-/** MMX and SSE definitions as functions of one module, on the little machine of simd-semantics.ts. */
+/** MMX, SSE and AVX definitions as functions of one module, on the little machine of simd-semantics.ts. */
 import assert from 'node:assert/strict'
 import { STATE_SIZE } from '../../src/cpu/state.ts'
 import { PieceFlags, StatePieces } from '../../src/engines/flags.ts'
@@ -8,12 +8,16 @@ import type { OperandSpec } from '../../src/isa/encoding.ts'
 import { buildRoutine, Code, type Routine } from '../../src/isa/semantics.ts'
 import { ModuleBuilder } from '../../src/wasm/module.ts'
 import { type FunctionType, I32 } from '../../src/wasm/types.ts'
-import { REG, RM, type Shape } from './simd-cases.ts'
+import { IS4, REG, RM, type Shape, VVVV } from './simd-cases.ts'
 import { IMMEDIATE, SimdSemantics } from './simd-semantics.ts'
 
 function operandOf(m: SimdSemantics, spec: OperandSpec, shape: Shape): unknown {
   const width =
-    spec.size === 'y' ? (shape.wide ? 64 : 32) : ({ b: 8, w: 16, d: 32, q: 64, dq: 128 }[spec.size as 'b'] ?? 0)
+    spec.size === 'y'
+      ? shape.wide
+        ? 64
+        : 32
+      : ({ b: 8, w: 16, d: 32, q: 64, dq: 128, qq: 256 }[spec.size as 'b'] ?? 0)
   const register = (number: number) => {
     if (/^(xmm|xmmRm|xmmRegister|xmm0)$/.test(spec.kind)) return m.xmm(number)
     if (/^mmx/.test(spec.kind)) return m.mmx(number)
@@ -24,6 +28,12 @@ function operandOf(m: SimdSemantics, spec: OperandSpec, shape: Shape): unknown {
       return m.immediate(shape.immediate)
     case 'xmm0':
       return m.xmm(0)
+    case 'vexXmm':
+      return m.xmm(VVVV)
+    case 'immediateXmm':
+      return m.xmm(IS4)
+    case 'vectorMemory':
+      return { memory: m.data(width / 8), indices: m.xmm(RM), scale: m.const(0, 32) }
     case 'reg':
     case 'xmm':
     case 'mmx':

@@ -1,5 +1,5 @@
 /*
- * Runs single MMX and SSE instructions on this machine's processor: reads records from standard input, and writes each back
+ * Runs single MMX, SSE and AVX instructions on this machine's processor: reads records from standard input, and writes each back
  * with the state after the instruction. simd-native.ts compiles and feeds it.
  */
 #include <setjmp.h>
@@ -18,8 +18,9 @@ struct record {
   uint64_t rax, rcx, rdx, rflags;
   uint32_t mxcsr;
   uint32_t trapped;
-  uint8_t memory[32]; /* the instruction finds it at [rdi] */
-} __attribute__((aligned(16)));
+  uint8_t memory[64];  /* the instruction finds it at [rdi] */
+  uint8_t high[3][16]; /* upper halves of YMM registers, where the processor has them */
+} __attribute__((aligned(32)));
 
 static struct record r;
 static sigjmp_buf escape;
@@ -38,6 +39,7 @@ int main(void) {
   stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
   struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
   static uint32_t default_mxcsr = 0x1f80;
+  int avx = __builtin_cpu_supports("avx");
   sigaltstack(&alternate, 0);
   sigaction(SIGFPE, &action, 0);
   sigaction(SIGILL, &action, 0);
@@ -48,6 +50,10 @@ int main(void) {
     r.trapped = 0;
     if (sigsetjmp(escape, 1) == 0) {
       uint64_t rax = r.rax, rcx = r.rcx, rdx = r.rdx;
+      /* Moves to XMM registers, and all that gcc makes here, leave the upper halves alone. */
+      if (avx)
+        __asm__ volatile("vinsertf128 $1, %0, %%ymm0, %%ymm0\n vinsertf128 $1, %1, %%ymm1, %%ymm1\n vinsertf128 $1, %2, %%ymm2, %%ymm2\n"
+                         : : "m"(r.high[0]), "m"(r.high[1]), "m"(r.high[2]) : "xmm0", "xmm1", "xmm2");
       __asm__ volatile(
           "sub $128, %%rsp\n emms\n ldmxcsr %[mxcsr]\n movaps %[x0], %%xmm0\n movaps %[x1], %%xmm1\n movaps %[x2], %%xmm2\n"
           "movq %[m0], %%mm0\n movq %[m1], %%mm1\n movq %[m2], %%mm2\n"
@@ -58,6 +64,9 @@ int main(void) {
             [x1] "+m"(r.xmm[1]), [x2] "+m"(r.xmm[2]), [m0] "+m"(r.mm[0]), [m1] "+m"(r.mm[1]), [m2] "+m"(r.mm[2])
           : [page] "r"(page), "D"(r.memory), [normal] "m"(default_mxcsr)
           : "memory", "cc", "xmm0", "xmm1", "xmm2", "rsi");
+      if (avx)
+        __asm__ volatile("vextractf128 $1, %%ymm0, %0\n vextractf128 $1, %%ymm1, %1\n vextractf128 $1, %%ymm2, %2\n vzeroupper\n"
+                         : "=m"(r.high[0]), "=m"(r.high[1]), "=m"(r.high[2]) : : "memory");
       r.rax = rax;
       r.rcx = rcx;
       r.rdx = rdx;

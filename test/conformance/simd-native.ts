@@ -1,11 +1,11 @@
-/** Single MMX and SSE instructions on this machine's own processor. */
+/** Single MMX, SSE and AVX instructions on this machine's own processor. */
 import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 /** Bytes of a record of simd-native.c, and where its parts lie. */
-export const RECORD = 160
+export const RECORD = 256
 export const LENGTH = 15
 export const XMM = 16
 export const MM = 64
@@ -16,6 +16,8 @@ export const RFLAGS = 112
 export const MXCSR = 120
 export const TRAPPED = 124
 export const MEMORY = 128
+export const MEMORY_BYTES = 64
+export const HIGH = 192
 
 /** Compiles the runner: records in, records out. @returns undefined where there is no gcc or no x86-64 processor. */
 export function simdRunner(): ((records: Uint8Array) => Uint8Array) | undefined {

@@ -56,12 +56,19 @@ class TestOperand implements VectorOperand {
   private readonly m: Semantics
   private readonly general: boolean
 
-  constructor(m: Semantics, kind: 'register' | 'memory', place: Place, bytes: number, general = false) {
+  constructor(
+    m: Semantics,
+    kind: 'register' | 'memory',
+    place: Place,
+    bytes: number,
+    general = false,
+    width = (Math.min(bytes, 8) * 8) as Width,
+  ) {
     this.m = m
     this.kind = kind
     this.place = place
     this.bytes = bytes
-    this.width = (Math.min(bytes, 8) * 8) as Width
+    this.width = width
     this.offset = place.base
     this.general = general
   }
@@ -76,7 +83,7 @@ class TestOperand implements VectorOperand {
   at(bytes: number | Int, width: Width = this.width): MemoryOperand {
     const base = typeof bytes === 'number' ? this.place.base.add(bytes) : this.place.base.add(bytes.resize(32))
     const place = new Place(this.place.f, base, this.place.offset)
-    return new TestOperand(this.m, 'memory', place, width / 8) as unknown as MemoryOperand
+    return new TestOperand(this.m, 'memory', place, 16, false, width) as unknown as MemoryOperand
   }
   readVector(): Vector {
     if (this.bytes < 16 && this.kind === 'memory') throw new Error('a vector read of less than 16 bytes')

@@ -1,4 +1,4 @@
-/** Every MMX and SSE form against this machine's processor: random and boundary operands, MXCSR settings, memory operands. */
+/** Every MMX, SSE and AVX form against this machine's processor: random and boundary operands, MXCSR settings, memory operands. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import * as S from '../../src/cpu/state.ts'
@@ -18,7 +18,7 @@ const each = Number(process.env.CASES ?? 16)
 const SIGFPE = 8
 const SIGSEGV = 11
 
-test('every MMX and SSE definition gives what the processor gives', options, () => {
+test('every MMX, SSE and AVX definition gives what the processor gives', options, () => {
   const shapes = allShapes()
   const { memory, exports } = link(shapes)
   const state = new StateView(memory.buffer, 0)
@@ -27,7 +27,7 @@ test('every MMX and SSE definition gives what the processor gives', options, () 
     state.bytes.fill(0)
     loadState(state, record, DATA)
     state.set32(F.cr4, 1 << 10)
-    data.set(record.subarray(N.MEMORY), DATA)
+    data.set(record.subarray(N.MEMORY, N.MEMORY + N.MEMORY_BYTES), DATA)
     data[IMMEDIATE] = record[record[N.LENGTH] - 1]
     exports.setFlags(0, new DataView(record.buffer).getUint32(N.RFLAGS, true))
     exports[`shape${index}`](0)
@@ -49,9 +49,10 @@ function interpreter(): Interpreter {
   poke64(cpu, TABLES + 0x1000, BigInt(TABLES + 0x2000) | 3n)
   poke64(cpu, TABLES + 0x2000, 0x83n)
   const { state } = cpu
-  // PE MP NE PG; PAE OSFXSR OSXMMEXCPT; LME LMA.
+  // PE MP NE PG; PAE OSFXSR OSXMMEXCPT OSXSAVE; LME LMA.
   state.set32(F.cr0, 0x80000023)
-  state.set32(F.cr4, 0x620)
+  state.set32(F.cr4, 0x40620)
+  state.set32(F.xcr0, 7)
   state.set32(F.efer, 0x500)
   state.set64(F.cr3, BigInt(TABLES))
   cpu.setSegment(S.CS, 8, 0, 0xffffffff, 0xa09b)
@@ -81,7 +82,7 @@ function runOn(engine: Interpreter, times: number): (index: number, record: Uint
     vcpu.memory.write(at, Uint8Array.of(...record.subarray(0, length), ...STOP))
     for (let i = 0; i < times; i++) {
       vector = -1
-      vcpu.memory.write(OPERAND, record.subarray(N.MEMORY))
+      vcpu.memory.write(OPERAND, record.subarray(N.MEMORY, N.MEMORY + N.MEMORY_BYTES))
       loadState(state, record, OPERAND)
       vcpu.rip = BigInt(at)
       vcpu.rflags = new DataView(record.buffer).getUint32(N.RFLAGS, true)
@@ -90,8 +91,8 @@ function runOn(engine: Interpreter, times: number): (index: number, record: Uint
       engine.run(2)
     }
     if (vector < 0) assert.equal(vcpu.rip, BigInt(at + length))
-    const memory = new Uint8Array(32)
-    for (let i = 0; i < 32; i += 4) {
+    const memory = new Uint8Array(N.MEMORY_BYTES)
+    for (let i = 0; i < memory.length; i += 4) {
       new DataView(memory.buffer).setUint32(i, vcpu.memory.readNumber(OPERAND + i, 4), true)
     }
     const trapped = vector < 0 ? 0 : ({ 13: SIGSEGV, 19: SIGFPE }[vector] ?? 100 + vector)
@@ -99,12 +100,12 @@ function runOn(engine: Interpreter, times: number): (index: number, record: Uint
   }
 }
 
-test('every MMX and SSE instruction on the interpreter gives what the processor gives', options, () => {
+test('every MMX, SSE and AVX instruction on the interpreter gives what the processor gives', options, () => {
   const shapes = allShapes().filter(shape => shape.immediate === undefined)
   assert.equal(differences(runner!, shapes, Math.ceil(each / 2), 2, runOn(interpreter(), 1)), '')
 })
 
-test('every MMX and SSE instruction on the translator gives what the processor gives', options, () => {
+test('every MMX, SSE and AVX instruction on the translator gives what the processor gives', options, () => {
   const engine = interpreter()
   const translator = new Translator(engine, 1)
   const shapes = allShapes()

@@ -27,7 +27,13 @@ import {
   TOO_LONG,
   UNDEFINED,
 } from '../../src/isa/decoder.ts'
-import { encodedDisplacement, mnemonicOf, operandTexts, registerName } from '../../src/isa/disassembler.ts'
+import {
+  encodedDisplacement,
+  mnemonicOf,
+  operandTexts,
+  registerName,
+  vectorIndexText,
+} from '../../src/isa/disassembler.ts'
 import type { Form } from '../../src/isa/encoding.ts'
 import { icedOperands } from './operands.ts'
 
@@ -140,6 +146,8 @@ const OTHER_NAMES: Record<string, readonly string[]> = {
   wbinvd: ['wbnoinvd'],
   vmmcall: ['vmgexit'],
   xlat: ['xlatb'],
+  vpcmpestri: ['vpcmpestri64'],
+  vpcmpestrm: ['vpcmpestrm64'],
   pcmpestri: ['pcmpestri64'],
   pcmpestrm: ['pcmpestrm64'],
 }
@@ -227,7 +235,8 @@ function ourOperands(decoded: Decoded): string[] {
     if (base === RIP_BASE) offset += nextRip
     const parts: string[] = []
     if (base < NO_REGISTER) parts.push(registerName(base, addressSize))
-    if (index < NO_REGISTER) parts.push(registerName(index, addressSize) + (scale ? `*${1 << scale}` : ''))
+    if (decoded.form.vectorIndex) parts.push(vectorIndexText(decoded))
+    else if (index < NO_REGISTER) parts.push(registerName(index, addressSize) + (scale ? `*${1 << scale}` : ''))
     parts.push(`0x${BigInt.asUintN(addressSize, offset).toString(16)}`)
     texts[memory] = `${['es', 'cs', 'ss', 'ds', 'fs', 'gs'][decoded.segment]}:[${parts.join('+')}]`
   }
@@ -237,12 +246,12 @@ function ourOperands(decoded: Decoded): string[] {
  * Forms with a register operand that iced names by the operand size where the manual reads, or writes and zero-extends, only
  * its low part: the selector of LAR, LLDT, MOV Sreg; the masks and words taken out of vectors.
  */
-const NARROW = /_r(32|64)m(16|8)|_r64m32|Arpl|_r64_x?mm/
+const NARROW = /_r(32|64)m(16|8)|_r64m32|Arpl|_r64_[xy]?mm/
 
 /** The 64-bit register that a 16- or 32-bit one is part of. */
 const fullName = (text: string): string => text.replace(/^(?:e|r)?([abcd]x|[sb]p|[sd]i)$|^(r\d+)[dwb]?$/, 'r$1$2')
 
-const MEMORY_KINDS: ReadonlySet<string> = new Set(['rm', 'memory', 'mmxRm', 'xmmRm'])
+const MEMORY_KINDS: ReadonlySet<string> = new Set(['rm', 'memory', 'mmxRm', 'xmmRm', 'vectorMemory'])
 
 /** Compares byte strings one by one. */
 class Comparer {
