@@ -19,7 +19,7 @@ struct record {
   uint64_t rax;
   uint64_t rflags;
   uint32_t trapped;
-  uint32_t unused[19];
+  uint8_t more[76]; /* of the code */
   uint8_t memory[1024]; /* the instruction finds it at [rdi] */
 } __attribute__((aligned(64)));
 
@@ -44,7 +44,8 @@ int main(void) {
   sigaction(SIGFPE, &action, 0);
   sigaction(SIGILL, &action, 0);
   while (fread(&r, sizeof r, 1, stdin) == 1) {
-    memcpy(page, r.code, r.length);
+    memcpy(page, r.code, sizeof r.code);
+    memcpy(page + sizeof r.code, r.more, sizeof r.more);
     page[r.length] = 0xc3;
     r.trapped = 0;
     if (sigsetjmp(escape, 1) == 0) {

@@ -64,7 +64,8 @@ export function nativeRunner(): ((states: readonly NativeState[]) => NativeResul
     const view = new DataView(input.buffer)
     states.forEach((state, i) => {
       const at = i * RECORD
-      input.set(state.code, at)
+      input.set(state.code.slice(0, 15), at)
+      input.set(state.code.slice(15), at + 180)
       input[at + 15] = state.code.length
       input.set(state.fsave ?? emptyFsave(), at + 16)
       view.setUint32(at + 124, state.mxcsr ?? 0x1f80, true)

@@ -103,13 +103,14 @@ for (const [name, code, compacted] of RESTORES)
 /** VMOVUPS of YMM0 and YMM9 from, and to, what lies behind the image. */
 const LOAD = [0xc5, 0xfc, 0x10, 0x87, 0x40, 3, 0, 0, 0xc5, 0x7c, 0x10, 0x8f, 0x60, 3, 0, 0]
 const STORE = LOAD.map((byte, i) => (i === 2 || i === 10 ? 0x11 : byte))
-/** VZEROALL. */
+/** VZEROALL, VZEROUPPER. */
 const ZERO = [0xc5, 0xfc, 0x77]
+const ZERO_UPPER = [0xc5, 0xf8, 0x77]
 const AVX_CASES: [name: string, code: number[], compacted: boolean, count: number][] = [
   ['XSAVE64', [...LOAD, 0x48, 0x0f, 0xae, 0x27, ...ZERO], false, 4],
-  ['XSAVEOPT64', [...ZERO, 0x48, 0x0f, 0xae, 0x37], false, 2],
+  ['XSAVEOPT64', [...ZERO_UPPER, 0x48, 0x0f, 0xae, 0x37], false, 2],
   ['XSAVEC64', [...LOAD, 0x48, 0x0f, 0xc7, 0x27, ...ZERO], false, 4],
-  ['XSAVEC64 of zeros', [...ZERO, 0x48, 0x0f, 0xc7, 0x27], false, 2],
+  ['XSAVEC64 of zeros', [...ZERO_UPPER, 0x48, 0x0f, 0xc7, 0x27], false, 2],
   ['XRSTOR64', [...ZERO, ...LOAD, 0x48, 0x0f, 0xae, 0x2f, ...STORE, ...ZERO], false, 7],
   ['XRSTOR64 compacted', [...ZERO, ...LOAD, 0x48, 0x0f, 0xae, 0x2f, ...STORE, ...ZERO], true, 7],
 ]
