@@ -11,6 +11,7 @@
  * ```
  */
 export {
+  type AddressSamples,
   type EndReason,
   type EngineChoice,
   type ImageSource,
@@ -19,6 +20,8 @@ export {
   MachineError,
   type MachineOptions,
   type MachineState,
+  type Profile,
+  type Profiler,
   type SerialPort,
   type Stats,
 } from './machine/machine.ts'

@@ -49,6 +49,7 @@ export const NO_STATS: Stats = {
   exits: {},
   engine: 'none',
   engineStats: {},
+  activities: [],
 }
 
 /** A machine whose guest is the test. */
@@ -103,6 +104,8 @@ export class FakeMachine extends EventTarget implements RunningMachine {
   async stats(): Promise<Stats> {
     return NO_STATS
   }
+
+  profiler(): undefined {}
 
   async resizeConsole(columns: number, rows: number): Promise<void> {
     this.sizes.push(`${columns}x${rows}`)

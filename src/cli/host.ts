@@ -28,7 +28,7 @@ export interface ProcessEvents {
 /** The part of the library's machine that the command line uses. */
 export type RunningMachine = Pick<
   Machine,
-  'start' | 'destroy' | 'serial' | 'stopped' | 'stats' | 'resizeConsole' | 'addEventListener'
+  'start' | 'destroy' | 'serial' | 'stopped' | 'stats' | 'profiler' | 'resizeConsole' | 'addEventListener'
 >
 
 /** What a machine is made of: the library's options, with the host left to choose the worker. */

@@ -45,6 +45,7 @@ test('statistics are a table with the rate and where the time went', () => {
       guestSeconds: 12.5,
       exits: { halt: 1234, budget: 1 },
       engineStats: { faultExits: 3, translateMilliseconds: 1500, compileMilliseconds: 500, regions: 7 },
+      activities: [],
     }),
     [
       'engine                                         auto',

@@ -38,7 +38,12 @@ const options = {
     help: 'Tells on standard error what the machine notices of its guest: registers, ports and addresses that do not exist, each once, and resets.',
   },
   stats: {
-    help: 'Prints to standard error at the end: guest instructions, their rate, where the time went, translated regions, size of the code, exits by kind.',
+    help: 'Prints to standard error at the end: guest instructions, their rate, translated regions, size of the code, exits by kind; and where the time went, by engine, by kind of exit and by guest address, as looks at every second millisecond tell.',
+  },
+  symbols: {
+    value: 'FILE',
+    example: 'System.map',
+    help: "Names of the guest kernel's addresses for --stats: a System.map, an ELF vmlinux, or what root reads from /proc/kallsyms in the guest. Default: the kernel's own symbols, where it is an ELF file that has them.",
   },
 } as const
 

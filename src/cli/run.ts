@@ -1,15 +1,18 @@
 /** `typetwo run`: a machine in this terminal. */
 import { readWhole, terminalWords, UserError } from '../hosts/node/index.ts'
 import type { Stats } from '../index.ts'
+import { isElf } from '../machine/boot/elf.ts'
 import type { OptionValues } from './command.ts'
 import { type Ending, endingOf, STATUS } from './ending.ts'
 import { type CommandHost, type MachineRequest, type RunningMachine, say } from './host.ts'
 import { PanicWatch } from './panic.ts'
+import { formatProfile } from './profile-report.ts'
 import { Progress } from './progress.ts'
 import type { RUN } from './run-options.ts'
 import { parseMemory } from './size.ts'
 import { formatStatistics } from './statistics.ts'
 import { Output, pumpPiped, pumpTyped } from './streams.ts'
+import { elfSymbols, parseSymbols, SymbolTable } from './symbols.ts'
 import { Terminal } from './terminal.ts'
 
 /** What was given to `typetwo run`. */
@@ -20,6 +23,9 @@ const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const
 
 /** How long output that is on its way may still take when typetwo is told to end: milliseconds. */
 const PARTING = 500
+
+/** Milliseconds between two looks at what the machine does, for `--stats`: each costs some 30 µs, of which a shared CPU should not feel more than 2 %. */
+const SAMPLE = 2
 
 /**
  * Runs a machine until it ends.
@@ -42,30 +48,39 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
       ),
     )
   })
-  const request = await Promise.race([prepare(options, host, terminal), ending])
-  if ('status' in request) return part(request, host)
+  const prepared = await Promise.race([prepare(options, host, terminal), ending])
+  if ('status' in prepared) return part(prepared, host)
+  const { symbols, ...request } = prepared
   const created = host.createMachine(request).catch(error => {
     throw withFile(error, options)
   })
   const machine = await Promise.race([created, ending])
   if ('status' in machine) return part(machine, host)
-  return converse(machine, options, { host, terminal, output, ending })
+  return converse(machine, options, { host, terminal, output, ending, symbols })
 }
 
+/** A machine's request, and what a report at its end needs. */
+type Prepared = MachineRequest & { symbols?: SymbolTable }
+
 /** Reads everything that the machine is made of. */
-async function prepare(options: RunOptions, host: CommandHost, terminal: Terminal): Promise<MachineRequest> {
+async function prepare(options: RunOptions, host: CommandHost, terminal: Terminal): Promise<Prepared> {
   const memory = parseMemory(options.memory ?? '256M', host.availableMemory())
   const rest = {
     memory,
     engine: (options.engine ?? 'auto') as MachineRequest['engine'],
     clock: (options.clock ?? 'host') as MachineRequest['clock'],
     reboot: !options['no-reboot'],
+    symbols:
+      options.symbols === undefined
+        ? undefined
+        : parseSymbols(await readWhole(options.symbols, 'the file of symbols'), `--symbols ${options.symbols}`),
   }
   const own = {
     kernel: options.kernel === undefined ? undefined : await readFile(options.kernel, 'the kernel'),
     initrd: options.initrd === undefined ? undefined : await readFile(options.initrd, 'the initrd'),
   }
   if (own.kernel) {
+    if (options.stats) rest.symbols ??= ownSymbols(own.kernel.bytes)
     const commandLine = options.append ?? (isBzImage(own.kernel.bytes) ? 'console=ttyS0' : '')
     return { ...rest, kernel: rereadable(own.kernel), initrd: own.initrd && rereadable(own.initrd), commandLine }
   }
@@ -86,6 +101,12 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
   } finally {
     progress.done()
   }
+}
+
+/** The symbols of a kernel that is an ELF file and has some. */
+function ownSymbols(kernel: Uint8Array): SymbolTable | undefined {
+  const found = isElf(kernel) ? elfSymbols(kernel) : []
+  return found.length > 0 ? new SymbolTable(found) : undefined
 }
 
 /** A file that was read, and how to read it again. */
@@ -131,7 +152,14 @@ async function converse(
     terminal,
     output,
     ending,
-  }: { host: CommandHost; terminal: Terminal; output: Output; ending: Promise<Ending> },
+    symbols,
+  }: {
+    host: CommandHost
+    terminal: Terminal
+    output: Output
+    ending: Promise<Ending>
+    symbols: SymbolTable | undefined
+  },
 ): Promise<number> {
   let stats: Stats | undefined
   const { readable, writable } = machine.serial[0]
@@ -142,6 +170,8 @@ async function converse(
     )
   }
   const panic = new PanicWatch()
+  const profiler = options.stats ? machine.profiler() : undefined
+  const sampling = profiler && setInterval(() => profiler.sample(), SAMPLE)
   try {
     const shown = output.pump(readable, bytes => {
       terminal.watch(bytes)
@@ -176,9 +206,14 @@ async function converse(
     })
     const last = await Promise.race([over, told])
     terminal.restore()
-    if (options.stats && stats) host.stderr.write(formatStatistics(stats))
+    clearInterval(sampling)
+    if (options.stats && stats) {
+      host.stderr.write(formatStatistics(stats))
+      if (profiler) host.stderr.write(formatProfile(profiler.profile(), stats.activities, symbols))
+    }
     return part(last, host)
   } finally {
+    clearInterval(sampling)
     terminal.restore()
     machine.destroy().catch(() => {})
   }

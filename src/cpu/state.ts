@@ -155,6 +155,8 @@ export const F = {
   faultErrorCode: field('faultErrorCode', 'i32'),
   /** Nonzero while the processor is halted. */
   halted: field('halted', 'i32'),
+  /** What the vCPU's thread does now: a number of src/cpu/activity.ts. */
+  activity: field('activity', 'i32'),
   /** Engine-private scratch words. */
   scratch: field('scratch', 'i64', 16),
   /**

@@ -4,6 +4,7 @@ import { setMxcsr } from '../float/mxcsr.ts'
 import { STATE_BASE, TLB_BASE } from '../memory/layout.ts'
 import type { PhysicalMemory } from '../memory/physical.ts'
 import { TLB_CLASSES, TLB_SIZE } from '../memory/tlb.ts'
+import { ActivityMarker } from './activity.ts'
 import { type SystemFeatures, systemFeatures } from './control-registers.ts'
 import { matchInstruction, matchWatchpoints, watchedPage } from './debug.ts'
 import {
@@ -74,6 +75,8 @@ export class Vcpu implements VcpuSignals {
   readonly ram32: Int32Array
   /** All classes' TLB entries by words. */
   readonly tlb: Int32Array
+  /** What this vCPU's thread does, for profiles. */
+  readonly activity: ActivityMarker
   /** Which TLB entries are in use. */
   readonly tlbUse: TlbUse
   /** PAE's page-directory-pointer registers, low and high halves. */
@@ -123,6 +126,7 @@ export class Vcpu implements VcpuSignals {
     this.options = options
     const { buffer } = memory.cpuMemory
     this.state = new StateView(buffer, options.stateBase ?? STATE_BASE)
+    this.activity = new ActivityMarker(this.state)
     this.ram32 = new Int32Array(memory.ramMemory.buffer)
     this.tlb = new Int32Array(buffer, TLB_BASE, (TLB_CLASSES * TLB_SIZE) >> 2)
     this.pdptes = this.state.i32.subarray(F.pdptes.offset >> 2, (F.pdptes.offset >> 2) + 8)

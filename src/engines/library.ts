@@ -1,4 +1,5 @@
 /** Generated functions of one processor: modules are made from builders, linked with what is there already. */
+import { ACTIVITY_COMPILING, ACTIVITY_TRANSLATING, type ActivityMarker } from '../cpu/activity.ts'
 import type { FunctionBuilder } from '../ir/function.ts'
 import { type Routine, routineFunction } from '../isa/semantics.ts'
 import { CPU_MEMORY_SIZE, WASM_PAGE } from '../memory/layout.ts'
@@ -30,8 +31,16 @@ export class CodeLibrary {
   private readonly memory: PhysicalMemory
   private readonly table: WebAssembly.Table
   private readonly externals: (name: string) => CallableFunction
+  private readonly activity: ActivityMarker | undefined
 
-  constructor(memory: PhysicalMemory, table: WebAssembly.Table, externals: (name: string) => CallableFunction) {
+  /** @param activity is told when V8 compiles */
+  constructor(
+    memory: PhysicalMemory,
+    table: WebAssembly.Table,
+    externals: (name: string) => CallableFunction,
+    activity?: ActivityMarker,
+  ) {
+    this.activity = activity
     this.memory = memory
     this.table = table
     this.externals = externals
@@ -43,9 +52,12 @@ export class CodeLibrary {
    * @returns the functions by name.
    */
   compile(units: readonly Unit[], keep = true): Map<string, CallableFunction> {
+    const outside = this.activity?.enter(ACTIVITY_TRANSLATING)
     const bytes = this.assemble(units)
     const from = performance.now()
+    this.activity?.enter(ACTIVITY_COMPILING)
     const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports)
+    this.activity?.leave(outside!)
     this.statistics.milliseconds += performance.now() - from
     this.statistics.modules++
     this.statistics.bytes += bytes.length

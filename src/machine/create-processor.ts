@@ -1,4 +1,6 @@
 /** Makes the PC's processor: a vCPU, its engine and what CPUID says of them. */
+import { ACTIVITIES, groupOf } from '../cpu/activity.ts'
+import { services } from '../cpu/services/index.ts'
 import { F } from '../cpu/state.ts'
 import { Vcpu } from '../cpu/vcpu.ts'
 import { Interpreter } from '../engines/interpreter/interpreter.ts'
@@ -72,6 +74,12 @@ export function createPcProcessor(options: ProcessorOptions): Processor {
   return {
     signals: cpu,
     engine,
+    activity: cpu.activity,
+    stateBase: cpu.state.base,
+    activities: () => {
+      const names = [...ACTIVITIES.map(({ name }) => name), ...Object.keys(services).map(name => `service ${name}`)]
+      return names.map((name, i) => ({ name, group: groupOf(i), count: cpu.activity.counts[i] }))
+    },
     instructions: () => before + engine.instructions,
     timestampOffset: () => cpu.state.get64(F.tscOffset),
     reset: () => {

@@ -11,10 +11,12 @@ import {
   type Stats,
   type ToWorker,
 } from './messages.ts'
+import { Profiler, type ProfileSource } from './profiler.ts'
 import { SerialChannel, type SerialPort } from './serial-channel.ts'
 import type { WorkerLike } from './worker-like.ts'
 
 export type { EndReason, EngineChoice, MachineEnd, Stats } from './messages.ts'
+export type { AddressSamples, Profile, Profiler } from './profiler.ts'
 export type { SerialPort } from './serial-channel.ts'
 
 /** Least and most bytes of guest memory. */
@@ -162,6 +164,7 @@ export class Machine extends EventTarget {
   #created!: { resolve: () => void; reject: (error: Error) => void }
   readonly #statsRequests = new Map<number, { resolve: (stats: Stats) => void; reject: (error: Error) => void }>()
   #nextStats = 0
+  #profileSource: ProfileSource | undefined
 
   /**
    * Makes a machine, loads its kernel, and waits for {@link start}.
@@ -250,6 +253,14 @@ export class Machine extends EventTarget {
     })
   }
 
+  /**
+   * A profiler that sees where the machine's thread is whenever its `sample` is called, from this thread; call it from a timer.
+   * undefined where the processor cannot be looked at.
+   */
+  profiler(): Profiler | undefined {
+    return this.#profileSource && new Profiler(this.#profileSource)
+  }
+
   /** Tells the guest's virtio console the size of the user's terminal, in characters. */
   async resizeConsole(columns: number, rows: number): Promise<void> {
     this.#post({ type: 'resize', columns, rows })
@@ -304,6 +315,7 @@ export class Machine extends EventTarget {
   #receive(message: FromWorker): void {
     switch (message.type) {
       case 'created':
+        this.#profileSource = message.profile
         this.#created.resolve()
         break
       case 'refused':

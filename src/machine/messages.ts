@@ -1,5 +1,7 @@
 /** Every message between a `Machine` and the worker in which it runs, and the plain values they carry. */
+import type { ActivityGroup } from '../cpu/activity.ts'
 import type { ClockKind } from './clock.ts'
+import type { ProfileSource } from './profiler.ts'
 
 /** Which engine executes the guest: `auto` interprets cold code and translates hot code. */
 export type EngineChoice = 'auto' | 'interpreter' | 'translator'
@@ -40,6 +42,16 @@ export interface Stats {
   engine: string
   /** What the engine itself counts: regions, code bytes, seconds by tier. */
   engineStats: Record<string, number>
+  /** What the machine's thread does, by the number of the activity. */
+  activities: ActivityCount[]
+}
+
+/** One kind of activity (src/cpu/activity.ts). */
+export interface ActivityCount {
+  name: string
+  group: ActivityGroup
+  /** How often it was begun; 0 for what generated code does without leaving WebAssembly. */
+  count: number
 }
 
 /** The end of a machine. */
@@ -70,7 +82,7 @@ export type ToWorker =
 
 /** From the worker to the handle. */
 export type FromWorker =
-  | { type: 'created' }
+  | { type: 'created'; profile: ProfileSource | undefined }
   /** Creation failed: the sentence for the user. */
   | { type: 'refused'; message: string }
   | { type: 'stopped'; end: MachineEnd }

@@ -1,4 +1,5 @@
 /** The PC: memory, processor, clock, buses, and every device at the address where a guest expects it. */
+import type { ActivityMarker } from '../cpu/activity.ts'
 import { AcpiPm } from '../devices/acpi-pm.ts'
 import type { Device } from '../devices/bus.ts'
 import { DebugPorts } from '../devices/debug-ports.ts'
@@ -32,6 +33,7 @@ import { makeEntropy, random32 } from './entropy.ts'
 import { hypervisorLeaves, KvmClock } from './kvmclock.ts'
 import { CONSOLE_PORT, type Images, type MachineConfiguration, type Stats } from './messages.ts'
 import { type Processor, type ProcessorOptions, ProcessorPorts } from './processor.ts'
+import type { ProfileSource } from './profiler.ts'
 import type { MachineEvent, Runnable } from './runner.ts'
 
 /** What the world outside gives to a PC. */
@@ -158,7 +160,7 @@ export class Pc implements Runnable {
     })
     this.#kvmClock = kvmClock
     const numericError = new NumericError(bus, { onIgnore: () => processor.signals.ignoreNumericError() })
-    ports.connect({ bus, clock, interrupts: this.#interrupts, kvmClock, numericError })
+    ports.connect({ bus, clock, interrupts: this.#interrupts, kvmClock, numericError, activity: processor.activity })
 
     const reset = () => this.#raise({ kind: 'reset' })
     const resetControl = new ResetControl(bus, {
@@ -240,6 +242,16 @@ export class Pc implements Runnable {
     this.#console.resize(columns, rows)
   }
 
+  get activity(): ActivityMarker | undefined {
+    return this.#processor.activity
+  }
+
+  /** Where another thread may look to see what the processor does, where there is such a place. */
+  get profileSource(): ProfileSource | undefined {
+    const { stateBase } = this.#processor
+    return stateBase === undefined ? undefined : { memory: this.memory.cpuMemory.buffer, stateBase }
+  }
+
   get engine(): Engine {
     return this.#processor.engine
   }
@@ -290,6 +302,7 @@ export class Pc implements Runnable {
       exits: { ...exits },
       engine: this.engine.name,
       engineStats: this.#processor.stats(),
+      activities: this.#processor.activities?.() ?? [],
     }
   }
 

@@ -1,4 +1,5 @@
 /** What the PC needs of its processor, and what the processor gets of the PC. */
+import { ACTIVITY_MMIO, ACTIVITY_PORT, type ActivityMarker } from '../cpu/activity.ts'
 import type { AccessSize } from '../devices/bus.ts'
 import type { InterruptSystem } from '../devices/interrupts.ts'
 import type { NumericError } from '../devices/numeric-error.ts'
@@ -8,7 +9,7 @@ import type { BootState } from './boot/index.ts'
 import type { MachineBus } from './bus.ts'
 import type { MachineClock } from './clock.ts'
 import type { CpuidLeaf, KvmClock } from './kvmclock.ts'
-import type { EngineChoice } from './messages.ts'
+import type { ActivityCount, EngineChoice } from './messages.ts'
 
 /** The bootstrap processor with its engine. */
 export interface Processor {
@@ -22,6 +23,11 @@ export interface Processor {
   reset(): void
   /** Puts the processor, fresh from {@link reset}, into the state that a boot loader leaves. */
   boot(state: BootState): void
+  /** Notes what the processor's thread does, for profiles; its word is in the vCPU's state, `stateBase` in memory 0. */
+  readonly activity?: ActivityMarker
+  /** How often each activity was begun, by its number. */
+  activities?(): ActivityCount[]
+  readonly stateBase?: number
   /** What the engine counts: regions, bytes of code and the like. */
   stats(): Record<string, number>
 }
@@ -44,6 +50,7 @@ interface Parts {
   interrupts: InterruptSystem
   kvmClock: KvmClock
   numericError: NumericError
+  activity?: ActivityMarker
 }
 
 /** The PC as its one processor sees it. Connected after the processor was made, because devices need it first. */
@@ -57,19 +64,33 @@ export class ProcessorPorts implements MachineInterface {
   }
 
   readPort(port: number, size: AccessSize): number {
-    return this.#parts.bus.readPort(port, size)
+    const { bus, activity } = this.#parts
+    const before = activity?.enter(ACTIVITY_PORT)
+    const value = bus.readPort(port, size)
+    activity?.leave(before!)
+    return value
   }
 
   writePort(port: number, size: AccessSize, value: number): void {
-    this.#parts.bus.writePort(port, size, value)
+    const { bus, activity } = this.#parts
+    const before = activity?.enter(ACTIVITY_PORT)
+    bus.writePort(port, size, value)
+    activity?.leave(before!)
   }
 
   readMmio(address: number, size: AccessSize): number {
-    return this.#parts.bus.readMmio(address, size)
+    const { bus, activity } = this.#parts
+    const before = activity?.enter(ACTIVITY_MMIO)
+    const value = bus.readMmio(address, size)
+    activity?.leave(before!)
+    return value
   }
 
   writeMmio(address: number, size: AccessSize, value: number): void {
-    this.#parts.bus.writeMmio(address, size, value)
+    const { bus, activity } = this.#parts
+    const before = activity?.enter(ACTIVITY_MMIO)
+    bus.writeMmio(address, size, value)
+    activity?.leave(before!)
   }
 
   timestamp(): number {

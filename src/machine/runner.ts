@@ -2,6 +2,13 @@
  * The run loop: executes the guest in slices between timer deadlines, gives the event loop its turn, and sleeps while
  * the processor waits.
  */
+import {
+  ACTIVITY_ASLEEP,
+  ACTIVITY_EVENT_LOOP,
+  ACTIVITY_RUN_LOOP,
+  ACTIVITY_TIMERS,
+  type ActivityMarker,
+} from '../cpu/activity.ts'
 import type { Engine } from '../engines/contract.ts'
 import { type MachineClock, NANOSECONDS_PER_INSTRUCTION } from './clock.ts'
 
@@ -16,6 +23,8 @@ export type MachineEvent =
 export interface Runnable {
   readonly engine: Engine
   readonly clock: MachineClock
+  /** Is told what the run loop does, for profiles. */
+  readonly activity?: ActivityMarker
   /** Instructions executed since the machine was created. */
   instructions(): number
   /** A slice begins that shall end in so many nanoseconds: arming an earlier deadline ends it earlier. */
@@ -167,18 +176,30 @@ export class Runner {
       const flushed = this.#machine.flush()
       if (typeof outcome === 'object') return outcome
       if (outcome === 'halted' && flushed) await this.#waitForDeadline()
-      else await this.#host.turn()
+      else await this.#turn()
     }
   }
 
+  /** Gives the event loop its turn. */
+  async #turn(): Promise<void> {
+    const { activity } = this.#machine
+    activity?.enter(ACTIVITY_EVENT_LOOP)
+    await this.#host.turn()
+    activity?.leave(ACTIVITY_RUN_LOOP)
+  }
+
   #executeForOneTurn(): MachineEvent | 'halted' | 'running' {
+    const { activity } = this.#machine
+    activity?.enter(ACTIVITY_RUN_LOOP)
     const started = this.#host.now()
     let now = started
     try {
       while (now - started < TURN_MILLISECONDS) {
         const before = this.#machine.instructions()
+        const outside = activity?.enter(ACTIVITY_TIMERS)
         if (before >= this.#timersFrom && this.#machine.clock.runTimers() && this.#starved())
           this.#timersFrom = before + STARVED_PROGRESS
+        activity?.leave(outside!)
         const exit = this.#machine.engine.run(this.#budget())
         const { exits } = this.stats
         exits[exit.kind] = (exits[exit.kind] ?? 0) + 1
@@ -245,7 +266,7 @@ export class Runner {
       this.#host.idle()
       wait = clock.untilDeadline()
     }
-    if (wait < SHORT_WAIT) await this.#host.turn()
+    if (wait < SHORT_WAIT) await this.#turn()
     else await this.#sleep(Math.min(Math.ceil(wait / 1e6), LONGEST_WAIT_MILLISECONDS))
     // Where time is counted, the wait was only for the host's sake: guest time moves unless something woke it early.
     if (this.#woken) this.#idleSince = clock.now()
@@ -254,9 +275,12 @@ export class Runner {
 
   /** Waits until {@link wake}, at most so long. */
   #sleep(milliseconds: number): Promise<void> {
-    if (this.#woken) return this.#host.turn()
+    if (this.#woken) return this.#turn()
+    const { activity } = this.#machine
+    activity?.enter(ACTIVITY_ASLEEP)
     return new Promise(resolve => {
       const done = () => {
+        activity?.leave(ACTIVITY_RUN_LOOP)
         cancel()
         this.#wakeSleeper = undefined
         resolve()

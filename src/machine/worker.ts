@@ -128,7 +128,7 @@ class MachineServer {
     }
     free(images)
     this.#runner = new Runner(this.#pc, { ...eventLoopHost(), idle: this.#idle })
-    this.#post({ type: 'created' })
+    this.#post({ type: 'created', profile: this.#pc.profileSource })
   }
 
   /** Runs until the machine ends; a reset starts the guest again. */

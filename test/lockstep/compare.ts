@@ -7,7 +7,7 @@ import { FRAME_DIRTY, FRAME_PRESENT, FRAME_SIZE, type PhysicalMemory } from '../
 const PRIVATE: ReadonlySet<Field> = new Set([
   ...[F.nextRip, F.flagResult, F.flagCarries, F.flagAdjust, F.flagKind, F.flagA, F.flagB],
   ...[F.x87Operand, F.x87Flags, F.serviceResult, F.serviceResult2, F.budget, F.scratch],
-  ...[F.faultVector, F.faultErrorCode, F.epoch, F.translatedInstructions, F.simdExceptions],
+  ...[F.faultVector, F.faultErrorCode, F.epoch, F.translatedInstructions, F.simdExceptions, F.activity],
 ])
 
 /** The words of the state that are compared, in ranges of 32-bit words. */

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { Machine, MachineError, type MachineOptions } from '../../src/hosts/node/index.ts'
 import { Transcript } from './debian.ts'
-import { debugExit, ECHO, LOOP, multibootKernel, outb, print } from './tiny-kernel.ts'
+import { debugExit, ECHO, ENTRY, LOOP, multibootKernel, outb, print } from './tiny-kernel.ts'
 
 const timeout = 120_000
 const encode = (text: string) => new TextEncoder().encode(text)
@@ -77,6 +77,31 @@ test('a guest that never rests does not hold up the caller', { timeout }, async 
   assert.ok(instructions > 0)
   await machine.destroy()
 })
+
+for (const engine of ['interpreter', 'translator'] as const) {
+  test(`a profiler sees a loop in the ${engine}, and what leads out of it`, { timeout }, async context => {
+    // Ten million turns of a loop, then one access to a port, and so on.
+    const code = [...[0xb9, 0x80, 0x96, 0x98, 0x00], ...[0x49, 0x75, 0xfd], ...[0xe4, 0x80], ...[0xeb, 0xf4]]
+    const machine = await create(code, { engine })
+    context.after(() => machine.destroy())
+    const profiler = machine.profiler()!
+    await machine.start()
+    const timer = setInterval(() => profiler.sample(), 1)
+    const counted = async () => (await machine.stats()).activities.find(({ name }) => name === 'port I/O')!.count
+    while ((await counted()) < 3 || profiler.profile().samples < 100)
+      await new Promise(resolve => setTimeout(resolve, 20))
+    clearInterval(timer)
+    const { activities } = await machine.stats()
+    const { addresses, ...profile } = profiler.profile()
+    const group = engine === 'interpreter' ? 'interpreter' : 'translator'
+    const inside = activities.map((a, i) => (a.group === group ? profile.activities[i] : 0)).reduce((a, b) => a + b)
+    assert.ok(inside > profile.samples / 2, `${inside} of ${profile.samples} samples in the ${engine}`)
+    assert.equal(addresses[0].user, false)
+    const place = Number(addresses[0].address) - ENTRY
+    assert.ok(place >= 0 && place < code.length, addresses[0].address.toString(16))
+    assert.ok(engine === 'translator' ? addresses[0].translated > 0 : addresses[0].translated === 0)
+  })
+}
 
 test('a guest that faults at once for ever still hears its caller', { timeout }, async () => {
   const machine = await create([0x0f, 0x01, 0x1d, 0, 0, 0, 0, 0x0f, 0x0b])

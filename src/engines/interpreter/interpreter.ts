@@ -1,4 +1,15 @@
 /** Runs a vCPU: interprets decoded blocks, and regions of translated code where a translator has put them. */
+import {
+  ACTIVITY_DECODING,
+  ACTIVITY_EXCEPTION,
+  ACTIVITY_FETCH,
+  ACTIVITY_INTERPRETER,
+  ACTIVITY_INTERRUPT,
+  ACTIVITY_MEMORY,
+  ACTIVITY_SEGMENT,
+  ACTIVITY_TRANSLATING,
+  FIRST_SERVICE_ACTIVITY,
+} from '../../cpu/activity.ts'
 import { EVENT_SHUTDOWN } from '../../cpu/events.ts'
 import { setFault } from '../../cpu/faults.ts'
 import { fetchPhysical, loadSlow, probeWrite, storeSlow, tryFillTlb } from '../../cpu/memory-access.ts'
@@ -92,7 +103,7 @@ export class Interpreter implements Engine, BlockSource {
     this.vcpu = vcpu
     this.memory = vcpu.memory
     this.table = new WebAssembly.Table({ element: 'anyfunc', initial: TABLE_SIZE })
-    this.library = new CodeLibrary(this.memory, this.table, name => this.external(name))
+    this.library = new CodeLibrary(this.memory, this.table, name => this.external(name), vcpu.activity)
     this.blocks = new BlockCache(this.memory, this)
     this.memory.observer = {
       codeWritten: (frame, first, last) => this.codeWritten(frame, first, last),
@@ -144,36 +155,70 @@ export class Interpreter implements Engine, BlockSource {
   /** TypeScript functions that generated code calls. */
   private external(name: string): CallableFunction {
     const cpu = this.vcpu
+    const { activity } = cpu
     switch (name) {
       case `${IN_TYPESCRIPT}loadSlow`:
-        return (low: number, high: number, size: number) => loadSlow(cpu, low, high, size)
+        return (low: number, high: number, size: number) => {
+          const before = activity.enter(ACTIVITY_MEMORY)
+          loadSlow(cpu, low, high, size)
+          activity.leave(before)
+        }
       case `${IN_TYPESCRIPT}loadForWriteSlow`:
         return (low: number, high: number, size: number) => {
+          const before = activity.enter(ACTIVITY_MEMORY)
           probeWrite(cpu, low, high, size)
           if (!cpu.state.get32(F.fault)) loadSlow(cpu, low, high, size)
+          activity.leave(before)
         }
       case `${IN_TYPESCRIPT}storeSlow`:
-        return (low: number, high: number, size: number) => storeSlow(cpu, low, high, size)
+        return (low: number, high: number, size: number) => {
+          const before = activity.enter(ACTIVITY_MEMORY)
+          storeSlow(cpu, low, high, size)
+          activity.leave(before)
+        }
       case `${IN_TYPESCRIPT}probeWrite`:
-        return (low: number, high: number, size: number) => probeWrite(cpu, low, high, size)
+        return (low: number, high: number, size: number) => {
+          const before = activity.enter(ACTIVITY_MEMORY)
+          probeWrite(cpu, low, high, size)
+          activity.leave(before)
+        }
       case `${IN_TYPESCRIPT}fillTlb`:
-        return (low: number, high: number, size: number, write: number) => tryFillTlb(cpu, low, high, size, write)
+        return (low: number, high: number, size: number, write: number) => {
+          const before = activity.enter(ACTIVITY_MEMORY)
+          const filled = tryFillTlb(cpu, low, high, size, write)
+          activity.leave(before)
+          return filled
+        }
       case 'segmentCheck':
-        return (segment: number, offset: number, size: number, write: number) =>
+        return (segment: number, offset: number, size: number, write: number) => {
+          const before = activity.enter(ACTIVITY_SEGMENT)
           segmentCheck(cpu, segment, offset, size, write !== 0)
+          activity.leave(before)
+        }
       case `${IN_TYPESCRIPT}fetchPhysical`:
-        return (low: number, high: number) => (this.withinLimit(0) ? fetchPhysical(cpu, low, high) : -1)
+        return (low: number, high: number) => {
+          const before = activity.enter(ACTIVITY_FETCH)
+          const address = this.withinLimit(0) ? fetchPhysical(cpu, low, high) : -1
+          activity.leave(before)
+          return address
+        }
       case 'decodeBlock':
-        return (address: number) => this.decodeBlock(address)
+        return (address: number) => activity.during(ACTIVITY_DECODING, () => this.decodeBlock(address))
       case 'blockIsHot':
         return (record: number) => {
           const block = this.blocks.find(record)
-          if (block) this.onHotBlock?.(block)
+          if (block && this.onHotBlock) activity.during(ACTIVITY_TRANSLATING, () => this.onHotBlock!(block))
         }
     }
     if (name.startsWith('service:')) {
       const service = services[name.slice(8)]
-      if (service) return (...args: number[]) => service.run(cpu, ...args)
+      const number = FIRST_SERVICE_ACTIVITY + Object.keys(services).indexOf(name.slice(8))
+      if (service)
+        return (...args: number[]) => {
+          const before = activity.enter(number)
+          service.run(cpu, ...args)
+          activity.leave(before)
+        }
     }
     throw new Error(`generated code calls ${name}, which nothing provides`)
   }
@@ -186,7 +231,7 @@ export class Interpreter implements Engine, BlockSource {
     if (!this.eager || record === 0) return record
     const block = blocks.find(record)
     if (!block || block.limited) return record
-    this.onHotBlock?.(block)
+    if (this.onHotBlock) vcpu.activity.during(ACTIVITY_TRANSLATING, () => this.onHotBlock!(block))
     return block.region ? 1 : record
   }
 
@@ -329,7 +374,11 @@ export class Interpreter implements Engine, BlockSource {
         this.flushWanted = false
         this.blocks.flush()
       }
-      if (state.get32(F.events) && !this.interruptsWait()) vcpu.takeEvent()
+      if (state.get32(F.events) && !this.interruptsWait()) {
+        const before = vcpu.activity.enter(ACTIVITY_INTERRUPT)
+        vcpu.takeEvent()
+        vcpu.activity.leave(before)
+      }
       if (vcpu.shutdown !== undefined || state.get32(F.events) & EVENT_SHUTDOWN) {
         return { kind: 'shutdown', reason: vcpu.shutdown ?? 'the processor is in shutdown' }
       }
@@ -363,7 +412,9 @@ export class Interpreter implements Engine, BlockSource {
     this.spent = vcpu.instructions
     this.allowed = allowed
     state.set32(F.budget, allowed)
+    const before = vcpu.activity.enter(ACTIVITY_INTERPRETER)
     const reason = this.interpret(state.base)
+    vcpu.activity.leave(before)
     const faulted = reason === RUN_FAULT || reason === RUN_FETCH_FAULT
     const executed = allowed - (state.get32(F.budget) | 0) + (reason === RUN_FETCH_FAULT ? 1 : 0)
     vcpu.instructions = this.spent + executed
@@ -371,7 +422,9 @@ export class Interpreter implements Engine, BlockSource {
     if (careful) vcpu.endInstruction(hidden, !faulted && executed > 0)
     if (faulted) {
       this.statistics.faultExits++
+      vcpu.activity.enter(ACTIVITY_EXCEPTION)
       vcpu.deliverFault()
+      vcpu.activity.leave(before)
     } else if (reason === RUN_BUDGET) this.statistics.budgetExits++
     else this.statistics.eventExits++
     return executed

@@ -3,6 +3,7 @@
  * there are some. Flags and budget are in locals while it runs.
  */
 
+import { ACTIVITY_INTERPRETER, ACTIVITY_REGION } from '../../cpu/activity.ts'
 import { EVENT_INTERRUPT } from '../../cpu/events.ts'
 import { MODE_SEGMENTED } from '../../cpu/mode.ts'
 import { CS, F, IF } from '../../cpu/state.ts'
@@ -268,7 +269,9 @@ function callHandler(
 /** Runs a region, which may go on in others. */
 function callRegion(code: Code, f: FunctionBuilder, locals: MainLocals, index: Int): void {
   spillBudget(code, locals)
+  code.set(F.activity, ACTIVITY_REGION)
   const status = new Int(f, f.callIndirect(REGION_TYPE, [code.base.node, index.node]), 32)
+  code.set(F.activity, ACTIVITY_INTERPRETER)
   const done = locals.budget.value.sub(code.get(F.budget)).signExtend(64)
   code.set(F.translatedInstructions, code.get(F.translatedInstructions).add(done))
   locals.budget.value = code.get(F.budget)
