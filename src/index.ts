@@ -24,5 +24,6 @@ export {
   type Profiler,
   type SerialPort,
   type Stats,
+  type TranslatedCode,
 } from './machine/machine.ts'
 export type { WorkerLike } from './machine/worker-like.ts'

@@ -40,6 +40,11 @@ const options = {
   stats: {
     help: 'Prints to standard error at the end: guest instructions, their rate, translated regions, size of the code, exits by kind; and where the time went, by engine, by kind of exit and by guest address, as looks at every second millisecond tell.',
   },
+  'dump-code': {
+    value: 'DIR',
+    example: 'code',
+    help: "Writes translated code to a folder, which is made if it is missing: for each region a file with the guest's bytes and their disassembly beside the text of the WebAssembly function made of them, and index.txt with address, mode, sizes and how much of the time was spent there.",
+  },
   symbols: {
     value: 'FILE',
     example: 'System.map',

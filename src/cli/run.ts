@@ -1,7 +1,8 @@
 /** `typetwo run`: a machine in this terminal. */
 import { readWhole, terminalWords, UserError } from '../hosts/node/index.ts'
-import type { Stats } from '../index.ts'
+import type { Stats, TranslatedCode } from '../index.ts'
 import { isElf } from '../machine/boot/elf.ts'
+import { CodeDump } from './code-dump.ts'
 import type { OptionValues } from './command.ts'
 import { type Ending, endingOf, STATUS } from './ending.ts'
 import { type CommandHost, type MachineRequest, type RunningMachine, say } from './host.ts'
@@ -50,17 +51,17 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
   })
   const prepared = await Promise.race([prepare(options, host, terminal), ending])
   if ('status' in prepared) return part(prepared, host)
-  const { symbols, ...request } = prepared
+  const { symbols, dump, ...request } = prepared
   const created = host.createMachine(request).catch(error => {
     throw withFile(error, options)
   })
   const machine = await Promise.race([created, ending])
   if ('status' in machine) return part(machine, host)
-  return converse(machine, options, { host, terminal, output, ending, symbols })
+  return converse(machine, options, { host, terminal, output, ending, symbols, dump })
 }
 
 /** A machine's request, and what a report at its end needs. */
-type Prepared = MachineRequest & { symbols?: SymbolTable }
+type Prepared = MachineRequest & { symbols?: SymbolTable; dump?: CodeDump }
 
 /** Reads everything that the machine is made of. */
 async function prepare(options: RunOptions, host: CommandHost, terminal: Terminal): Promise<Prepared> {
@@ -70,19 +71,21 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
     engine: (options.engine ?? 'auto') as MachineRequest['engine'],
     clock: (options.clock ?? 'host') as MachineRequest['clock'],
     reboot: !options['no-reboot'],
+    ...(options['dump-code'] !== undefined && { listCode: true }),
     symbols:
       options.symbols === undefined
         ? undefined
         : parseSymbols(await readWhole(options.symbols, 'the file of symbols'), `--symbols ${options.symbols}`),
   }
+  const dump = options['dump-code'] === undefined ? undefined : await CodeDump.create(options['dump-code'])
   const own = {
     kernel: options.kernel === undefined ? undefined : await readFile(options.kernel, 'the kernel'),
     initrd: options.initrd === undefined ? undefined : await readFile(options.initrd, 'the initrd'),
   }
   if (own.kernel) {
-    if (options.stats) rest.symbols ??= ownSymbols(own.kernel.bytes)
+    if (options.stats || dump) rest.symbols ??= ownSymbols(own.kernel.bytes)
     const commandLine = options.append ?? (isBzImage(own.kernel.bytes) ? 'console=ttyS0' : '')
-    return { ...rest, kernel: rereadable(own.kernel), initrd: own.initrd && rereadable(own.initrd), commandLine }
+    return { ...rest, dump, kernel: rereadable(own.kernel), initrd: own.initrd && rereadable(own.initrd), commandLine }
   }
   const progress = new Progress(host.stderr)
   try {
@@ -94,6 +97,7 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
       ...rest,
       // Only the default guest's own process 1 says when it listens.
       holdInput: !typed && !own.initrd && !/(^|\s)(rd)?init=/.test(options.append ?? ''),
+      dump,
       kernel: rereadable(await readFile(guest.kernel, "the default guest's kernel")),
       initrd: rereadable(own.initrd ?? (await readFile(guest.initrd, "the default guest's initrd"))),
       commandLine: words.join(' '),
@@ -153,12 +157,14 @@ async function converse(
     output,
     ending,
     symbols,
+    dump,
   }: {
     host: CommandHost
     terminal: Terminal
     output: Output
     ending: Promise<Ending>
     symbols: SymbolTable | undefined
+    dump: CodeDump | undefined
   },
 ): Promise<number> {
   let stats: Stats | undefined
@@ -170,7 +176,8 @@ async function converse(
     )
   }
   const panic = new PanicWatch()
-  const profiler = options.stats ? machine.profiler() : undefined
+  if (dump) machine.addEventListener('code', event => dump.add((event as CustomEvent<TranslatedCode>).detail))
+  const profiler = options.stats || dump ? machine.profiler() : undefined
   const sampling = profiler && setInterval(() => profiler.sample(), SAMPLE)
   try {
     const shown = output.pump(readable, bytes => {
@@ -207,6 +214,7 @@ async function converse(
     const last = await Promise.race([over, told])
     terminal.restore()
     clearInterval(sampling)
+    await dump?.finish(profiler?.profile(), symbols)
     if (options.stats && stats) {
       host.stderr.write(formatStatistics(stats))
       if (profiler) host.stderr.write(formatProfile(profiler.profile(), stats.activities, symbols))

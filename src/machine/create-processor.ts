@@ -70,6 +70,7 @@ export function createPcProcessor(options: ProcessorOptions): Processor {
   vcpu = cpu
   const engine = new Interpreter(cpu)
   const translator = options.engine === 'interpreter' ? undefined : new Translator(engine, HEAT[options.engine])
+  if (translator) translator.onTranslated = options.onTranslated
   let before = 0
   return {
     signals: cpu,

@@ -15,6 +15,7 @@ import { Profiler, type ProfileSource } from './profiler.ts'
 import { SerialChannel, type SerialPort } from './serial-channel.ts'
 import type { WorkerLike } from './worker-like.ts'
 
+export type { TranslatedCode } from '../engines/translator/listing.ts'
 export type { EndReason, EngineChoice, MachineEnd, Stats } from './messages.ts'
 export type { AddressSamples, Profile, Profiler } from './profiler.ts'
 export type { SerialPort } from './serial-channel.ts'
@@ -52,6 +53,8 @@ export interface MachineOptions {
    * comes before some program says otherwise.
    */
   holdInput?: boolean
+  /** Whether an event `code` tells of every region that the translator makes; listing them takes its time. Default: no. */
+  listCode?: boolean
   /** Makes the worker in which the machine runs; by default a module worker of the browser or a thread of Node. */
   worker?: () => WorkerLike
 }
@@ -92,6 +95,7 @@ function configurationOf(options: MachineOptions): MachineConfiguration {
     clock,
     reboot: options.reboot ?? true,
     holdInput: options.holdInput ?? false,
+    listCode: options.listCode ?? false,
   }
 }
 
@@ -146,7 +150,8 @@ function browserWorker(): WorkerLike {
  *
  * Events: `statechange` when {@link state} changes, `restart` (a CustomEvent whose detail is `'reset'` or
  * `'triple-fault'`) when the guest was reset and starts again, `log` (a CustomEvent whose detail is a line) when the
- * machine has something to say about what its guest does.
+ * machine has something to say about what its guest does, `code` (a CustomEvent whose detail is a {@link TranslatedCode})
+ * for each region that was translated, where the option `listCode` asks for it.
  */
 export class Machine extends EventTarget {
   /** The serial ports COM1 to COM4. */
@@ -336,6 +341,9 @@ export class Machine extends EventTarget {
         break
       case 'log':
         this.dispatchEvent(new CustomEvent('log', { detail: message.message }))
+        break
+      case 'code':
+        this.dispatchEvent(new CustomEvent('code', { detail: message.code }))
         break
       case 'serial':
         this.#channels[message.port].deliver(message.bytes)

@@ -1,5 +1,6 @@
 /** Every message between a `Machine` and the worker in which it runs, and the plain values they carry. */
 import type { ActivityGroup } from '../cpu/activity.ts'
+import type { TranslatedCode } from '../engines/translator/listing.ts'
 import type { ClockKind } from './clock.ts'
 import type { ProfileSource } from './profiler.ts'
 
@@ -23,6 +24,8 @@ export interface MachineConfiguration {
   reboot: boolean
   /** Whether COM1's input waits until the guest has sent something by COM2. */
   holdInput: boolean
+  /** Whether every region that is translated is listed. */
+  listCode?: boolean
 }
 
 /** Why a machine ended. */
@@ -92,6 +95,7 @@ export type FromWorker =
   | { type: 'restarted'; reason: 'reset' | 'triple-fault' }
   | { type: 'stats'; id: number; stats: Stats }
   | { type: 'log'; message: string }
+  | { type: 'code'; code: TranslatedCode }
   | { type: 'serial'; port: number; bytes: Uint8Array }
   /** The guest's serial port `port` has taken so many bytes of input. */
   | { type: 'serial-written'; port: number; count: number }

@@ -19,6 +19,7 @@ import type { VirtioDevice } from '../devices/virtio/device.ts'
 import { VirtioRng } from '../devices/virtio/rng.ts'
 import { VirtioPci } from '../devices/virtio/transport-pci.ts'
 import type { Engine } from '../engines/contract.ts'
+import type { TranslatedCode } from '../engines/translator/listing.ts'
 import { LOW_RAM_LIMIT, PhysicalMemory } from '../memory/physical.ts'
 import { SERIAL_PORTS } from './acpi/dsdt.ts'
 import { acpiTables } from './acpi/tables.ts'
@@ -46,6 +47,8 @@ export interface PcHooks {
   receiveReady(port: number): void
   /** Takes one line of the machine's log. */
   log(message: string): void
+  /** Takes the listing of a region, where the configuration asks for them. */
+  translated?(code: TranslatedCode): void
   /** Hands collected output on; false while the reader is too far behind. */
   flush(): boolean
   /** Makes the processor. */
@@ -101,6 +104,7 @@ export class Pc implements Runnable {
       engine: configuration.engine,
       machine: ports,
       hypervisorLeaves: hypervisorLeaves(),
+      onTranslated: configuration.listCode ? code => hooks.translated?.(code) : undefined,
       random32: random32(configuration.clock),
     })
     const pc = new Pc({ configuration, hooks, memory, ports, processor, multiboot: isMultiboot(kernel) })

@@ -4,6 +4,7 @@ import type { AccessSize } from '../devices/bus.ts'
 import type { InterruptSystem } from '../devices/interrupts.ts'
 import type { NumericError } from '../devices/numeric-error.ts'
 import type { Engine, MachineInterface, VcpuSignals } from '../engines/contract.ts'
+import type { TranslatedCode } from '../engines/translator/listing.ts'
 import type { PhysicalMemory } from '../memory/physical.ts'
 import type { BootState } from './boot/index.ts'
 import type { MachineBus } from './bus.ts'
@@ -39,6 +40,8 @@ export interface ProcessorOptions {
   machine: MachineInterface
   /** CPUID leaves from 0x40000000 on. */
   hypervisorLeaves: ReadonlyMap<number, CpuidLeaf>
+  /** Gets a listing of every region that is translated; undefined where nobody wants any. */
+  onTranslated?(code: TranslatedCode): void
   /** 32 random bits for RDRAND and RDSEED, the same in every run where time is counted. */
   random32(): number
 }

@@ -118,6 +118,7 @@ class MachineServer {
         },
         receiveReady: port => this.#serial.feed(port),
         log: message => this.#post({ type: 'log', message }),
+        translated: code => this.#post({ type: 'code', code }),
         flush: () => this.#serial.flush(),
         createProcessor: this.#createProcessor,
       })

@@ -6,6 +6,7 @@ import { decodeMode } from '../interpreter/blocks.ts'
 import { FIRST_REGION, type Interpreter } from '../interpreter/interpreter.ts'
 import type { Unit } from '../library.ts'
 import type { Usage } from '../semantics.ts'
+import { listRegion, type TranslatedCode } from './listing.ts'
 import { findRegion, type RegionBlock } from './region.ts'
 import { TranslatorSemantics } from './semantics.ts'
 import { translateRegion } from './translate.ts'
@@ -65,6 +66,8 @@ export class Translator {
   private waiting: Waiting[] = []
   private waitingSince = 0
   private readonly batch: number
+  /** Gets a listing of each region that is translated (src/engines/translator/listing.ts). */
+  onTranslated: ((code: TranslatedCode) => void) | undefined
 
   constructor(interpreter: Interpreter, heat = DEFAULT_HEAT) {
     this.interpreter = interpreter
@@ -107,6 +110,7 @@ export class Translator {
       return
     }
     const unit = translateRegion(`region ${this.serial++}`, blocks, block.mode, info)
+    this.onTranslated?.(listRegion(this.interpreter.vcpu, block, blocks))
     const region = this.register(block, blocks)
     if (region) {
       if (this.waiting.length === 0) this.waitingSince = this.interpreter.instructions

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { FunctionBuilder } from '../../src/ir/function.ts'
-import { I32, I64 } from '../../src/wasm/types.ts'
-import { OPERATIONS, VECTOR_OPERATIONS } from './opcodes.ts'
-import { type Names, printBody } from './wat.ts'
+import { FunctionBuilder } from '../ir/function.ts'
+import { type Names, printBody } from './text.ts'
+import { OPERATIONS, VECTOR_OPERATIONS } from './text-opcodes.ts'
+import { I32, I64 } from './types.ts'
 
 const names: Names = {
   functions: [{ name: 'half', type: { params: [I64, I64], results: [I64] } }],

@@ -4,8 +4,9 @@
  * they are loaded with at the start, or numbers in the order of their appearance, and their declarations are counted;
  * a label is @ and the number of constructs around its own.
  */
-import type { FunctionType, ValueType } from '../../src/wasm/types.ts'
-import { OPERATIONS, type Operation, SATURATING, VECTOR_OPERATIONS } from './opcodes.ts'
+
+import { OPERATIONS, type Operation, SATURATING, VECTOR_OPERATIONS } from './text-opcodes.ts'
+import type { FunctionType, ValueType } from './types.ts'
 
 /** What the numbers in the code mean. */
 export interface Names {

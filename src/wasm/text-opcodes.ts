@@ -1,5 +1,5 @@
 /** WebAssembly's operations by their encoding: name and number of operands (core specification, sections 5.4 and 7.10). */
-import * as simd from '../../src/wasm/simd.ts'
+import * as simd from './simd.ts'
 
 /** An operation that takes its operands from the stack and has no immediate but those that `immediate` names. */
 export interface Operation {
