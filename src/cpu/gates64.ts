@@ -102,9 +102,9 @@ export function enterGate64(cpu: Vcpu, vector: number, errorCode: number, kind: 
   let flags = readFlags(cpu.state)
   if (setsResumeFlag(vector, kind)) flags |= RF
   const rip = kind >= SOFTWARE ? NEXT_RIP : RIP
-  const { ram32 } = cpu
   const place = (low & 0xfff) + size <= 4096 ? locateForWrite(cpu, low, lowHigh, access) : -1
   if (place >= 0 && (place & 3) === 0) {
+    const { ram32 } = cpu
     let i = place >>> 2
     if (size === 48) {
       ram32[i] = errorCode

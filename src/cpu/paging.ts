@@ -2,7 +2,7 @@
  * The page walk: linear address to guest-physical frame, in 32-bit halves because BigInt costs twenty times as much
  * (SDM vol. 3, chapter 4).
  */
-import { FRAME_CODE, FRAME_DIRTY, FRAME_PRESENT } from '../memory/physical.ts'
+import { FRAME_CODE, FRAME_DIRTY, FRAME_PRESENT, FRAME_WRITABLE } from '../memory/physical.ts'
 import { setFault } from './faults.ts'
 import {
   CR0_WP,
@@ -87,9 +87,8 @@ function tableWords(cpu: Vcpu, frame: number): number {
 function setEntryBits(cpu: Vcpu, frame: number, at: number, bits: number): void {
   const { memory } = cpu
   const entry = memory.frames[frame]
-  if (entry & FRAME_CODE) {
-    const first = (at << 2) & 0xfff
-    memory.observer?.codeWritten(frame, first, first + 3)
+  if (entry & FRAME_CODE || !(entry & FRAME_WRITABLE)) {
+    at = memory.locateForWrite(frame * 4096 + ((at << 2) & 0xfff), 4) >>> 2
   }
   memory.frames[frame] |= FRAME_DIRTY
   cpu.ram32[at] |= bits

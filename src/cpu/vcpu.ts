@@ -71,8 +71,6 @@ export class Vcpu implements VcpuSignals {
   readonly memory: PhysicalMemory
   readonly machine: MachineInterface
   readonly options: VcpuOptions
-  /** Guest RAM by words. */
-  readonly ram32: Int32Array
   /** All classes' TLB entries by words. */
   readonly tlb: Int32Array
   /** What this vCPU's thread does, for profiles. */
@@ -127,7 +125,6 @@ export class Vcpu implements VcpuSignals {
     const { buffer } = memory.cpuMemory
     this.state = new StateView(buffer, options.stateBase ?? STATE_BASE)
     this.activity = new ActivityMarker(this.state)
-    this.ram32 = new Int32Array(memory.ramMemory.buffer)
     this.tlb = new Int32Array(buffer, TLB_BASE, (TLB_CLASSES * TLB_SIZE) >> 2)
     this.pdptes = this.state.i32.subarray(F.pdptes.offset >> 2, (F.pdptes.offset >> 2) + 8)
     this.tlbUse = new TlbUse(buffer)
@@ -188,6 +185,11 @@ export class Vcpu implements VcpuSignals {
   private waitForStartup(): void {
     this.state.set32(F.halted, 1)
     this.events |= EVENT_WAIT_FOR_STARTUP
+  }
+
+  /** Guest RAM by words; another view when the arena has grown. */
+  get ram32(): Int32Array {
+    return this.memory.ram32
   }
 
   /** Recomputes what derives from control registers, segments and flags. */

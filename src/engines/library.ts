@@ -90,8 +90,8 @@ export class CodeLibrary {
     const pages = (size: number) => Math.ceil(size / WASM_PAGE)
     const state = pages(CPU_MEMORY_SIZE)
     module.importMemory({ module: 'm', name: '0', minimum: state, maximum: state })
-    const ram = pages(this.memory.ramMemory.buffer.byteLength)
-    module.importMemory({ module: 'm', name: '1', minimum: ram, maximum: ram })
+    const { size, arena } = this.memory
+    module.importMemory({ module: 'm', name: '1', minimum: pages(size), maximum: pages(arena.limit) })
     module.importTable('t', '0', 0)
     for (const unit of all) index.set(unit.name, module.declare(unit.f.type, unit.name))
     const linker = {

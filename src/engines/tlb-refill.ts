@@ -306,13 +306,13 @@ function fill(code: VcpuCode, walk: Walk, linear: Int, access: Int, out: WayOut)
   walk.fault.set(ERROR_PRESENT)
   code.leave(out.faulted, allowed.not())
 
-  // Accessed bits above the leaf are set nearly always; a table that holds code is told of writes.
+  // Accessed bits above the leaf are set nearly always; a table that holds code, or is shared, is told of writes.
   code.leave(out.rare, has(walk.above.value, ENTRY_ACCESSED).not())
   const low = code.variable(32, walk.entry.value.truncate(32))
   const need = code.variable(32, writes.select(code.const(ENTRY_ACCESSED | ENTRY_DIRTY, 32), ENTRY_ACCESSED)).value
   code.if(low.value.and(need).ne(need), () => {
     const word = code.variable(32, code.load32(0, walk.table.value)).value
-    code.leave(out.rare, has(word, FRAME_CODE))
+    code.leave(out.rare, word.and(FRAME_WRITABLE | FRAME_CODE).ne(FRAME_WRITABLE))
     code.store(0, walk.table.value, word.or(FRAME_DIRTY))
     low.value = low.value.or(need)
     code.store(1, walk.at.value, code.load32(1, walk.at.value).or(need))

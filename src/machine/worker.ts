@@ -1,4 +1,5 @@
 /** A machine's worker: builds the PC that the handle asks for, runs it, and answers messages. */
+import { ArenaFullError } from '../memory/arena.ts'
 import { BootError } from './boot/index.ts'
 import type { EngineChoice, FromWorker, Images, MachineConfiguration, Stats, ToWorker } from './messages.ts'
 import { Pc } from './pc.ts'
@@ -174,7 +175,8 @@ class MachineServer {
   #fail(error: unknown): void {
     if (this.#ended) return
     this.#ended = true
-    const message = `an error in typetwo itself ended the machine: ${(error as Error | undefined)?.stack ?? error}`
+    const own = `an error in typetwo itself ended the machine: ${(error as Error | undefined)?.stack ?? error}`
+    const message = error instanceof ArenaFullError ? error.message : own
     let stats: Stats | undefined
     try {
       stats = this.#stats()

@@ -1,4 +1,5 @@
 import type { GuestMemory } from '../devices/bus.ts'
+import { Arena, ArenaFullError } from './arena.ts'
 import { CPU_MEMORY_SIZE, FRAME_TABLE_BASE, MAX_FRAMES, WASM_PAGE } from './layout.ts'
 
 /** Bytes of a frame. */
@@ -15,6 +16,8 @@ export const FRAME_DIRTY = 8
 
 /** RAM below 4 GiB ends here when there is more of it: above is the hole for devices. */
 export const LOW_RAM_LIMIT = 0xc0000000
+/** Most bytes of an arena: what a memory with addresses of 32 bits can hold. */
+const MOST_ARENA = 0x100000000
 const HIGH_RAM_START = 0x100000000
 
 /** A range of guest-physical RAM. */
@@ -25,7 +28,10 @@ export interface RamRegion {
 
 /** What is to be told of changes that devices or other parts make under an engine's feet. */
 export interface MemoryObserver {
-  /** Bytes `first` to `last` of a frame with FRAME_CODE were or are about to be written. */
+  /**
+   * Bytes `first` to `last` of a frame with FRAME_CODE are about to be written, or to be no longer what lies at the frame's
+   * address in memory 1.
+   */
   codeWritten(frame: number, first: number, last: number): void
   /** The frame moved in memory 1 or lost rights: what TLBs hold of it is wrong. */
   frameChanged(frame: number): void
@@ -42,19 +48,32 @@ export class PhysicalMemory implements GuestMemory {
   readonly ramMemory: WebAssembly.Memory
   /** The frame table by guest-physical frame number. */
   readonly frames: Uint32Array
-  readonly ram: Uint8Array
+  /** Memory 1 as bytes; another view after it has grown. */
+  ram: Uint8Array
+  /** Memory 1 as words; likewise. */
+  ram32: Int32Array
+  /** Memory 1's frames. */
+  readonly arena: Arena
+  /** Guest-physical frames by address in memory 1, where that is not the frame that had the address at the start. */
+  private readonly owners = new Map<number, number[]>()
   /** Bytes of RAM. */
   readonly size: number
   /** One past the highest guest-physical frame. */
   readonly frameCount: number
   observer: MemoryObserver | undefined
 
-  /** @param size bytes of RAM, a multiple of 4096. @throws RangeError when the host cannot give it. */
-  constructor(size: number) {
+  /**
+   * @param size bytes of RAM, a multiple of 4096
+   * @param limit most bytes of the arena, in which frames that are written get copies while somebody holds the old ones
+   * @throws RangeError when the host cannot give it.
+   */
+  constructor(size: number, limit = Math.min(2 * size, MOST_ARENA)) {
     this.size = size
     this.cpuMemory = sharedMemory(CPU_MEMORY_SIZE, CPU_MEMORY_SIZE)
-    this.ramMemory = sharedMemory(size, size)
+    this.arena = new Arena(size, Math.max(limit, size))
+    this.ramMemory = this.arena.memory
     this.ram = new Uint8Array(this.ramMemory.buffer)
+    this.ram32 = new Int32Array(this.ramMemory.buffer)
     this.frames = new Uint32Array(this.cpuMemory.buffer, FRAME_TABLE_BASE, MAX_FRAMES)
     let arena = 0
     this.frameCount = 0
@@ -85,15 +104,132 @@ export class PhysicalMemory implements GuestMemory {
     return entry & FRAME_PRESENT ? ((entry & ~0xfff) + (address & 0xfff)) >>> 0 : -1
   }
 
-  /** As {@link locate}, for a write of `length` bytes within the frame: marks it dirty and tells the observer. */
+  /**
+   * As {@link locate}, for a write of `length` bytes within the frame: marks it dirty, tells the observer, and gives the frame
+   * a copy of its own where others use it too.
+   * @throws ArenaFullError when there is no room for the copy; nothing has changed then
+   */
   locateForWrite(address: number, length: number): number {
     const frame = Math.floor(address / FRAME_SIZE)
     const entry = frame < MAX_FRAMES ? this.frames[frame] : 0
     if (!(entry & FRAME_PRESENT)) return -1
     const offset = address & 0xfff
-    if (entry & FRAME_CODE) this.observer?.codeWritten(frame, offset, offset + length - 1)
+    if (!(entry & FRAME_WRITABLE)) this.makeWritable(frame, offset, offset + length - 1)
+    if (this.frames[frame] & FRAME_CODE) this.observer?.codeWritten(frame, offset, offset + length - 1)
     this.frames[frame] |= FRAME_DIRTY
-    return ((entry & ~0xfff) + offset) >>> 0
+    return ((this.frames[frame] & ~0xfff) + offset) >>> 0
+  }
+
+  /**
+   * Gives a guest-physical frame the contents of another, without a copy: both are one frame of the arena until one of
+   * them is written. What it held before is lost.
+   * @param from frame number of what is kept
+   * @param to frame number that gets it
+   * @throws RangeError where one of them is no RAM
+   */
+  shareFrames(from: number, to: number): void {
+    const address = this.addressOf(from)
+    const old = this.addressOf(to)
+    if (address === old) return
+    this.protectFrame(from)
+    this.dropCode(to)
+    this.arena.retain(address)
+    this.retarget(to, address, 0)
+    this.arena.release(old)
+  }
+
+  /**
+   * Holds what a guest-physical frame contains now: whoever writes the frame from now on gets a copy.
+   * @returns the address in memory 1 where the contents stay until {@link releaseFrame}
+   * @throws RangeError where there is no RAM
+   */
+  holdFrame(frame: number): number {
+    const address = this.addressOf(frame)
+    this.protectFrame(frame)
+    this.arena.retain(address)
+    return address
+  }
+
+  /** Ends what {@link holdFrame} began; the last user's next write finds the frame its own. */
+  releaseFrame(address: number): void {
+    this.arena.release(address)
+  }
+
+  /** The guest-physical frames that lie at a frame's address in memory 1. */
+  framesAt(address: number): readonly number[] {
+    const moved = this.owners.get(address)
+    if (moved) return moved
+    let passed = 0
+    for (const { start, length } of this.regions()) {
+      if (address < passed + length) return [(start + address - passed) / FRAME_SIZE]
+      passed += length
+    }
+    return []
+  }
+
+  /** The address in memory 1 of a guest-physical frame. @throws RangeError where there is no RAM */
+  private addressOf(frame: number): number {
+    const entry = frame < MAX_FRAMES ? this.frames[frame] : 0
+    if (!(entry & FRAME_PRESENT)) throw new RangeError(`guest-physical frame ${frame} is no RAM`)
+    return (entry & ~0xfff) >>> 0
+  }
+
+  /** Makes the next write come here. */
+  private protectFrame(frame: number): void {
+    this.frames[frame] &= ~FRAME_WRITABLE
+    this.observer?.frameChanged(frame)
+  }
+
+  /** Nothing decoded from the frame's bytes is to be used through it any more. */
+  private dropCode(frame: number): void {
+    if (this.frames[frame] & FRAME_CODE) this.observer?.codeWritten(frame, 0, FRAME_SIZE - 1)
+  }
+
+  /**
+   * A frame that may not be written as it is gets a copy if others use it, and may be written.
+   * @param first and last byte that are about to be written
+   */
+  private makeWritable(frame: number, first: number, last: number): void {
+    const address = this.addressOf(frame)
+    if (!this.arena.isShared(address)) {
+      this.frames[frame] |= FRAME_WRITABLE
+      return
+    }
+    const copy = this.arena.allocate()
+    if (copy < 0)
+      throw new ArenaFullError(
+        `the guest wrote to a frame of memory that is shared, and the arena of ${this.arena.limit / 2 ** 20} MiB has no room for its copy`,
+      )
+    if (this.ram.buffer !== this.ramMemory.buffer) {
+      this.ram = new Uint8Array(this.ramMemory.buffer)
+      this.ram32 = new Int32Array(this.ramMemory.buffer)
+    }
+    // Other frames go on with the code that was decoded there, but a block that overwrites itself ends.
+    if (this.framesAt(address).length <= 1) this.dropCode(frame)
+    else if (this.frames[frame] & FRAME_CODE) this.observer?.codeWritten(frame, first, last)
+    this.ram.copyWithin(copy, address, address + FRAME_SIZE)
+    this.retarget(frame, copy, FRAME_WRITABLE)
+    this.arena.release(address)
+  }
+
+  /** Makes a guest-physical frame lie at another address. */
+  private retarget(frame: number, address: number, rights: number): void {
+    const old = this.addressOf(frame)
+    const [left, there] = [this.framesAt(old), this.ownersAt(address)]
+    this.owners.set(
+      old,
+      left.filter(other => other !== frame),
+    )
+    this.owners.set(address, [...there, frame])
+    // Code that others had decoded there is to be seen being written, should all others leave.
+    const code = there.some(other => this.frames[other] & FRAME_CODE) ? FRAME_CODE : 0
+    this.frames[frame] = address | FRAME_PRESENT | FRAME_DIRTY | rights | code
+    this.observer?.frameChanged(frame)
+  }
+
+  /** As {@link framesAt}, for an address that a copy may have just got: nothing lies there then. */
+  private ownersAt(address: number): readonly number[] {
+    return this.framesAt(address).filter(frame => (this.frames[frame] & ~0xfff) >>> 0 === address)
   }
 
   read(address: number, length: number): Uint8Array {

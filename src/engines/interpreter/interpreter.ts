@@ -96,8 +96,6 @@ export class Interpreter implements Engine, BlockSource {
   readonly usages: Usage[] = []
   private readonly shapes: Shape[] = []
   private readonly interpret: (base: number) => number
-  /** Which frame an address in memory 1 belongs to, for the frame table. */
-  private readonly frameOf = new Map<number, number>()
 
   constructor(vcpu: Vcpu) {
     this.vcpu = vcpu
@@ -309,30 +307,12 @@ export class Interpreter implements Engine, BlockSource {
   }
 
   protect(frameAddress: number): void {
-    const frame = this.frameNumber(frameAddress)
-    if (frame < 0 || this.memory.frames[frame] & FRAME_CODE) return
-    this.memory.frames[frame] |= FRAME_CODE
-    dropFrame(this.vcpu, frame, true)
-  }
-
-  /** The guest-physical frame at an address in memory 1. */
-  private frameNumber(frameAddress: number): number {
-    // RAM lies in memory 1 in the order of its frames, but for the hole below 4 GiB.
-    const address = frameAddress >>> 0
-    let frame = this.frameOf.get(address)
-    if (frame === undefined) {
-      let passed = 0
-      frame = -1
-      for (const { start, length } of this.memory.regions()) {
-        if (address < passed + length) {
-          frame = (start + address - passed) / 4096
-          break
-        }
-        passed += length
-      }
-      this.frameOf.set(address, frame)
+    const { frames } = this.memory
+    for (const frame of this.memory.framesAt(frameAddress >>> 0)) {
+      if (frames[frame] & FRAME_CODE) continue
+      frames[frame] |= FRAME_CODE
+      dropFrame(this.vcpu, frame, true)
     }
-    return frame
   }
 
   flushed(): void {
