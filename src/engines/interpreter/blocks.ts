@@ -11,19 +11,18 @@ import {
   MODE_STACK_32,
   MODE_WORDS,
 } from '../../cpu/mode.ts'
-import { F } from '../../cpu/state.ts'
-import { DECODED, Decoded, type DecodeMode, isHighByte, MORE_BYTES, TOO_LONG } from '../../isa/decoder.ts'
-import type { OperandSpec } from '../../isa/encoding.ts'
+import { DECODED, Decoded, type DecodeMode, MORE_BYTES, TOO_LONG } from '../../isa/decoder.ts'
 import { decoder } from '../../isa/index.ts'
 import type { Mode } from '../../isa/semantics.ts'
 import { BLOCK_TABLE_BASE, CPU_MEMORY_SIZE, RECORDS_BASE } from '../../memory/layout.ts'
 import { FRAME_SIZE, type PhysicalMemory } from '../../memory/physical.ts'
+import { fillRecord } from './fill-record.ts'
 import * as R from './record.ts'
 
 /** A decoded block, as TypeScript remembers it. */
 export interface Block {
-  /** First record. */
-  readonly record: number
+  /** First record; another when the records were moved together. */
+  record: number
   /** Address in memory 1 of its first byte. */
   readonly address: number
   readonly mode: number
@@ -78,6 +77,15 @@ export function decodeMode(mode: number): DecodeMode & { modeClass: number; segm
 /** Instructions after which the next one is not simply the following one. */
 const endsBlock = (decoded: Decoded): boolean => decoded.form.instruction.endsBlock === true
 
+/**
+ * Bytes of records from which on those of blocks that are not used any more are dropped. A boot of Debian decodes 12 MiB of
+ * which nothing comes again. docs/footprint.md
+ */
+const RECORDS_KEPT = 8 << 20
+
+/** The most that one block takes, with its header and its end: bytes. */
+const LARGEST_BLOCK = (FRAME_SIZE + 2) * R.RECORD_SIZE
+
 /** Blocks across two frames are kept for so many second frames each: a guest may map what it likes behind the first. */
 const MOST_SECOND_FRAMES = 8
 
@@ -103,10 +111,12 @@ export class BlockCache {
   /** Single instructions in front of a limit, by address and mode. */
   private readonly limited = new Map<number, Block>()
   private next = RECORDS_BASE
+  /** Where {@link next} may come before {@link trim} is due. */
+  private bound = RECORDS_BASE + RECORDS_KEPT
   private readonly table: Int32Array
-  private readonly words: Int32Array
-  private readonly halves: Uint16Array
-  private readonly bytes: Uint8Array
+  readonly words: Int32Array
+  readonly halves: Uint16Array
+  readonly bytes: Uint8Array
   private readonly memory: PhysicalMemory
   private readonly source: BlockSource
   private readonly decoded = new Decoded()
@@ -118,6 +128,9 @@ export class BlockCache {
   decodedInstructions = 0
   flushes = 0
   invalidations = 0
+  /** How often the unused blocks were dropped, and how many they were. */
+  trims = 0
+  trimmed = 0
 
   constructor(memory: PhysicalMemory, source: BlockSource) {
     this.memory = memory
@@ -201,7 +214,8 @@ export class BlockCache {
    * single instruction. @returns undefined with F.fault set
    */
   private decodeNew(address: number, mode: number, allowed: number): Block | undefined {
-    if (this.next + (FRAME_SIZE + 2) * R.RECORD_SIZE > CPU_MEMORY_SIZE || this.source.full) this.flush()
+    if (this.source.full) this.flush()
+    else if (this.next + LARGEST_BLOCK > this.bound) this.trim()
     let info = this.modes.get(mode)
     if (!info) this.modes.set(mode, (info = decodeMode(mode)))
     const header = this.next
@@ -228,7 +242,12 @@ export class BlockCache {
       }
       let last = false
       if (outcome === DECODED) {
-        this.fill(at, this.source.handler(decoded, info.mode, info.modeClass, info.stackSize, info.segmented))
+        fillRecord(
+          this,
+          at,
+          this.source.handler(decoded, info.mode, info.modeClass, info.stackSize, info.segmented),
+          decoded,
+        )
         position += decoded.length
         last = endsBlock(decoded) || this.ends[this.halves[at >> 1]] === 1
       } else {
@@ -248,7 +267,9 @@ export class BlockCache {
     this.decodedInstructions += count
     const words = this.words
     // What goes on in another frame, or ends at a limit, is not translated.
-    words[(header + R.HEADER_HEAT) >> 2] = second === -1 && !limited ? this.heat : 0x7fffffff
+    const heat = second === -1 && !limited ? this.heat : 0x7fffffff
+    words[(header + R.HEADER_HEAT) >> 2] = heat
+    words[(header + R.HEADER_HEAT_THEN) >> 2] = heat
     words[(header + R.HEADER_COUNT) >> 2] = count
     words[(header + R.HEADER_ADDRESS) >> 2] = address
     words[(header + R.HEADER_MODE) >> 2] = mode
@@ -310,86 +331,6 @@ export class BlockCache {
     if (blocks) blocks.push(block)
     else this.byFrame.set(frame, [block])
     this.source.protect(frame)
-  }
-
-  /** Fills a record from what was decoded. */
-  private fill(at: number, handler: number): void {
-    const { decoded, halves, words, bytes } = this
-    halves[at >> 1] = handler
-    bytes[at + R.RECORD_LENGTH] = decoded.length
-    bytes[at + R.RECORD_SCALE] = decoded.scale
-    const { operands } = decoded.form
-    let reg = 0
-    let rm = 0
-    let opcode = 0
-    for (let i = 0; i < operands.length; i++) {
-      const spec = operands[i]
-      switch (spec.kind) {
-        case 'rm':
-        case 'rmRegister':
-          rm = this.gprPlace(spec, decoded.rm)
-          break
-        case 'mmxRm':
-        case 'mmxRegister':
-          rm = F.fpr.offset + (decoded.rm & 7) * F.fpr.stride
-          break
-        case 'xmmRm':
-        case 'xmmRegister':
-          rm = F.xmm.offset + decoded.rm * F.xmm.stride
-          break
-        case 'sti':
-          rm = decoded.rm & 7
-          break
-        case 'reg':
-          reg = this.gprPlace(spec, decoded.reg)
-          break
-        case 'mmx':
-          reg = F.fpr.offset + (decoded.reg & 7) * F.fpr.stride
-          break
-        case 'xmm':
-          reg = F.xmm.offset + decoded.reg * F.xmm.stride
-          break
-        case 'segment':
-        case 'control':
-        case 'debug':
-          reg = decoded.reg
-          break
-        case 'opcodeRegister':
-          opcode = this.gprPlace(spec, decoded.opcodeRegister)
-          break
-        case 'vexRegister':
-          opcode = this.gprPlace(spec, decoded.vexRegister)
-          break
-        case 'vexXmm':
-          opcode = F.xmm.offset + decoded.vexRegister * F.xmm.stride
-          break
-      }
-    }
-    halves[(at + R.RECORD_REG) >> 1] = reg
-    halves[(at + R.RECORD_OPCODE_REGISTER) >> 1] = opcode
-    if (decoded.hasMemory) {
-      halves[(at + R.RECORD_RM) >> 1] = F.gpr.offset + decoded.base * 8
-      halves[(at + R.RECORD_INDEX) >> 1] = decoded.form.vectorIndex
-        ? F.xmm.offset + decoded.vectorIndex * F.xmm.stride
-        : F.gpr.offset + decoded.index * 8
-    } else {
-      halves[(at + R.RECORD_RM) >> 1] = rm
-      halves[(at + R.RECORD_INDEX) >> 1] = decoded.imm2
-    }
-    halves[(at + R.RECORD_SEGMENT) >> 1] = decoded.segment
-    const word = at >> 2
-    words[word + (R.RECORD_DISPLACEMENT >> 2)] = decoded.displacement
-    words[word + (R.RECORD_DISPLACEMENT >> 2) + 1] = decoded.displacementHigh
-    const named = decoded.form.immediates[0] === 'is4'
-    words[word + (R.RECORD_IMMEDIATE >> 2)] = named
-      ? F.xmm.offset + decoded.immediateRegister * F.xmm.stride
-      : decoded.immLow
-    words[word + (R.RECORD_IMMEDIATE >> 2) + 1] = decoded.immHigh
-  }
-
-  private gprPlace(spec: OperandSpec, number: number): number {
-    const byte = spec.size === 'b' && isHighByte(this.decoded, number)
-    return byte ? F.gpr.offset + (number - 4) * 8 + 1 : F.gpr.offset + number * 8
   }
 
   /**
@@ -471,6 +412,51 @@ export class BlockCache {
     this.drop(block)
   }
 
+  /** Bytes that records take. */
+  get recordBytes(): number {
+    return this.next - RECORDS_BASE
+  }
+
+  /**
+   * Drops blocks that were not entered since the last time this was done, unless regions stand for them, and moves the
+   * records of the others together; they keep what they know of their heat. Only between blocks.
+   */
+  private trim(): void {
+    this.trims++
+    const kept: Block[] = []
+    this.next = RECORDS_BASE
+    const { words } = this
+    // In the order of their records, so that moving one overwrites none that is still to be moved.
+    for (const block of this.byRecord.values()) {
+      const header = block.record - R.RECORD_SIZE
+      const heat = words[(header + R.HEADER_HEAT) >> 2]
+      if (block.region === 0 && heat === words[(header + R.HEADER_HEAT_THEN) >> 2]) {
+        this.trimmed++
+        this.forgetKey(block)
+        this.onDrop?.(block)
+        continue
+      }
+      words[(header + R.HEADER_HEAT_THEN) >> 2] = heat
+      const size = (block.instructions + 2) * R.RECORD_SIZE
+      this.bytes.copyWithin(this.next, header, header + size)
+      block.record = this.next + R.RECORD_SIZE
+      this.next += size
+      kept.push(block)
+    }
+    this.byRecord.clear()
+    this.byFrame.clear()
+    this.table.fill(-1)
+    for (const block of kept) {
+      this.byRecord.set(block.record, block)
+      this.addToFrame(block, block.address & ~0xfff)
+      if (block.second !== -1) this.addToFrame(block, block.second & ~0xfff)
+      if (!block.limited) this.enter(block)
+    }
+    // What is in use may be more than the bound: then it doubles, as far as there is memory.
+    this.bound = Math.min(CPU_MEMORY_SIZE, Math.max(RECORDS_BASE + RECORDS_KEPT, this.next + this.recordBytes))
+    if (this.next + LARGEST_BLOCK > this.bound) this.flush()
+  }
+
   /** Drops everything. Only between blocks. */
   flush(): void {
     this.flushes++
@@ -481,6 +467,7 @@ export class BlockCache {
     this.limited.clear()
     this.crossings.clear()
     this.next = RECORDS_BASE
+    this.bound = RECORDS_BASE + RECORDS_KEPT
     this.source.flushed()
   }
 }

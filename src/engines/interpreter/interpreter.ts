@@ -337,6 +337,13 @@ export class Interpreter implements Engine, BlockSource {
   }
 
   private flushWanted = false
+  /** Bytes of WebAssembly that had been compiled when everything was last dropped. */
+  private compiledBefore = 0
+  /**
+   * Bytes of WebAssembly after which all translated code is dropped, to be made anew of what is hot then: V8 keeps a multiple
+   * of them in machine code, and a guest that never executes the same for long must not fill the host's memory.
+   */
+  codeLimit = 64 << 20
 
   /** Drops everything decoded and translated at the next opportunity. */
   flushSoon(): void {
@@ -350,8 +357,9 @@ export class Interpreter implements Engine, BlockSource {
     vcpu.deviceAccesses = 0
     this.beforeRun?.()
     for (let turns = 0; ; turns++) {
-      if (this.flushWanted) {
+      if (this.flushWanted || this.library.statistics.bytes - this.compiledBefore > this.codeLimit) {
         this.flushWanted = false
+        this.compiledBefore = this.library.statistics.bytes
         this.blocks.flush()
       }
       if (state.get32(F.events) && !this.interruptsWait()) {

@@ -41,6 +41,8 @@ export const HEADER_MODE = 12
 export const HEADER_EXTENT = 16
 /** i32: address in memory 1 of where its instruction goes on in another page, or -1. */
 export const HEADER_SECOND = 20
+/** i32: what its heat was when unused blocks were last dropped, or at the start. */
+export const HEADER_HEAT_THEN = 24
 
 /** Ends a block: continue at RIP of the record. An invalidated record becomes one, so that execution leaves it. */
 export const HANDLER_END = 0
