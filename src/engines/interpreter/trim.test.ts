@@ -108,3 +108,22 @@ test('regions stay, though the blocks they stand for are not interpreted any mor
   assert.equal(translator!.statistics.dropped, 0)
   assert.ok(cpu.state.get64(F.translatedInstructions) - before > 3_900_000n)
 })
+
+test('translated code beyond its limit goes, and what is hot is made anew', () => {
+  const { engine, translator, loop } = guest(1000)
+  const turns = (at: number) => {
+    for (let i = 0; i < 3; i++) loop(at, 2_000_000)
+  }
+  turns(LOOP)
+  const { flushes } = engine.blocks
+  const { regions } = translator!.statistics
+  assert.ok(regions > 0)
+  engine.codeLimit = 1
+  loop(LOOP, 10)
+  assert.ok(engine.blocks.flushes > flushes)
+  engine.codeLimit = 64 << 20
+  turns(LOOP)
+  turns(OTHER)
+  assert.ok(translator!.statistics.regions > regions)
+  assert.ok(translator!.statistics.dropped >= regions)
+})
