@@ -216,6 +216,11 @@ export function fetchPhysical(cpu: Vcpu, low: number, high: number): number {
   return at
 }
 
+/** The address in guest RAM of code at a linear address, as far as the TLB knows; else -1. */
+export function knownFetch(cpu: Vcpu, low: number, high: number): number {
+  return probeTlb(cpu, currentClass(cpu), low, high, ACCESS_FETCH)
+}
+
 /** Finds bytes that lie within a page. @returns the address in guest RAM, -1 for MMIO. @throws GUEST_FAULT */
 function locate(cpu: Vcpu, low: number, high: number, access: number): number {
   const tlbClass = accessClass(cpu, access)

@@ -26,6 +26,9 @@ export interface EmittedBody {
   readonly hints: readonly BranchHint[]
 }
 
+/** A value is computed in so many unlikely places rather than once in likely code. */
+const MOST_COPIES = 6
+
 const NONE: readonly Node[] = []
 
 /** How integers come from floats and lanes, and how these are stored: reinterpretation, extractions, store. */
@@ -44,6 +47,8 @@ export class FunctionBuilder {
   /** The functions called by name, with their types. */
   readonly calls = new Map<string, FunctionType>()
   private readonly locals: ValueType[] = []
+  /** How many unlikely parts are open. */
+  private cold = 0
 
   constructor(type: FunctionType) {
     this.type = type
@@ -53,7 +58,7 @@ export class FunctionBuilder {
   pure(op: number, type: ValueType, args: readonly Node[], imm = 0, imm2 = 0, extra: unknown = undefined): Node {
     let mask = 0
     for (const arg of args) if (!arg.isEffect) mask |= arg.mask
-    const node = new Node(op, type, args, imm, imm2, extra, mask)
+    const node = new Node(op, type, args, imm, imm2, extra, mask, this.cold > 0)
     this.nodes.push(node)
     return node
   }
@@ -62,7 +67,7 @@ export class FunctionBuilder {
   read(op: number, type: ValueType, args: readonly Node[], imm: number, imm2: number, reads: number): Node {
     let mask = reads
     for (const arg of args) if (!arg.isEffect) mask |= arg.mask
-    const node = new Node(op, type, args, imm, imm2, undefined, mask)
+    const node = new Node(op, type, args, imm, imm2, undefined, mask, this.cold > 0)
     this.nodes.push(node)
     return node
   }
@@ -77,7 +82,7 @@ export class FunctionBuilder {
     extra: unknown,
     mask: number,
   ): Node {
-    const node = new Node(op, type, args, imm, imm2, extra, mask)
+    const node = new Node(op, type, args, imm, imm2, extra, mask, this.cold > 0)
     this.nodes.push(node)
     return node
   }
@@ -195,12 +200,18 @@ export class FunctionBuilder {
   /** Two ways by an i32 condition. @param likelihood which of them the compiler should expect, by a branch hint */
   if(condition: Node, then: () => void, otherwise?: () => void, likelihood: Likelihood = 'even'): void {
     this.effect(N.OP_IF, 0, [condition], LIKELIHOODS.indexOf(likelihood), 0, new Label(), N.READS_ALL)
-    then()
+    this.part(likelihood === 'unlikely', then)
     if (otherwise) {
       this.effect(N.OP_ELSE, 0, NONE, 0, 0, undefined, N.READS_ALL)
-      otherwise()
+      this.part(likelihood === 'likely', otherwise)
     }
     this.end()
+  }
+
+  private part(isCold: boolean, build: () => void): void {
+    if (isCold) this.cold++
+    build()
+    if (isCold) this.cold--
   }
 
   /** Branches to a label of an enclosing construct. */
@@ -247,7 +258,17 @@ class Emitter {
   emit(): EmittedBody {
     for (let i = this.nodes.length - 1; i >= 0; i--) {
       const node = this.nodes[i]
-      if (node.uses === 0 && !node.isEffect) for (const arg of node.args) arg.uses--
+      if (node.isEffect) continue
+      if (node.uses === 0) {
+        for (const arg of node.args) arg.uses--
+        if (!node.isCold) for (const arg of node.args) arg.hotUses--
+      } else if (!node.isCold && node.hotUses === 0 && node.uses <= MOST_COPIES) {
+        node.isSunk = true
+        for (const arg of node.args) {
+          arg.hotUses--
+          arg.uses += node.uses - 1
+        }
+      }
     }
     for (const node of this.nodes) this.visit(node)
     this.out.byte(0x0b)
@@ -276,7 +297,9 @@ class Emitter {
     if (!node.isEffect) {
       if (node.uses === 0 || node.op === N.OP_CONST) return
       node.loopDepth = this.loopDepth
-      if (node.uses > 1) this.toTemp(node)
+      if (node.isSunk) {
+        if (node.mask !== 0) this.pending.push(node)
+      } else if (node.uses > 1) this.toTemp(node)
       else if (node.mask !== 0) this.pending.push(node)
       return
     }
@@ -291,11 +314,22 @@ class Emitter {
     markTree(effect, mark)
     const keep: Node[] = []
     for (const node of this.pending) {
-      if (node.emitted) continue
-      if ((node.mask & effect.mask) === 0 || node.mark === mark) keep.push(node)
-      else this.toTemp(node)
+      if (node.isSunk) {
+        if ((node.mask & effect.mask) === 0) keep.push(node)
+        else this.pin(node)
+      } else if (!node.emitted) {
+        if ((node.mask & effect.mask) === 0 || node.mark === mark) keep.push(node)
+        else this.toTemp(node)
+      }
     }
     this.pending = keep
+  }
+
+  /** Keeps what a sunk value is made of, so that it can be computed later. */
+  private pin(node: Node): void {
+    if (node.temp >= 0 || node.mask === 0) return
+    if (node.op === N.OP_LOCAL_GET || node.op === N.OP_LOAD || !node.isSunk) this.toTemp(node)
+    else for (const arg of node.args) if (!arg.isEffect) this.pin(arg)
   }
 
   private toTemp(node: Node): void {

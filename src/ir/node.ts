@@ -51,6 +51,12 @@ export class Node {
   readonly mask: number
   /** How many nodes use the value. */
   uses = 0
+  /** How many of them are in likely code. */
+  hotUses = 0
+  /** Made in unlikely code. */
+  readonly isCold: boolean
+  /** Used in unlikely code only: computed there, each time anew. */
+  isSunk = false
   /** The local holding the value once it was computed, else -1. */
   temp = -1
   /** The emission pass that visited it last, to find what belongs to a statement. */
@@ -68,8 +74,10 @@ export class Node {
     imm2: number,
     extra: unknown,
     mask: number,
+    isCold: boolean,
   ) {
     this.op = op
+    this.isCold = isCold
     this.type = type
     this.args = args
     this.imm = imm
@@ -77,6 +85,9 @@ export class Node {
     this.extra = extra
     this.mask = mask
     this.isEffect = op >= OP_LOCAL_SET && op !== OP_LOAD
-    for (let i = 0; i < args.length; i++) args[i].uses++
+    for (let i = 0; i < args.length; i++) {
+      args[i].uses++
+      if (!isCold) args[i].hotUses++
+    }
   }
 }

@@ -14,6 +14,10 @@ export const STATE_BASE = 0x10000
 export const TLB_BASE = 0x20000
 /** Translated code by linear address (src/engines/jump-table.ts). 64 KiB. */
 export const JUMP_TABLE_BASE = 0x80000
+/** How many more entries a region has until it is made anew, larger: four bytes a region. 192 KiB. */
+export const REGION_HEAT_BASE = 0x90000
+/** Where a region's entry in it lies. @param index of its function, at least 16384 */
+export const regionHeatAddress = (index: number): number => REGION_HEAT_BASE + (index - 16384) * 4
 /** Constant tables of routines. 512 KiB. */
 export const TABLES_BASE = 0x100000
 /** Which TLB entries are in use (src/memory/tlb.ts). 512 KiB. */

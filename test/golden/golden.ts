@@ -13,7 +13,7 @@ import { decodeMode } from '../../src/engines/interpreter/blocks.ts'
 import { shapeOf, usageOf } from '../../src/engines/interpreter/handlers.ts'
 import { takesSegmentChecks, type Usage } from '../../src/engines/semantics.ts'
 import { functionText, listCode } from '../../src/engines/translator/listing.ts'
-import { findRegion } from '../../src/engines/translator/region.ts'
+import { findRegion, SMALL } from '../../src/engines/translator/region.ts'
 import { translateRegion } from '../../src/engines/translator/translate.ts'
 import { usageInRegion } from '../../src/engines/translator/translator.ts'
 import type { Decoded } from '../../src/isa/decoder.ts'
@@ -40,9 +40,17 @@ export function goldenText({ name, bits, shows, code }: GoldenCase): string {
       const segmented = takesSegmentChecks(info.segmented, info.mode, decoded.segment)
       return usageOf(shapeOf(decoded, info.mode, info.stackSize, segmented))
     })
-  const blocks = findRegion({ memory: { ram }, usage }, START, info)
-  const { text, bytes: size } = functionText(translateRegion(name, blocks, mode, info))
-  const listing = listCode(blocks, { bytes, at: 0, start: 0n })
+  const host = {
+    memory: { ram },
+    usage,
+    page: () => -1,
+    isWarm: () => true,
+    isCalledOften: () => false,
+    warmIn: () => [],
+  }
+  const found = findRegion(host, START, info, SMALL)
+  const { text, bytes: size } = functionText(translateRegion(name, found, START, mode, info))
+  const listing = listCode(found, (distance, length) => bytes.subarray(distance, distance + length), 0n)
   const head = [
     `${name}: ${shows}`,
     '',

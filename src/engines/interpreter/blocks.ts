@@ -360,6 +360,22 @@ export class BlockCache {
     this.words[(block.record - R.RECORD_SIZE + R.HEADER_HEAT) >> 2] = this.heat
   }
 
+  /** How often the block at an address in memory 1 was entered in a mode since it was decoded or became cold; 0 if there is none. */
+  entered(address: number, mode: number): number {
+    const block = this.byKey.get(keyOf(address, mode))
+    return block ? this.heat - this.words[(block.record - R.RECORD_SIZE + R.HEADER_HEAT) >> 2] : 0
+  }
+
+  /** Index of the region that runs in the place of the block at an address in memory 1 in a mode, or 0. */
+  regionAt(address: number, mode: number): number {
+    return this.byKey.get(keyOf(address, mode))?.region ?? 0
+  }
+
+  /** The blocks that have code in a frame. */
+  inFrame(frameAddress: number): readonly Block[] {
+    return this.byFrame.get(frameAddress | 0) ?? []
+  }
+
   /** Every block and how often it was entered. */
   *entries(): Iterable<[block: Block, entered: number]> {
     for (const block of this.byRecord.values()) {

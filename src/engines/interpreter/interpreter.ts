@@ -12,7 +12,7 @@ import {
 } from '../../cpu/activity.ts'
 import { EVENT_SHUTDOWN } from '../../cpu/events.ts'
 import { setFault } from '../../cpu/faults.ts'
-import { fetchPhysical, loadSlow, probeWrite, storeSlow, tryFillTlb } from '../../cpu/memory-access.ts'
+import { fetchPhysical, knownFetch, loadSlow, probeWrite, storeSlow, tryFillTlb } from '../../cpu/memory-access.ts'
 import { MODE_BREAKPOINTS, MODE_SEGMENTED, MODE_SINGLE_STEP } from '../../cpu/mode.ts'
 import { segmentCheck } from '../../cpu/segment-check.ts'
 import { services } from '../../cpu/services/index.ts'
@@ -72,6 +72,8 @@ export class Interpreter implements Engine, BlockSource {
   eager = false
   /** What a hot block is reported to. */
   onHotBlock: ((block: Block) => void) | undefined
+  /** Told of a region that was entered as often as it was to be: src/memory/layout.ts, REGION_HEAT_BASE. */
+  onHotRegion: ((index: number) => void) | undefined
   /** Called before each run. */
   beforeRun: (() => void) | undefined
   /** Told when everything decoded was dropped. */
@@ -207,6 +209,8 @@ export class Interpreter implements Engine, BlockSource {
           const block = this.blocks.find(record)
           if (block && this.onHotBlock) activity.during(ACTIVITY_TRANSLATING, () => this.onHotBlock!(block))
         }
+      case 'regionIsHot':
+        return (index: number) => activity.during(ACTIVITY_TRANSLATING, () => this.onHotRegion?.(index))
     }
     if (name.startsWith('service:')) {
       const service = services[name.slice(8)]
@@ -304,6 +308,17 @@ export class Interpreter implements Engine, BlockSource {
     if ((state.get32(F.mode) & 4) === 0) linear &= 0xffffffffn
     const address = fetchPhysical(this.vcpu, Number(linear & 0xffffffffn) | 0, Number(linear >> 32n) | 0)
     return state.get32(F.fault) ? -1 : address >>> 0
+  }
+
+  /**
+   * Address in memory 1 of a page of code by its number counted from RIP's, if it is known without a walk of the page tables; else -1.
+   */
+  fetchedPage(number: number): number {
+    const { state } = this.vcpu
+    const linear = BigInt.asUintN(64, state.get64(F.rip) + state.get64(F.segmentBase, CS) + BigInt(number) * 4096n)
+    const wide = (state.get32(F.mode) & 4) !== 0
+    const high = wide ? Number(linear >> 32n) | 0 : 0
+    return knownFetch(this.vcpu, Number(linear & 0xfffff000n) | 0, high)
   }
 
   protect(frameAddress: number): void {

@@ -1,12 +1,12 @@
 /**
- * Flags in translated code: the last operation and its operands, as far as they are known, so that a comparison and the
- * branch after it become one; as pieces where an operation sets only some of them.
+ * Flags in translated code. What set them last is remembered, with its operands, and nothing is computed: a comparison and
+ * the branch after it become one, and a way out makes of them what the state needs, out of line. Only where ways of execution
+ * meet are they put into locals.
  */
 
 import { F } from '../../cpu/state.ts'
-import type { FunctionBuilder } from '../../ir/function.ts'
 import type { Int } from '../../ir/values.ts'
-import type { Code, FlagChanges, Variable } from '../../isa/semantics.ts'
+import { type Code, type FlagChanges, Variable } from '../../isa/semantics.ts'
 import {
   flagsFromRecipe,
   RECIPE_ADD,
@@ -16,287 +16,358 @@ import {
   RECIPE_UNTOUCHED,
   recipeKind,
 } from '../flag-recipe.ts'
-import { type FlagPieces, PieceFlags } from '../flags.ts'
+import { PieceFlags, StatePieces } from '../flags.ts'
 
-/** The locals that flags live in across a region. */
-export class FlagLocals implements FlagPieces {
-  readonly result: Variable
-  readonly carries: Variable
-  readonly adjust: Variable
-  /** Kind and operands of a recipe (src/engines/flag-recipe.ts); kind 0: the pieces hold. */
-  readonly kind: Variable
-  readonly a: Variable
-  readonly b: Variable
-
-  private readonly code: Code
-
-  constructor(code: Code) {
-    this.code = code
-    this.result = code.variable(64, 0)
-    this.carries = code.variable(64, 0)
-    this.adjust = code.variable(64, 0)
-    this.kind = code.variable(32, 0)
-    this.a = code.variable(64, 0)
-    this.b = code.variable(64, 0)
-  }
-  /** Takes up the flags as they are in the state. */
-  load(): void {
-    const { code } = this
-    this.kind.value = code.get(F.flagKind)
-    this.a.value = code.get(F.flagA)
-    this.b.value = code.get(F.flagB)
-    this.result.value = code.get(F.flagResult)
-    this.carries.value = code.get(F.flagCarries)
-    this.adjust.value = code.get(F.flagAdjust)
-  }
-
-  /** Puts the flags into the state, if they are not as they were there. */
-  store(): void {
-    const { code } = this
-    code.if(this.kind.value.ne(RECIPE_UNTOUCHED), () => {
-      code.set(F.flagKind, this.kind.value)
-      code.if(
-        this.kind.value.isNonZero(),
-        () => {
-          code.set(F.flagA, this.a.value)
-          code.set(F.flagB, this.b.value)
-        },
-        () => {
-          code.set(F.flagResult, this.result.value)
-          code.set(F.flagCarries, this.carries.value)
-          code.set(F.flagAdjust, this.adjust.value)
-        },
-      )
-    })
-  }
-
-  getResult(): Int {
-    return this.result.value
-  }
-  getCarries(): Int {
-    return this.carries.value
-  }
-  getAdjust(): Int {
-    return this.adjust.value
-  }
-  setResult(value: Int): void {
-    this.result.value = value
-  }
-  setCarries(value: Int): void {
-    this.carries.value = value
-  }
-  setAdjust(value: Int): void {
-    this.adjust.value = value
-  }
-}
-
+/** An operation that sets all six flags, which are known by its operands. */
 interface Recipe {
-  operation: number
-  a: Int
-  b: Int | undefined
-  result: Int
+  readonly operation: number
+  readonly a: Int
+  readonly b: Int | undefined
+  readonly result: Int
 }
+
+/** Single flags, or all, on top of what was known before. */
+interface Changed {
+  readonly changes: FlagChanges
+  /** Undefined where nothing is left of it. */
+  readonly over: Known | undefined
+}
+
+/**
+ * What is known of the flags at a place: they are as the state has them, settled or not; in the state, settled into pieces; in the
+ * region's locals; or what set them.
+ */
+export type Known = 'state' | 'settled' | 'locals' | Recipe | Changed
 
 /** The flags of a region while it is built. */
 export class RegionFlags extends PieceFlags {
-  readonly locals: FlagLocals
+  /** What is known where code is being built. */
+  known: Known = 'state'
   /** Nobody looks at the flags that the instruction being built sets. */
   dead = false
-  /** What is known here: the operation that set them, that the pieces hold them, or nothing. */
-  private known: Recipe | 'pieces' | 'nothing' = 'nothing'
+  /** How many conditional parts of the instruction are open: what is found out in one does not hold behind it. */
+  nesting = 0
+  /** The instruction sets flags in conditional parts: they are in the locals before and after. */
+  private sometimes = false
+  /** A recipe's kind (src/engines/flag-recipe.ts) and operands; RECIPE_UNTOUCHED: the flags are in the state. */
+  private readonly kind: Variable
+  private readonly a: Variable
+  private readonly b: Variable
+  /** The pieces in the state, for writing them whatever is known. */
+  private readonly inState: PieceFlags
 
-  constructor(code: Code, locals: FlagLocals) {
-    super(code, locals)
-    this.locals = locals
+  constructor(code: Code) {
+    super(code, new StatePieces(code))
+    this.inState = new PieceFlags(code, this.pieces)
+    this.kind = new Variable(code.f, 32)
+    this.a = new Variable(code.f, 64)
+    this.b = new Variable(code.f, 64)
   }
 
-  /** A new basic block: nothing is known of what its predecessors did. */
-  startBlock(): void {
-    this.known = 'nothing'
+  /** What comes first in the region's function. */
+  enter(): void {
+    this.kind.set(RECIPE_UNTOUCHED)
   }
 
-  /** Makes the pieces hold the flags, for code that sets them only sometimes. */
-  usePieces(): void {
-    if (this.known === 'pieces') return
-    const { locals, code } = this
-    if (this.known === 'nothing') {
-      code.if(locals.kind.value.eq(RECIPE_UNTOUCHED), () => locals.load())
-      this.f.if(locals.kind.value.node, () => {
-        code.call(flagsFromRecipe, locals.kind.value, locals.a.value, locals.b.value)
-        locals.result.value = code.get(F.flagResult)
-        locals.carries.value = code.get(F.flagCarries)
-        locals.adjust.value = code.get(F.flagAdjust)
-      })
-    } else {
-      const { operation, a, b, result } = this.known
-      if (operation === RECIPE_ADD) super.setAdd(a, b!, result)
-      else if (operation === RECIPE_SUB) super.setSub(a, b!, result)
-      else super.setLogic(result)
+  /** Before an instruction. @param sometimes it sets flags in conditional parts */
+  begin(sometimes: boolean): void {
+    this.sometimes = sometimes && !this.dead
+    if (!this.sometimes) return
+    this.toLocals()
+    this.known = 'locals'
+  }
+
+  /** After an instruction. */
+  end(): void {
+    this.sometimes = false
+  }
+
+  /** Builds what puts the flags where ways of execution that meet expect them. What is known stays as it is. */
+  toLocals(): void {
+    const { known, kind } = this
+    if (known === 'locals') return
+    if (typeof known === 'object' && 'operation' in known) this.recipeToLocals(known)
+    else {
+      this.toState()
+      kind.set(RECIPE_UNTOUCHED)
     }
-    locals.kind.set(RECIPE_NONE)
-    this.known = 'pieces'
   }
 
-  private get f(): FunctionBuilder {
-    return this.code.f
+  private recipeToLocals({ operation, a, b, result }: Recipe): void {
+    this.kind.set(recipeKind(operation, result.width))
+    this.a.value = (operation === RECIPE_LOGIC ? result : a).zeroExtend(64)
+    if (b && operation !== RECIPE_LOGIC) this.b.value = b.zeroExtend(64)
   }
 
-  private recipe(operation: number, a: Int, b: Int | undefined, result: Int): void {
-    if (this.dead) return
-    if (this.known === 'pieces' && this.onlySometimes) {
-      if (operation === RECIPE_ADD) super.setAdd(a, b!, result)
-      else if (operation === RECIPE_SUB) super.setSub(a, b!, result)
-      else super.setLogic(result)
+  /** Builds what puts the flags into the state. What is known stays as it is. */
+  toState(known: Known = this.known): void {
+    const { code } = this
+    if (known === 'state' || known === 'settled') return
+    if (known === 'locals') this.localsToState()
+    else if ('operation' in known) {
+      const { operation, a, b, result } = known
+      code.set(F.flagKind, recipeKind(operation, result.width))
+      code.set(F.flagA, (operation === RECIPE_LOGIC ? result : a).zeroExtend(64))
+      if (b && operation !== RECIPE_LOGIC) code.set(F.flagB, b.zeroExtend(64))
+    } else {
+      if (known.over !== undefined) this.settle(known.over)
+      this.inState.set(known.changes)
+      code.set(F.flagKind, RECIPE_NONE)
+    }
+  }
+
+  /** Builds what takes the locals into the state. */
+  localsToState(): void {
+    const { code } = this
+    code.if(this.kind.value.ne(RECIPE_UNTOUCHED), () => {
+      code.set(F.flagKind, this.kind.value)
+      code.set(F.flagA, this.a.value)
+      code.set(F.flagB, this.b.value)
+    })
+  }
+
+  /** Builds what puts the flags into the state, settled. */
+  private settle(known: Known): void {
+    const { code } = this
+    if (known === 'settled') return
+    if (known === 'state' || known === 'locals') {
+      this.toState(known)
+      code.if(code.get(F.flagKind).isNonZero(), () => {
+        code.call(flagsFromRecipe, code.get(F.flagKind), code.get(F.flagA), code.get(F.flagB))
+      })
       return
     }
-    this.known = { operation, a, b, result }
-    this.locals.kind.set(recipeKind(operation, result.width))
-    this.locals.a.value = (operation === RECIPE_LOGIC ? result : a).zeroExtend(64)
-    if (b && operation !== RECIPE_LOGIC) this.locals.b.value = b.zeroExtend(64)
+    if ('operation' in known) {
+      const { operation, a, b, result } = known
+      if (operation === RECIPE_ADD) this.inState.setAdd(a, b!, result)
+      else if (operation === RECIPE_SUB) this.inState.setSub(a, b!, result)
+      else this.inState.setLogic(result)
+      code.set(F.flagKind, RECIPE_NONE)
+    } else this.toState(known)
   }
 
-  /** The instruction sets flags in conditional parts: they must stay in pieces. */
-  onlySometimes = false
+  /** Makes the pieces hold the flags, for code that reads them from there. */
+  private settled(): void {
+    this.settle(this.known)
+    if (this.sometimes) this.kind.set(RECIPE_UNTOUCHED)
+    else if (this.nesting === 0) this.known = 'settled'
+  }
+
+  private learn(known: Recipe | Changed): void {
+    if (this.dead) return
+    if (this.nesting > 0 && !this.sometimes)
+      throw new Error('flags are set in a conditional part that was not known of')
+    if (!this.sometimes) {
+      this.known = known
+      return
+    }
+    // Here they are in the locals, and stay there.
+    if ('operation' in known) this.recipeToLocals(known)
+    else {
+      this.toState(known)
+      this.kind.set(RECIPE_UNTOUCHED)
+    }
+  }
 
   override setAdd(a: Int, b: Int, result: Int, carry?: Int): void {
-    if (carry) this.pieceful(() => super.setAdd(a, b, result))
-    else this.recipe(RECIPE_ADD, a, b, result)
+    if (carry) this.learn(this.withCarry(a, b, result, false))
+    else this.learn({ operation: RECIPE_ADD, a, b, result })
   }
 
   override setSub(a: Int, b: Int, result: Int, borrow?: Int): void {
-    if (borrow) this.pieceful(() => super.setSub(a, b, result))
-    else this.recipe(RECIPE_SUB, a, b, result)
+    if (borrow) this.learn(this.withCarry(a, b, result, true))
+    else this.learn({ operation: RECIPE_SUB, a, b, result })
+  }
+
+  /** The flags of an addition or subtraction with a carry into it, from the carries between all of its bits. */
+  private withCarry(a: Int, b: Int, result: Int, subtracts: boolean): Changed {
+    const first = subtracts ? a.not() : a
+    const carries = first.and(b).or(first.or(b).and(subtracts ? result : result.not()))
+    const differs = subtracts ? a.xor(b) : a.xor(b).not()
+    const changes = {
+      result,
+      carry: carries.isNegative(),
+      overflow: differs.and(a.xor(result)).isNegative(),
+      adjust: carries.bit(3),
+    }
+    return { changes, over: undefined }
   }
 
   override setLogic(result: Int): void {
-    this.recipe(RECIPE_LOGIC, result, undefined, result)
+    this.learn({ operation: RECIPE_LOGIC, a: result, b: undefined, result })
   }
 
   override set(changes: FlagChanges): void {
-    const { result, carry, overflow, zero, sign, parity } = changes
-    // A piece that is left as it is has to be there; single flags of the others come through the getters below.
-    const all = (result || zero || sign || parity) && (carry || overflow)
-    if (!all && !this.dead) this.usePieces()
-    this.pieceful(() => super.set(changes))
-  }
-
-  /** Sets the pieces. */
-  private pieceful(set: () => void): void {
     if (this.dead) return
-    set()
-    if (this.known !== 'pieces') this.locals.kind.set(RECIPE_NONE)
-    this.known = 'pieces'
+    if (this.nesting > 0 && !this.sometimes)
+      throw new Error('flags are set in a conditional part that was not known of')
+    const { known } = this
+    if (this.sometimes) {
+      // What is left as it is has to be in the pieces.
+      if (!isComplete(changes)) this.settled()
+      this.inState.set(changes)
+      this.code.set(F.flagKind, RECIPE_NONE)
+      this.kind.set(RECIPE_UNTOUCHED)
+      return
+    }
+    const merged = typeof known === 'object' && 'changes' in known ? mergedChanges(known.changes, changes) : changes
+    const over = typeof known === 'object' && 'changes' in known ? known.over : known
+    this.learn({ changes: merged, over: isComplete(merged) ? undefined : over })
   }
 
-  private fused(get: (recipe: Recipe) => Int | undefined, other: () => Int): Int {
-    if (typeof this.known === 'object') {
-      const value = get(this.known)
-      if (value) return value
+  /** A flag as far as what set it is known; else from the pieces. */
+  private read(
+    fromRecipe: (recipe: Recipe) => Int | undefined,
+    fromChanges: (changes: FlagChanges) => Int | undefined,
+    fromPieces: () => Int,
+  ): Int {
+    const { known } = this
+    if (typeof known === 'object') {
+      if ('operation' in known) {
+        const value = fromRecipe(known)
+        if (value) return value
+      } else {
+        const value = fromChanges(known.changes)
+        if (value) return value
+        const under = known.over
+        if (typeof under === 'object' && 'operation' in under) {
+          const below = fromRecipe(under)
+          if (below) return below
+        }
+      }
     }
-    this.usePieces()
-    return other()
+    this.settled()
+    return fromPieces()
   }
 
   override get carry(): Int {
-    return this.fused(
+    return this.read(
       ({ operation, a, b, result }) =>
         operation === RECIPE_SUB ? a.ltU(b!) : operation === RECIPE_ADD ? result.ltU(a) : this.code.bool(false),
+      changes => changes.carry,
       () => super.carry,
     )
   }
   override get zero(): Int {
-    return this.fused(
+    return this.read(
       ({ operation, a, b, result }) => (operation === RECIPE_SUB ? a.eq(b!) : result.isZero()),
+      changes => changes.zero ?? changes.result?.isZero(),
       () => super.zero,
     )
   }
   override get sign(): Int {
-    return this.fused(
+    return this.read(
       ({ result }) => result.isNegative(),
+      changes => changes.sign ?? changes.result?.isNegative(),
       () => super.sign,
     )
   }
   override get overflow(): Int {
-    return this.fused(
+    return this.read(
       ({ operation, a, b, result }) => {
         if (operation === RECIPE_LOGIC) return this.code.bool(false)
         const differs = operation === RECIPE_SUB ? a.xor(b!) : a.xor(b!).not()
         return differs.and(a.xor(result)).isNegative()
       },
+      changes => changes.overflow,
       () => super.overflow,
     )
   }
   override get parity(): Int {
-    return this.fused(
-      ({ result }) => result.resize(32).and(0xff).popcnt().and(1).isZero(),
+    const even = (result: Int) => result.resize(32).and(0xff).popcnt().and(1).isZero()
+    return this.read(
+      ({ result }) => even(result),
+      changes => changes.parity ?? (changes.result && even(changes.result)),
       () => super.parity,
     )
   }
   override get adjust(): Int {
-    return this.fused(
+    return this.read(
       ({ operation, a, b, result }) =>
         operation === RECIPE_LOGIC ? this.code.bool(false) : a.xor(b!).xor(result).bit(4),
+      changes => changes.adjust,
       () => super.adjust,
     )
   }
 
   override condition(code: number): Int {
-    return this.fused(
-      recipe => this.fusedCondition(code, recipe),
-      () => super.condition(code),
-    )
-  }
-
-  private fusedCondition(code: number, { operation, a, b, result }: Recipe): Int | undefined {
-    if (operation === RECIPE_SUB) {
-      switch (code) {
-        case 2:
-          return a.ltU(b!)
-        case 3:
-          return a.geU(b!)
-        case 4:
-          return a.eq(b!)
-        case 5:
-          return a.ne(b!)
-        case 6:
-          return a.leU(b!)
-        case 7:
-          return a.gtU(b!)
-        case 12:
-          return a.ltS(b!)
-        case 13:
-          return a.geS(b!)
-        case 14:
-          return a.leS(b!)
-        case 15:
-          return a.gtS(b!)
+    const { known } = this
+    if (typeof known === 'object') {
+      if ('operation' in known) {
+        const fused = fusedCondition(code, known)
+        if (fused) return fused
       }
+      return this.fromFlags(code)
     }
-    if (operation === RECIPE_LOGIC) {
-      switch (code) {
-        case 6:
-          return result.isZero()
-        case 7:
-          return result.isNonZero()
-        case 12:
-          return result.isNegative()
-        case 13:
-          return result.isNegative().isZero()
-        case 14:
-          return result.isNegative().or(result.isZero())
-        case 15:
-          return result.isNegative().or(result.isZero()).isZero()
-      }
-    }
-    if (code === 5) return result.isNonZero()
-    // SF ≠ OF of an addition is read from the pieces.
-    if (code >= 12) return undefined
-    // The rest is made of the flags one by one, which are fused in their turn.
+    this.settled()
     return super.condition(code)
   }
 
+  /** A condition made of the flags one by one, which are fused in their turn. */
+  private fromFlags(code: number): Int {
+    if (code < 12) return super.condition(code)
+    const less = this.sign.xor(this.overflow)
+    const positive = code < 14 ? less : less.or(this.zero)
+    return code & 1 ? positive.isZero() : positive
+  }
+
   override readImage(): Int {
-    this.usePieces()
+    this.settled()
     return super.readImage()
   }
+}
+
+/** Whether nothing is left of the flags before. */
+function isComplete({ result, carry, overflow, adjust, zero, sign, parity }: FlagChanges): boolean {
+  return !!(carry && overflow && adjust && (result || (zero && sign && parity)))
+}
+
+/** Changes on top of others. */
+function mergedChanges(before: FlagChanges, after: FlagChanges): FlagChanges {
+  const { zero: _zero, sign: _sign, parity: _parity, ...rest } = before
+  return after.result ? { ...rest, ...after } : { ...before, ...after }
+}
+
+function fusedCondition(code: number, { operation, a, b, result }: Recipe): Int | undefined {
+  if (operation === RECIPE_SUB) {
+    switch (code) {
+      case 2:
+        return a.ltU(b!)
+      case 3:
+        return a.geU(b!)
+      case 4:
+        return a.eq(b!)
+      case 5:
+        return a.ne(b!)
+      case 6:
+        return a.leU(b!)
+      case 7:
+        return a.gtU(b!)
+      case 12:
+        return a.ltS(b!)
+      case 13:
+        return a.geS(b!)
+      case 14:
+        return a.leS(b!)
+      case 15:
+        return a.gtS(b!)
+    }
+  }
+  if (operation === RECIPE_LOGIC) {
+    switch (code) {
+      case 6:
+        return result.isZero()
+      case 7:
+        return result.isNonZero()
+      case 12:
+        return result.isNegative()
+      case 13:
+        return result.isNegative().isZero()
+      case 14:
+        return result.isNegative().or(result.isZero())
+      case 15:
+        return result.isNegative().or(result.isZero()).isZero()
+    }
+  }
+  return code === 5 ? result.isNonZero() : undefined
 }

@@ -9,7 +9,7 @@ import { type Names, printBody } from '../../wasm/text.ts'
 import type { FunctionType, ValueType } from '../../wasm/types.ts'
 import { type Block, decodeMode } from '../interpreter/blocks.ts'
 import type { Unit } from '../library.ts'
-import type { RegionBlock } from './region.ts'
+import type { FoundRegion } from './region.ts'
 import { translateRegion } from './translate.ts'
 
 /** Hands out indices as they are asked for, and remembers what they mean. */
@@ -57,20 +57,22 @@ export function functionText({ f }: Unit): { text: string; bytes: number } {
 
 /**
  * The instructions of a region in the order of their addresses, a line each; a colon marks where a block begins.
- * @param bytes of the guest: `at` in it is the region's entry
+ * @param bytesAt the guest's bytes at a distance from the region's entry
  * @param start address of the entry as it is to be shown
  */
 export function listCode(
-  blocks: ReadonlyMap<number, RegionBlock>,
-  { bytes, at, start }: { bytes: Uint8Array; at: number; start: bigint },
+  { blocks }: FoundRegion,
+  bytesAt: (distance: number, length: number) => Uint8Array,
+  start: bigint,
 ): string[] {
-  const instructions = new Map([...blocks.values()].flatMap(b => b.instructions).map(i => [i.distance, i.decoded]))
+  const starts = new Set(blocks.map(({ distance }) => distance))
+  const instructions = new Map(blocks.flatMap(b => b.instructions).map(i => [i.distance, i.decoded]))
   return [...instructions]
     .sort(([a], [b]) => a - b)
     .map(([distance, decoded]) => {
-      const code = bytes.subarray(at + distance, at + distance + decoded.length)
+      const code = bytesAt(distance, decoded.length)
       const hex = Array.from(code, byte => byte.toString(16).padStart(2, '0')).join('')
-      const mark = blocks.has(distance) ? ':' : ' '
+      const mark = starts.has(distance) ? ':' : ' '
       const place = (start + BigInt(distance)).toString(16).padStart(3)
       return `${place}${mark} ${hex.padEnd(20)} ${disassemble(decoded, start + BigInt(distance))}`
     })
@@ -94,15 +96,20 @@ export interface TranslatedCode {
 }
 
 /** Lists a region; makes its function once more. RIP is the block's. */
-export function listRegion(cpu: Vcpu, block: Block, blocks: ReadonlyMap<number, RegionBlock>): TranslatedCode {
+export function listRegion(cpu: Vcpu, block: Block, found: FoundRegion): TranslatedCode {
   const { state, memory } = cpu
   const { mode } = block
   const info = decodeMode(mode)
   const long = info.mode === 'long'
   const address = BigInt.asUintN(long ? 64 : 32, state.get64(F.rip) + state.get64(F.segmentBase, CS))
-  const { text, bytes: wasmBytes } = functionText(translateRegion('region', blocks, mode, info))
-  const listing = listCode(blocks, { bytes: memory.ram, at: block.address >>> 0, start: address })
-  const lengths = new Map([...blocks.values()].flatMap(b => b.instructions).map(i => [i.distance, i.decoded.length]))
+  const { text, bytes: wasmBytes } = functionText(translateRegion('region', found, block.address, mode, info))
+  const offset = block.address & 0xfff
+  const bytesAt = (distance: number, length: number) => {
+    const at = found.pages.get(Math.floor((offset + distance) / 4096))! + ((offset + distance) & 0xfff)
+    return memory.ram.subarray(at, at + length)
+  }
+  const listing = listCode(found, bytesAt, address)
+  const lengths = new Map(found.blocks.flatMap(b => b.instructions).map(i => [i.distance, i.decoded.length]))
   return {
     address,
     mode: `${info.mode}, ${info.codeSize} bits, ${mode & MODE_USER ? 'user' : 'supervisor'}`,

@@ -1,57 +1,70 @@
 /** The function of a region under construction: its locals, how it is entered and left. */
-import { CS, F } from '../../cpu/state.ts'
+import { CS, F, type Field } from '../../cpu/state.ts'
 import { FunctionBuilder } from '../../ir/function.ts'
 import { type Label, OP_BLOCK } from '../../ir/node.ts'
-import { Int } from '../../ir/values.ts'
+import { Int, Vector } from '../../ir/values.ts'
 import { Code, Variable } from '../../isa/semantics.ts'
-import { I64 } from '../../wasm/types.ts'
-import { RECIPE_UNTOUCHED } from '../flag-recipe.ts'
+import { regionHeatAddress } from '../../memory/layout.ts'
+import { TLB_ADDEND, TLB_FETCH } from '../../memory/tlb.ts'
+import { I32, I64, V128 } from '../../wasm/types.ts'
 import { REGION_TYPE } from '../interpreter/main.ts'
 import { lookUpJump } from '../jump-table.ts'
-import { FlagLocals, RegionFlags } from './flags.ts'
+import { tlbOffset } from '../tlb-offset.ts'
+import { RegionFlags } from './flags.ts'
 
-/** A bail code is displacement + BAIL_BIAS in the low bits, and the instructions to be given back to the budget above. */
-const BAIL_BIAS = 8192
-const BAIL_SHIFT = 14
+const PAGE_MASK = 0xfffffffffffff000n
+
+/** Where a register of {@link RegionCode.readXmm} lies in the state. */
+const placeOfXmm = (number: number): [field: Field, index: number] => [number < 16 ? F.xmm : F.ymmHigh, number & 15]
 
 /** One region's function. */
 export class RegionCode {
   readonly f: FunctionBuilder
   readonly code: Code
   readonly flags: RegionFlags
-  readonly locals: FlagLocals
   /** Where execution goes on outside of the region. */
   readonly rip: Variable
   /** RIP at the entry. */
   private readonly entry: Variable
   private readonly budget: Variable
-  private readonly bailCode: Variable
   private readonly gprs: (number | undefined)[] = new Array(16).fill(undefined)
-  private readonly written = new Set<number>()
+  private readonly xmms: (number | undefined)[] = new Array(32).fill(undefined)
+  private readonly writtenGprs = new Set<number>()
+  private readonly writtenXmms = new Set<number>()
+  /** Ways out: for the interpreter to go on, or for whatever is at RIP; in front of each one that takes the flags from the locals. */
+  private readonly bailedWithLocals: Label
   private readonly bailed: Label
+  private readonly leftWithLocals: Label
   private readonly left: Label
-  /** Instructions of the current block that are not yet executed, the current one included. */
-  remaining = 0
+  /** Linear addresses are RIP: nothing has a base or a limit. */
+  private readonly flat: boolean
+  private readonly long: boolean
+  /** Instructions executed that the budget does not know of yet. */
+  pending = 0
 
-  constructor() {
+  constructor(long: boolean, flat: boolean) {
+    this.long = long
+    this.flat = flat
     this.f = new FunctionBuilder(REGION_TYPE)
     this.code = new Code(this.f)
     this.entry = new Variable(this.f, 64)
     this.rip = new Variable(this.f, 64)
     this.budget = new Variable(this.f, 32)
-    this.bailCode = new Variable(this.f, 32)
-    this.locals = new FlagLocals(this.code)
-    this.f.nodes.length = 0
-    this.flags = new RegionFlags(this.code, this.locals)
+    this.flags = new RegionFlags(this.code)
     this.left = this.f.open(OP_BLOCK)
+    this.leftWithLocals = this.f.open(OP_BLOCK)
     this.bailed = this.f.open(OP_BLOCK)
+    this.bailedWithLocals = this.f.open(OP_BLOCK)
   }
 
   get base(): Int {
     return this.code.base
   }
-  get entryRip(): Int {
-    return this.entry.value
+
+  /** RIP at a distance from the entry. */
+  ripAt(distance: number): Int {
+    const rip = this.entry.value.add(distance)
+    return this.long ? rip : rip.and(0xffffffff)
   }
 
   /** A constant of 64 bits by halves. */
@@ -68,86 +81,135 @@ export class RegionCode {
   }
   writeGpr(number: number, value: Int): void {
     this.f.setLocal(this.gpr(number), value.node)
-    this.written.add(number)
+    this.writtenGprs.add(number)
   }
 
-  /** Takes a block's instructions off the budget; leaves for the interpreter when they are more than are left. */
-  startBlock(distance: number, instructions: number): void {
-    this.flags.startBlock()
-    this.budget.value = this.budget.value.sub(instructions)
-    this.remaining = instructions
-    this.code.if(this.budget.value.isNegative(), () => this.bail(distance), undefined, 'unlikely')
+  private xmm(number: number): number {
+    return (this.xmms[number] ??= this.f.local(V128))
+  }
+  /** An XMM register, or 16 further the upper half of a YMM register. */
+  readXmm(number: number): Vector {
+    return new Vector(this.f, this.f.getLocal(this.xmm(number), V128))
+  }
+  writeXmm(number: number, value: Vector): void {
+    this.f.setLocal(this.xmm(number), value.node)
+    this.writtenXmms.add(number)
+  }
+
+  /** Leaves for the interpreter unless so many instructions may be executed: the most until this is asked again. */
+  checkBudget(distance: number, instructions: number): void {
+    this.code.if(this.budget.value.ltS(instructions), () => this.bail(distance), undefined, 'unlikely')
+  }
+
+  /** Takes the instructions executed up to here off the budget. What is pending stays, for other ways from here. */
+  settleBudget(): void {
+    if (this.pending) this.budget.value = this.budget.value.sub(this.pending)
   }
 
   /** Leaves so that the interpreter executes the instruction at a distance from the entry. */
   bail(distance: number): void {
-    this.bailCode.set((distance + BAIL_BIAS) | (this.remaining << BAIL_SHIFT))
-    this.f.branch(this.bailed)
+    this.rip.value = this.ripAt(distance)
+    this.leave(this.bailed, this.bailedWithLocals)
   }
 
   /** Leaves to a distance from the entry. */
-  exit(distance: number, long: boolean): void {
-    const rip = this.entry.value.add(distance)
-    this.rip.value = long ? rip : rip.and(0xffffffff)
-    this.f.branch(this.left)
+  exit(distance: number): void {
+    this.rip.value = this.ripAt(distance)
+    this.leave(this.left, this.leftWithLocals)
   }
 
   /** Leaves to where {@link rip} says. */
   exitIndirect(): void {
-    this.f.branch(this.left)
+    this.leave(this.left, this.leftWithLocals)
+  }
+
+  private leave(to: Label, withLocals: Label): void {
+    const { flags, f } = this
+    this.settleBudget()
+    if (flags.known !== 'locals') flags.toState()
+    f.branch(flags.known === 'locals' ? withLocals : to)
+  }
+
+  /** Whether the page at a distance is still where it was when the region was made: at this address in memory 1. */
+  isMapped(distance: number, address: number): Int {
+    const { f, code } = this
+    const linear = code.variable(64, this.ripAt(distance)).value
+    const low = linear.truncate(32)
+    const entry = code.variable(32, code.get(F.tlb).add(tlbOffset(low))).value
+    const tag = new Int(f, f.load(0x29, I64, 0, entry.node, TLB_FETCH), 64)
+    const addend = new Int(f, f.load(0x28, I32, 0, entry.node, TLB_ADDEND), 32)
+    return tag.eq(linear.and(PAGE_MASK)).and(addend.add(low).eq(address))
   }
 
   /**
    * Closes the function: the ways out, and the way in, which is put in front.
-   * @param flat linear addresses are RIP
    * @param extent bytes from the entry to the end of the code, which must not lie beyond the limit of CS
+   * @param index as in {@link enter}
    */
-  finish(long: boolean, flat: boolean, extent: number): void {
-    const { f, code, locals } = this
+  finish(extent: number, index: number | undefined): void {
+    const { f, code, flags, flat } = this
     const bailing = new Variable(f, 32)
     f.end()
-    const target = this.entry.value.add(this.bailCode.value.and(BAIL_BIAS * 2 - 1).zeroExtend(64)).sub(BAIL_BIAS)
-    this.rip.value = long ? target : target.and(0xffffffff)
-    this.budget.value = this.budget.value.add(this.bailCode.value.shr(BAIL_SHIFT))
-    bailing.set(1)
+    flags.localsToState()
     f.end()
-    for (const number of this.written) code.set(F.gpr, this.readGpr(number), number)
+    bailing.set(1)
+    f.branch(this.left)
+    f.end()
+    flags.localsToState()
+    f.end()
+    for (const number of this.writtenGprs) code.set(F.gpr, this.readGpr(number), number)
+    for (const number of this.writtenXmms) {
+      const [field, index] = placeOfXmm(number)
+      code.setVector(field, this.readXmm(number), index)
+    }
     code.set(F.rip, this.rip.value)
     code.set(F.budget, this.budget.value)
-    locals.store()
     if (flat) {
       // Mode and TLB are those of now: the last instruction may have changed them. Events and the shadow of STI are the
       // main function's.
       const waiting = code.get(F.events).or(code.get(F.interruptShadow)).or(bailing.value)
-      code.if(
-        waiting.isZero(),
-        () => {
-          const go = (index: Int) => f.returnCallIndirect(REGION_TYPE, [code.base.node, index.node])
-          lookUpJump(code, this.rip.value, code.get(F.tlb), go)
-        },
-        undefined,
-        'likely',
-      )
+      const go = (index: Int) => f.returnCallIndirect(REGION_TYPE, [code.base.node, index.node])
+      const next = () => lookUpJump(code, this.rip.value, code.get(F.tlb), go)
+      code.if(waiting.isZero(), next, undefined, 'likely')
     }
     f.return(bailing.value.node)
     f.unreachable()
-    this.enter(flat ? undefined : extent)
+    this.enter(flat ? undefined : extent, index)
   }
 
-  /** @param extent as in {@link finish}, where CS has a limit */
-  private enter(extent: number | undefined): void {
-    const { f, code, locals } = this
+  /** Counts an entry down and tells when there were as many as were to be. */
+  private count(index: number): void {
+    const { f, code } = this
+    const place = code.const(regionHeatAddress(index), 32)
+    const left = code.variable(32, new Int(f, f.load(0x28, I32, 0, place.node, 0), 32).sub(1)).value
+    f.store(0x36, 0, place.node, left.node, 0)
+    const tell = () => f.call('regionIsHot', { params: [I32], results: [] }, [f.const32(index)])
+    code.if(left.isZero(), tell, undefined, 'unlikely')
+  }
+
+  /**
+   * @param extent as in {@link finish}, where CS has a limit
+   * @param index number of the region, if its entries are to be counted
+   */
+  private enter(extent: number | undefined, index: number | undefined): void {
+    const { f, code } = this
     const body = f.nodes.splice(0)
+    if (index !== undefined) this.count(index)
     this.entry.value = code.get(F.rip)
     if (extent !== undefined) {
       const limit = code.get(F.segmentLimit, CS).zeroExtend(64)
-      code.if(this.entry.value.add(extent).gtU(limit.add(1)), () => f.return(f.const32(1)))
+      code.if(this.entry.value.add(extent).gtU(limit.add(1)), () => f.return(f.const32(1)), undefined, 'unlikely')
     }
     this.budget.value = code.get(F.budget)
     this.gprs.forEach((local, number) => {
       if (local !== undefined) f.setLocal(local, code.get(F.gpr, number).node)
     })
-    locals.kind.set(RECIPE_UNTOUCHED)
+    this.xmms.forEach((local, number) => {
+      if (local === undefined) return
+      const [field, index] = placeOfXmm(number)
+      f.setLocal(local, code.getVector(field, index).node)
+    })
+    this.flags.enter()
     for (const node of body) f.nodes.push(node)
   }
 }

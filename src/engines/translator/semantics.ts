@@ -6,7 +6,7 @@ import { F, FS, SS } from '../../cpu/state.ts'
 import { Int, int, Vector, type Width } from '../../ir/values.ts'
 import { type Decoded, isHighByte, NO_REGISTER, RIP_BASE } from '../../isa/decoder.ts'
 import type { OperandSpec } from '../../isa/encoding.ts'
-import type { Context, Operand, Operandish, Variable, VectorOperand } from '../../isa/semantics.ts'
+import type { Context, Likelihood, Operand, Operandish, Variable, VectorOperand } from '../../isa/semantics.ts'
 import { TLB_BASE } from '../../memory/layout.ts'
 import { TLB_ADDEND, TLB_READ, TLB_SIZE, TLB_WRITE } from '../../memory/tlb.ts'
 import { I32, I64, V128 } from '../../wasm/types.ts'
@@ -21,7 +21,7 @@ import {
   VectorMemory,
 } from '../semantics.ts'
 import { tlbOffset } from '../tlb-offset.ts'
-import { FprOperand, VectorRegister } from '../vector-register.ts'
+import { FprOperand } from '../vector-register.ts'
 import type { RegionFlags } from './flags.ts'
 import type { RegionCode } from './region-code.ts'
 
@@ -63,6 +63,41 @@ class LocalRegister implements Operand {
   }
 }
 
+/** An XMM register in a local; 16 more are the upper halves of the YMM registers. */
+class LocalXmm implements VectorOperand {
+  readonly kind = 'register'
+  readonly bytes = 16
+  private readonly region: RegionCode
+  private readonly number: number
+  constructor(region: RegionCode, number: number) {
+    this.region = region
+    this.number = number
+  }
+  get upper(): LocalXmm {
+    return new LocalXmm(this.region, this.number + 16)
+  }
+  probeWrite(): void {}
+  requireAligned(): void {}
+  readVector(): Vector {
+    return this.region.readXmm(this.number)
+  }
+  writeVector(value: Vector): void {
+    this.region.writeXmm(this.number, value)
+  }
+  readLow(width: Width): Int {
+    return this.readVector().lane(width, 0)
+  }
+  writeLow(value: Int): void {
+    this.writeVector(this.readVector().withLane(0, value))
+  }
+  readHalf(half: 0 | 1): Int {
+    return this.readVector().lane(64, half)
+  }
+  writeHalf(half: 0 | 1, value: Int): void {
+    this.writeVector(this.readVector().withLane(half, value))
+  }
+}
+
 /** Builds one instruction of a region. */
 export class TranslatorSemantics extends EngineSemantics {
   readonly segmented: boolean
@@ -95,14 +130,10 @@ export class TranslatorSemantics extends EngineSemantics {
   }
 
   get nextRip(): Int {
-    return this.ripAt(this.end)
+    return this.region.ripAt(this.end)
   }
   get thisRip(): Int {
-    return this.ripAt(this.end - this.decoded.length)
-  }
-  private ripAt(distance: number): Int {
-    const rip = this.region.entryRip.add(distance)
-    return this.long ? rip : rip.and(0xffffffff)
+    return this.region.ripAt(this.end - this.decoded.length)
   }
   get privilegeLevel(): Int {
     return this.mode & MODE_USER ? this.const(3, 32) : this.get(F.cpl)
@@ -115,7 +146,7 @@ export class TranslatorSemantics extends EngineSemantics {
     return new LocalRegister(this.region, number, 8, 8)
   }
   xmm(number: number): VectorOperand {
-    return new VectorRegister(this, { base: this.base, offset: F.xmm.offset + number * F.xmm.stride })
+    return new LocalXmm(this.region, number)
   }
 
   private effectiveAddress(): Int {
@@ -143,6 +174,19 @@ export class TranslatorSemantics extends EngineSemantics {
   }
   tlbBase(): Int {
     return this.const(TLB_BASE + ((this.mode >> MODE_TLB_SHIFT) & 3) * TLB_SIZE, 32)
+  }
+
+  override if(condition: Int, then: () => void, otherwise?: () => void, likelihood: Likelihood = 'even'): void {
+    const { flags } = this.region
+    flags.nesting++
+    super.if(condition, then, otherwise, likelihood)
+    flags.nesting--
+  }
+  override while(condition: () => Int, body: () => void): void {
+    const { flags } = this.region
+    flags.nesting++
+    super.while(condition, body)
+    flags.nesting--
   }
 
   leaveForFault(): void {

@@ -2,7 +2,7 @@
  * Brings a region's blocks into an order in which WebAssembly's blocks and loops can express their jumps: reverse postorder,
  * each loop a contiguous run from its header.
  */
-import type { RegionBlock } from './region.ts'
+import { type RegionBlock, successors } from './region.ts'
 
 /** A block in its place. */
 export interface PlacedBlock {
@@ -19,44 +19,37 @@ export interface PlacedBlock {
 /** How a jump between two placed blocks is made. */
 export type JumpKind = 'forward' | 'back' | 'outside'
 
-/** The blocks in order. */
-export function placeBlocks(blocks: ReadonlyMap<number, RegionBlock>): PlacedBlock[] {
+/** The blocks that are reached from an entry, in order. */
+export function placeBlocks(entry: RegionBlock): PlacedBlock[] {
   const order: RegionBlock[] = []
-  const seen = new Set<number>()
-  const visit = (distance: number): void => {
-    // An explicit stack: a guest decides how deep this goes.
-    const stack: [block: RegionBlock, next: number][] = []
-    const enter = (to: number) => {
-      seen.add(to)
-      stack.push([blocks.get(to)!, 0])
-    }
-    enter(distance)
-    while (stack.length) {
-      const top = stack.at(-1)!
-      const [block, next] = top
-      if (next < block.successors.length) {
-        top[1]++
-        const to = block.successors[next]
-        if (!seen.has(to)) enter(to)
-      } else {
-        order.push(block)
-        stack.pop()
-      }
-    }
+  const seen = new Set<RegionBlock>()
+  // An explicit stack: a guest decides how deep this goes.
+  const stack: { block: RegionBlock; next: RegionBlock[] }[] = []
+  const enter = (block: RegionBlock) => {
+    seen.add(block)
+    stack.push({ block, next: successors(block) })
   }
-  visit(0)
+  enter(entry)
+  while (stack.length) {
+    const { block, next } = stack.at(-1)!
+    const to = next.shift()
+    if (!to) {
+      order.push(block)
+      stack.pop()
+    } else if (!seen.has(to)) enter(to)
+  }
   order.reverse()
   const placed = order.map((block, index) => ({ block, index, loopEnd: -1, loop: -1, jumpedTo: false }))
-  const indexOf = new Map(order.map((block, index) => [block.distance, index]))
+  const indexOf = new Map(order.map((block, index) => [block, index]))
   for (const { block, index } of placed) {
-    for (const to of block.successors) {
+    for (const to of successors(block)) {
       const target = indexOf.get(to)!
       if (target <= index) placed[target].loopEnd = Math.max(placed[target].loopEnd, index)
     }
   }
   nest(placed)
   for (const { block, index } of placed) {
-    for (const to of block.successors) {
+    for (const to of successors(block)) {
       const target = indexOf.get(to)!
       if (target > index && jumpKind(placed, index, target) === 'forward') placed[target].jumpedTo = true
     }

@@ -1,49 +1,85 @@
 /** Makes a region's function from its blocks. */
 
 import { type Label, OP_BLOCK, OP_LOOP } from '../../ir/node.ts'
+import type { Int } from '../../ir/values.ts'
 import type { Routine } from '../../isa/semantics.ts'
 import { buildAfter } from '../checks.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
 import { shapeOf } from '../interpreter/handlers.ts'
 import type { Unit } from '../library.ts'
-import type { RegionBlock, RegionInstruction } from './region.ts'
+import type { Known } from './flags.ts'
+import type { Edge, FoundRegion, RegionBlock, RegionInstruction } from './region.ts'
+import { successors } from './region.ts'
 import { RegionCode } from './region-code.ts'
 import { TranslatorSemantics } from './semantics.ts'
 import { jumpKind, outerLoop, type PlacedBlock, placeBlocks } from './structure.ts'
 
-/** Builds the function of a region. */
+/**
+ * Builds the function of a region.
+ * @param start the entry's address in memory 1
+ * @param index the region's number, if its entries are to be counted (src/memory/layout.ts, REGION_HEAT_BASE)
+ */
 export function translateRegion(
   name: string,
-  blocks: ReadonlyMap<number, RegionBlock>,
+  found: FoundRegion,
+  start: number,
   mode: number,
   info: ReturnType<typeof decodeMode>,
+  index?: number,
 ): Unit {
-  return new RegionTranslator(blocks, mode, info).translate(name)
+  return new RegionTranslator(found, start, mode, info).translate(name, index)
+}
+
+/** What is known where a block begins that is reached in one way only. */
+interface Arrival {
+  readonly flags: Known
+  readonly pending: number
 }
 
 class RegionTranslator {
-  private readonly region = new RegionCode()
+  private readonly region: RegionCode
   private readonly placed: PlacedBlock[]
-  private readonly indexOf = new Map<number, number>()
+  private readonly indexOf = new Map<RegionBlock, number>()
+  private readonly pages: ReadonlyMap<number, number>
+  /** Offset of the entry in its page. */
+  private readonly offset: number
   private readonly mode: number
   private readonly info: ReturnType<typeof decodeMode>
   /** Labels in front of blocks, by index: the end of a WebAssembly block, or the start of a loop. */
   private readonly forward: (Label | undefined)[] = []
   private readonly loops: (Label | undefined)[] = []
   private readonly used = new Set<Routine>()
+  /** By index: in how many ways a block is reached; what the one way brings along; whether its flags matter. */
+  private readonly ways: number[]
+  private readonly arrivals: (Arrival | undefined)[] = []
+  private readonly flagsMatter: boolean[] = []
+  /** By index: instructions from the start of a block until the budget is asked again, at most. */
+  private readonly longest: number[] = []
 
-  constructor(blocks: ReadonlyMap<number, RegionBlock>, mode: number, info: ReturnType<typeof decodeMode>) {
+  constructor(found: FoundRegion, start: number, mode: number, info: ReturnType<typeof decodeMode>) {
     this.mode = mode
     this.info = info
-    this.placed = placeBlocks(blocks)
-    for (const { block, index } of this.placed) this.indexOf.set(block.distance, index)
+    this.pages = found.pages
+    this.offset = start & 0xfff
+    this.region = new RegionCode(info.mode === 'long', !info.segmented)
+    this.placed = placeBlocks(found.blocks[0])
+    for (const { block, index } of this.placed) this.indexOf.set(block, index)
+    this.ways = this.placed.map(() => 0)
+    for (const { block, index } of this.placed) {
+      for (const to of successors(block)) {
+        const target = this.indexOf.get(to)!
+        if (jumpKind(this.placed, index, target) !== 'outside') this.ways[target]++
+      }
+    }
+    for (const { block, index } of this.placed.toReversed()) {
+      const next = successors(block).map(to => this.indexOf.get(to)!)
+      const ahead = next.filter(to => to > index && this.placed[to].loopEnd < 0).map(to => this.longest[to])
+      this.longest[index] = block.instructions.length + Math.max(0, ...ahead)
+      this.flagsMatter[index] = this.placed[index].loopEnd >= 0 || index === 0 || flagsMatterAt(block)
+    }
   }
 
-  private get long(): boolean {
-    return this.info.mode === 'long'
-  }
-
-  translate(name: string): Unit {
+  translate(name: string, index: number | undefined): Unit {
     const { region, placed } = this
     const { f } = region
     this.openForward(-1)
@@ -64,7 +100,7 @@ class RegionTranslator {
     const ends = placed.flatMap(({ block }) =>
       block.instructions.map(({ distance, decoded }) => distance + decoded.length),
     )
-    region.finish(this.long, !this.info.segmented, Math.max(...ends))
+    region.finish(Math.max(...ends), index)
     for (const routine of region.code.used) this.used.add(routine)
     return { name, f, uses: this.used }
   }
@@ -79,10 +115,7 @@ class RegionTranslator {
     }
   }
 
-  /**
-   * For each instruction of a block whether the flags after it matter. Those at its end always do: the next block's budget
-   * check may leave, as the way out of the region does.
-   */
+  /** Whether the flags after each instruction of a block may be looked at. */
   private liveAfter({ instructions }: RegionBlock): boolean[] {
     const after: boolean[] = []
     let live = true
@@ -97,14 +130,16 @@ class RegionTranslator {
 
   private block(place: PlacedBlock): void {
     const { region } = this
-    const { block } = place
-    const count = block.instructions.length
-    region.startBlock(block.distance, count)
+    const { block, index } = place
+    const arrival = this.arrivals[index]
+    region.flags.known = arrival ? arrival.flags : index === 0 && this.ways[0] === 0 ? 'state' : 'locals'
+    region.pending = arrival ? arrival.pending : 0
+    if (index === 0 || place.loopEnd >= 0) region.checkBudget(block.distance, this.longest[index])
     const liveAfter = this.liveAfter(block)
     let last: TranslatorSemantics | undefined
     block.instructions.forEach((instruction, i) => {
       last = this.instruction(instruction, liveAfter[i])
-      region.remaining--
+      region.pending++
     })
     this.endBlock(place, last!)
   }
@@ -114,15 +149,17 @@ class RegionTranslator {
     const { region } = this
     const { flags } = region
     flags.dead = !live
-    flags.onlySometimes = usage.setsFlagsSometimes
-    if (usage.setsFlagsSometimes && live) flags.usePieces()
     const { mode: modeName, stackSize, segmented } = this.info
     const { context } = shapeOf(decoded, modeName, stackSize, segmented)
     const m = new TranslatorSemantics(region, decoded, context, usage, this.mode, distance + decoded.length)
     m.enter()
+    // By a number that is known, a shift sets them always or never.
+    const isKnown = decoded.form.operands.some(({ kind }) => kind === 'immediate' || kind === 'one')
+    flags.begin(usage.setsFlagsSometimes && !isKnown)
     const definition = decoded.form.instruction
     const execute = definition.execute as (m: TranslatorSemantics, ...operands: unknown[]) => void
     execute.call(definition, m, ...m.operands())
+    flags.end()
     buildAfter(m, definition)
     for (const routine of m.used) this.used.add(routine)
     return m
@@ -137,34 +174,93 @@ class RegionTranslator {
     }
     const { ending } = last
     if (block.leavesTo !== undefined) {
-      region.exit(block.leavesTo, this.long)
+      region.exit(block.leavesTo)
       return
     }
     if (ending.kind === 'indirect') {
+      this.goToExpected(index, block.expected)
       region.exitIndirect()
       return
     }
     if (ending.kind === 'goto') {
-      const go = () => this.goTo(index, block.jumpsTo!)
+      const go = () => this.goTo(index, block.jumps!)
       if (!ending.condition) {
         go()
         return
       }
       region.code.if(ending.condition.value, go)
     }
-    this.goTo(index, block.fallsTo!)
+    this.goTo(index, block.falls!)
   }
 
-  private goTo(from: number, distance: number): void {
+  /** Goes on where an address that is known only now is expected to be. */
+  private goToExpected(from: number, expected: readonly Edge[]): void {
     const { region } = this
-    const to = this.indexOf.get(distance)
-    if (to === undefined) {
-      region.exit(distance, this.long)
+    if (expected.length <= FEW_TARGETS) {
+      for (const edge of expected) {
+        const is = region.rip.value.eq(region.ripAt(edge.distance))
+        region.code.if(is, () => this.goTo(from, edge), undefined, 'likely')
+      }
       return
     }
-    const kind = jumpKind(this.placed, from, to)
-    if (kind === 'back') region.f.branch(this.loops[to]!)
-    else if (kind === 'outside') region.exit(distance, this.long)
-    else region.f.branch(this.forward[to]!)
+    const first = Math.min(...expected.map(({ distance }) => distance))
+    let shift = 0
+    while (shift < 4 && expected.every(({ distance }) => ((distance - first) & ((2 << shift) - 1)) === 0)) shift++
+    const last = Math.max(...expected.map(({ distance }) => distance))
+    if ((last - first) >> shift > MOST_TABLE_ENTRIES) return
+    // Whatever is no multiple of the step becomes a number beyond the table.
+    const distance: Int = region.rip.value.sub(region.ripAt(first))
+    const far = distance.shr(32).isNonZero()
+    const slot = far.select(region.code.const(0xffffffff, 32), distance.truncate(32).rotr(shift))
+    const { f } = region
+    const outside = f.open(OP_BLOCK)
+    const labels = new Map<Edge, Label>()
+    for (const edge of expected) labels.set(edge, f.open(OP_BLOCK))
+    const byDistance = new Map(expected.map(edge => [edge.distance, labels.get(edge)!]))
+    const table: Label[] = []
+    for (let at = first; at <= last; at += 1 << shift) table.push(byDistance.get(at) ?? outside)
+    f.branchTable(slot.node, [...table, outside])
+    for (const edge of expected.toReversed()) {
+      f.end()
+      this.goTo(from, edge)
+    }
+    f.end()
   }
+
+  private goTo(from: number, edge: Edge): void {
+    const { region } = this
+    const to = edge.to && this.indexOf.get(edge.to)
+    const kind = to === undefined ? 'outside' : jumpKind(this.placed, from, to)
+    if (to === undefined || kind === 'outside') {
+      region.exit(edge.distance)
+      return
+    }
+    if (edge.guarded) {
+      const page = Math.floor((this.offset + edge.distance) / 4096)
+      const address = this.pages.get(page)! + ((this.offset + edge.distance) & 0xfff)
+      const moved = region.isMapped(edge.distance, address).isZero()
+      region.code.if(moved, () => region.exit(edge.distance), undefined, 'unlikely')
+    }
+    if (this.ways[to] === 1 && this.placed[to].loopEnd < 0 && to !== 0) {
+      this.arrivals[to] = { flags: region.flags.known, pending: region.pending }
+    } else {
+      region.settleBudget()
+      if (this.flagsMatter[to]) region.flags.toLocals()
+    }
+    region.f.branch(kind === 'back' ? this.loops[to]! : this.forward[to]!)
+  }
+}
+
+/** So many addresses are compared one after another. */
+const FEW_TARGETS = 3
+/** A table for a jump has no more entries. */
+const MOST_TABLE_ENTRIES = 2048
+
+/** Whether anything may look at the flags that a block begins with. */
+function flagsMatterAt({ instructions }: RegionBlock): boolean {
+  for (const { usage } of instructions) {
+    if (usage.readsFlags || usage.mayLeave) return true
+    if (usage.setsFlags) return false
+  }
+  return true
 }

@@ -1,24 +1,35 @@
 /** Translates hot code: regions become functions that the interpreter calls in place of blocks. */
 import { MODE_USER } from '../../cpu/mode.ts'
 import type { Decoded } from '../../isa/decoder.ts'
+import { regionHeatAddress } from '../../memory/layout.ts'
 import type { Block } from '../interpreter/blocks.ts'
 import { decodeMode } from '../interpreter/blocks.ts'
 import { FIRST_REGION, type Interpreter } from '../interpreter/interpreter.ts'
 import type { Unit } from '../library.ts'
 import type { Usage } from '../semantics.ts'
 import { listRegion, type TranslatedCode } from './listing.ts'
-import { findRegion, type RegionBlock } from './region.ts'
+import { EAGER, type FoundRegion, findRegion, LARGE, type RegionHost, type RegionLimits, SMALL } from './region.ts'
 import { TranslatorSemantics } from './semantics.ts'
 import { translateRegion } from './translate.ts'
+
+interface Extent {
+  first: number
+  last: number
+}
 
 /** A translated region. */
 interface Region {
   readonly block: Block
   readonly index: number
-  /** First and last byte of its code within the frame. */
-  readonly first: number
-  readonly last: number
-  /** Its code changed, or its block went. */
+  /** Its code: by address of the frame in memory 1, first and last byte within the frame. */
+  readonly extents: ReadonlyMap<number, Extent>
+  /** The region in whose place, and under whose index, it is to be. */
+  readonly replaces: Region | undefined
+  /** The larger region that is to take its place. */
+  replacement: Region | undefined
+  /** Its function is what the index stands for. */
+  installed: boolean
+  /** Its code changed, its block went, or another took its place. */
   dropped: boolean
 }
 
@@ -34,10 +45,18 @@ const BATCH = 24
 const LONGEST_WAIT = 3_000_000
 
 /** How often a block is entered before it is translated. */
-export const DEFAULT_HEAT = 20000
+export const DEFAULT_HEAT = 4000
+/** What was entered this much less often than the entry of a region is not made part of it. */
+const WARM_SHARE = 100
+
+/** A function that was entered this much less often than a region that calls it is not made part of it. */
+const CALLED_SHARE = 2
 
 /** The last index of the function table. */
 const LAST_REGION = 65535
+
+/** How often a region is entered before it is made anew with what it calls. */
+const REGION_HEAT = 300_000
 
 /**
  * How an instruction uses things, or undefined where it is the interpreter's: privileged ones in user mode, those of a unit that
@@ -59,6 +78,9 @@ export class Translator {
   readonly statistics = { regions: 0, regionInstructions: 0, translateMilliseconds: 0, dropped: 0, refused: 0 }
   private readonly interpreter: Interpreter
   private readonly byFrame = new Map<number, Region[]>()
+  private readonly byIndex = new Map<number, Region>()
+  /** Memory 0 as words, for the regions' counters. */
+  private readonly heats: Int32Array
   private readonly modes = new Map<number, ReturnType<typeof decodeMode>>()
   private readonly free: number[] = []
   private next = FIRST_REGION
@@ -74,7 +96,9 @@ export class Translator {
     interpreter.blocks.heat = heat
     interpreter.eager = heat <= 1
     this.batch = heat <= 1 ? 1 : BATCH
+    this.heats = new Int32Array(interpreter.memory.cpuMemory.buffer)
     interpreter.onHotBlock = block => this.translate(block)
+    interpreter.onHotRegion = index => this.regionIsHot(index)
     interpreter.beforeRun = () => this.compileOld()
     interpreter.blocks.onDrop = block => this.blockDropped(block)
     interpreter.onFlush = () => this.flush()
@@ -96,28 +120,70 @@ export class Translator {
     })
   }
 
-  /** Translates the region that a block begins. */
-  translate(block: Block): void {
+  /** Translates the region that a block begins. @param replaces the smaller one that there is already */
+  translate(block: Block, replaces?: Region): void {
     const from = this.translatingTime()
     const info = this.info(block.mode)
-    const host = {
-      memory: this.interpreter.memory,
-      usage: (decoded: Decoded) => this.usage(decoded, block.mode),
-    }
-    const blocks = findRegion(host, block.address, info)
-    if (!blocks.has(0)) {
+    const found = findRegion(this.host(block), block.address, info, this.limits(info, replaces))
+    if (found.blocks.length === 0) {
       this.statistics.refused++
       return
     }
-    const unit = translateRegion(`region ${this.serial++}`, blocks, block.mode, info)
-    this.onTranslated?.(listRegion(this.interpreter.vcpu, block, blocks))
-    const region = this.register(block, blocks)
+    this.onTranslated?.(listRegion(this.interpreter.vcpu, block, found))
+    const region = this.register(block, found, replaces)
     if (region) {
+      const counted = !this.interpreter.eager && !info.segmented && !replaces ? region.index : undefined
+      const unit = translateRegion(`region ${this.serial++}`, found, block.address, block.mode, info, counted)
+      if (counted !== undefined) this.heats[regionHeatAddress(counted) >> 2] = REGION_HEAT
       if (this.waiting.length === 0) this.waitingSince = this.interpreter.instructions
       this.waiting.push({ region, unit })
       if (this.waiting.length >= this.batch) this.compile()
     }
     this.statistics.translateMilliseconds += this.translatingTime() - from
+  }
+
+  private limits(info: ReturnType<typeof decodeMode>, replaces: Region | undefined): RegionLimits {
+    // A page behind a limit would have to be checked anew.
+    if (info.segmented) return SMALL
+    return this.interpreter.eager ? EAGER : replaces ? LARGE : SMALL
+  }
+
+  /** A region was entered so often that it is made anew with what it calls. */
+  private regionIsHot(index: number): void {
+    const region = this.byIndex.get(index)
+    if (region && !region.dropped && !region.replacement) this.translate(region.block, region)
+  }
+
+  /** What the search for a region is told of the processor that is about to execute its entry. */
+  private host(block: Block): RegionHost {
+    const { interpreter } = this
+    const { blocks, eager } = interpreter
+    const { mode } = block
+    const warm = (address: number) => blocks.entered(address, mode) * WARM_SHARE >= blocks.heat
+    return {
+      memory: interpreter.memory,
+      usage: decoded => this.usage(decoded, mode),
+      page: number => interpreter.fetchedPage(number),
+      isWarm: address => eager || warm(address),
+      isCalledOften: address => eager || this.entered(blocks.regionAt(address, mode)) * CALLED_SHARE >= REGION_HEAT,
+      warmIn: page => {
+        if (eager) return []
+        const here = blocks
+          .inFrame(page)
+          .filter(other => other.mode === mode && (other.address & ~0xfff) === (page | 0))
+        return here.map(other => other.address >>> 0).filter(warm)
+      },
+    }
+  }
+
+  /** How often a region was entered since it was made. */
+  private entered(index: number): number {
+    const region = this.byIndex.get(index)
+    return region && !region.replaces
+      ? REGION_HEAT - this.heats[regionHeatAddress(index) >> 2]
+      : region
+        ? REGION_HEAT
+        : 0
   }
 
   /** Milliseconds that pass while something is translated, but not while V8 compiles it: that is counted apart. */
@@ -142,36 +208,55 @@ export class Translator {
       false,
     )
     for (const { region, unit } of wanted) {
+      if (region.replaces) region.replaces.dropped = true
+      region.installed = true
+      this.byIndex.set(region.index, region)
       this.interpreter.table.set(region.index, made.get(unit.name)!)
       this.interpreter.blocks.setRegion(region.block, region.index)
     }
   }
 
   /** Notes where the region's code lies. @returns undefined when there is no room for another region */
-  private register(block: Block, blocks: ReadonlyMap<number, RegionBlock>): Region | undefined {
-    const index = this.free.pop() ?? this.next++
+  private register(block: Block, { blocks, pages }: FoundRegion, replaces: Region | undefined): Region | undefined {
+    const index = replaces?.index ?? this.free.pop() ?? this.next++
     if (index > LAST_REGION) {
       this.interpreter.flushSoon()
       return undefined
     }
     const start = block.address & 0xfff
-    let first = start
-    let last = start
-    let instructions = 0
-    for (const { instructions: list } of blocks.values()) {
-      instructions += list.length
-      for (const { distance, decoded } of list) {
-        first = Math.min(first, start + distance)
-        last = Math.max(last, start + distance + decoded.length - 1)
+    const extents = new Map<number, Extent>()
+    for (const { instructions } of blocks) {
+      this.statistics.regionInstructions += instructions.length
+      for (const { distance, decoded } of instructions) {
+        const from = start + distance
+        const frame = pages.get(Math.floor(from / 4096))! | 0
+        const first = from & 0xfff
+        const extent = extents.get(frame)
+        if (!extent) extents.set(frame, { first, last: first + decoded.length - 1 })
+        else {
+          extent.first = Math.min(extent.first, first)
+          extent.last = Math.max(extent.last, first + decoded.length - 1)
+        }
       }
     }
-    const region: Region = { block, index, first, last, dropped: false }
-    const frame = block.address & ~0xfff
-    const regions = this.byFrame.get(frame)
-    if (regions) regions.push(region)
-    else this.byFrame.set(frame, [region])
+    const region: Region = {
+      block,
+      index,
+      extents,
+      replaces,
+      replacement: undefined,
+      installed: false,
+      dropped: false,
+    }
+    if (replaces) replaces.replacement = region
+    else this.byIndex.set(index, region)
+    for (const frame of extents.keys()) {
+      this.interpreter.protect(frame)
+      const regions = this.byFrame.get(frame)
+      if (regions) regions.push(region)
+      else this.byFrame.set(frame, [region])
+    }
     this.statistics.regions++
-    this.statistics.regionInstructions += instructions
     return region
   }
 
@@ -182,14 +267,17 @@ export class Translator {
 
   /** Code changed: regions that hold any of it go, whether it was ever interpreted or not. @returns whether some are left */
   private codeWritten(frame: number, first: number, last: number): boolean {
-    return this.dropWhere(frame, region => region.first <= last && region.last >= first)
+    return this.dropWhere(frame, ({ extents }) => {
+      const extent = extents.get(frame)!
+      return extent.first <= last && extent.last >= first
+    })
   }
 
   /** Drops some of a frame's regions. @returns whether some are left */
   private dropWhere(frame: number, condition: (region: Region) => boolean): boolean {
     const regions = this.byFrame.get(frame)
     if (!regions) return false
-    const kept = regions.filter(region => !condition(region) || !this.drop(region))
+    const kept = regions.filter(region => !region.dropped && (!condition(region) || !this.drop(region)))
     if (kept.length) this.byFrame.set(frame, kept)
     else this.byFrame.delete(frame)
     return kept.length > 0
@@ -197,6 +285,10 @@ export class Translator {
 
   private drop(region: Region): boolean {
     region.dropped = true
+    // One that was to take another's place leaves it to that.
+    if (region.replaces && !region.installed) return true
+    if (region.replacement) region.replacement.dropped = true
+    this.byIndex.delete(region.index)
     // Code that the region held besides its first block was written: the block may begin another region.
     this.interpreter.blocks.setRegion(region.block, 0)
     this.interpreter.blocks.reheat(region.block)
@@ -208,7 +300,9 @@ export class Translator {
   }
 
   private flush(): void {
-    for (const regions of this.byFrame.values()) for (const region of regions) this.drop(region)
+    for (const regions of this.byFrame.values()) {
+      for (const region of regions) if (!region.dropped) this.drop(region)
+    }
     this.byFrame.clear()
     this.waiting = []
   }
