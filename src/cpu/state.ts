@@ -157,6 +157,8 @@ export const F = {
   halted: field('halted', 'i32'),
   /** What the vCPU's thread does now: a number of src/cpu/activity.ts. */
   activity: field('activity', 'i32'),
+  /** Nonzero while NMIs wait for IRET. */
+  nmiBlocked: field('nmiBlocked', 'i32'),
   /** Engine-private scratch words. */
   scratch: field('scratch', 'i64', 16),
   /**

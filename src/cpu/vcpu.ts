@@ -87,8 +87,7 @@ export class Vcpu implements VcpuSignals {
   instructions = 0
   /** INTR's level. */
   interruptRequest = false
-  /** NMIs wait until IRET; one of them is remembered. */
-  nmiBlocked = false
+  /** While NMIs wait until IRET, one of them is remembered. */
   nmiPending = false
   /** Accesses to what is no RAM since the engine began its run: {@link deviceAccessed}. No state: a run starts at 0. */
   deviceAccesses = 0
@@ -243,6 +242,14 @@ export class Vcpu implements VcpuSignals {
   setDescriptorTable(index: number, base: number | bigint, limit: number): void {
     this.state.set64(F.segmentBase, BigInt.asUintN(64, BigInt(base)), index)
     this.state.set32(F.segmentLimit, limit, index)
+  }
+
+  /** Whether NMIs wait until IRET. */
+  get nmiBlocked(): boolean {
+    return this.state.get32(F.nmiBlocked) !== 0
+  }
+  set nmiBlocked(blocked: boolean) {
+    this.state.set32(F.nmiBlocked, blocked ? 1 : 0)
   }
 
   setInterruptRequest(level: boolean): void {

@@ -1,6 +1,7 @@
 /** Software interrupts, IRET and the interrupt flag (SDM vol. 2, CLI INT INTO IRET STI). */
 import { F, IF, VIF, VIP, VM } from '../cpu/state.ts'
 import { type Instruction, instruction } from './definition.ts'
+import { interruptReturnLong } from './interrupt-return.ts'
 import { withinIopl } from './privilege.ts'
 import { BP, GP, OF_EXCEPTION, routine, type Semantics } from './semantics.ts'
 
@@ -41,7 +42,9 @@ export const IRET = instruction<[]>('IRET', {
   encodings: ['CF'],
   endsBlock: true,
   execute(m) {
-    m.service('interruptReturn', m.context.operandSize / 8)
+    const { mode, operandSize } = m.context
+    if (mode === 'long' && operandSize === 64) interruptReturnLong(m)
+    else m.service('interruptReturn', operandSize / 8)
   },
 })
 

@@ -15,6 +15,7 @@ import { BLOCK_TABLE_BASE } from '../../memory/layout.ts'
 import { FRAME_SIZE } from '../../memory/physical.ts'
 import { TLB_ADDEND, TLB_FETCH } from '../../memory/tlb.ts'
 import { type FunctionType, I32, I64 } from '../../wasm/types.ts'
+import { deliverLong } from '../deliver-long.ts'
 import { flagsFromRecipe } from '../flag-recipe.ts'
 import { type FlagPieces, PieceFlags } from '../flags.ts'
 import { enterJump, lookUpJump } from '../jump-table.ts'
@@ -226,6 +227,7 @@ export function mainUnit(handlers: readonly InlineHandler[]): Unit {
     // A fault: RIP of the instruction, whatever it has done to it.
     code.set(F.rip, startRip(code, locals))
     spillFlags(code, locals)
+    code.leave(dispatch, code.call(deliverLong).isNonZero())
     leave(RUN_FAULT)
   })
   f.unreachable()
@@ -310,7 +312,7 @@ function findBlock(
         linear.value.shr(32).truncate(32).node,
       ])
       address.set(new Int(f, node, 32))
-      code.if(code.get(F.fault).isNonZero(), () => leave(RUN_FETCH_FAULT), undefined, 'unlikely')
+      code.if(code.get(F.fault).isNonZero(), () => fetchFaulted(code, locals, leave, dispatch), undefined, 'unlikely')
     },
     'likely',
   )
@@ -351,9 +353,20 @@ function findBlock(
     spillBudget(code, locals)
     const node = f.call('decodeBlock', { params: [I32], results: [I32] }, [address.value.node])
     locals.record.value = new Int(f, node, 32)
-    code.if(locals.record.value.isZero(), () => leave(RUN_FETCH_FAULT))
+    code.if(locals.record.value.isZero(), () => fetchFaulted(code, locals, leave, dispatch))
     code.leave(dispatch, locals.record.value.eq(1))
   })
+}
+
+/** The fetch of an instruction faulted: on in the handler, or out. The instruction counts, so that time goes on. */
+function fetchFaulted(code: Code, locals: MainLocals, leave: (reason: number) => void, dispatch: Label): void {
+  settleFlags(code)
+  code.if(code.call(deliverLong).isNonZero(), () => {
+    locals.budget.value = locals.budget.value.sub(1)
+    locals.skipRegion.set(0)
+    code.f.branch(dispatch)
+  })
+  leave(RUN_FETCH_FAULT)
 }
 
 /** Address of the TLB's entry for a linear address. */

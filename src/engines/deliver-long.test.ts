@@ -1,0 +1,226 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { EVENT_CAREFUL } from '../cpu/events.ts'
+import { deliver, KIND_EXCEPTION } from '../cpu/exceptions.ts'
+import { readSystem32 } from '../cpu/memory-access.ts'
+import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME, EFER_NXE } from '../cpu/registers.ts'
+import { services } from '../cpu/services/index.ts'
+import { CS, DS, ES, F, FS, GDTR, GS, IDTR, LDTR, RSP, SS, TR } from '../cpu/state.ts'
+import { poke64, testVcpu } from '../cpu/test-vcpu.ts'
+import type { Vcpu } from '../cpu/vcpu.ts'
+import { randomSource } from '../isa/assembler.ts'
+import { routineFunction } from '../isa/semantics.ts'
+import { deliverLong } from './deliver-long.ts'
+import { Interpreter } from './interpreter/interpreter.ts'
+import { CodeLibrary } from './library.ts'
+
+type Random = (below: number) => number
+
+/** Linear addresses, mapped as they are: tables in page 0x10, IDT in 0x11, TSS in 0x12, stacks in 0x13 (system) and 0x14. */
+const GDT = 0x10000
+const IDT = 0x11000
+const TSS = 0x12000
+const SYSTEM_STACK = 0x13000
+const USER_STACK = 0x14000
+const CODE = 0x15000
+
+const SYSTEM_CODE = 8
+const SYSTEM_DATA = 16
+const USER_DATA = 24
+const USER_CODE = 32
+
+/** Descriptors by selector: accessed. */
+const DESCRIPTORS: Readonly<Record<number, bigint>> = {
+  [SYSTEM_CODE]: 0x00af9b000000ffffn,
+  [SYSTEM_DATA]: 0x00cf93000000ffffn,
+  [USER_DATA]: 0x00cff3000000ffffn,
+  [USER_CODE]: 0x00affb000000ffffn,
+}
+
+/** One bit turned over, sometimes. */
+const spoil = (random: Random, value: bigint, bits: number, often = 25): bigint =>
+  random(often) ? value : value ^ (1n << BigInt(random(bits)))
+
+/** Everything in place; the choices come from `random`, so that two processors get the same from two equal sources. */
+function prepare(cpu: Vcpu, random: Random): void {
+  const { state } = cpu
+  cpu.memory.ram.fill(0, 0, 0x20000)
+  poke64(cpu, 0x1000, 0x2027n)
+  poke64(cpu, 0x2000, 0x3027n)
+  poke64(cpu, 0x3000, 0x4027n)
+  for (let page = 0; page < 32; page++) poke64(cpu, 0x4000 + page * 8, BigInt((page << 12) | 0x63))
+  for (const page of [0x14, 0x15]) poke64(cpu, 0x4000 + page * 8, BigInt((page << 12) | 0x67))
+  for (const [selector, words] of Object.entries(DESCRIPTORS)) {
+    poke64(cpu, GDT + Number(selector), spoil(random, words, 64))
+  }
+  const offset = spoil(random, 0x15800n, 64)
+  const attributes = spoil(random, random(2) ? 0x8e00n : 0x8f00n, 16)
+  const gate = (offset & 0xffffn) | (BigInt(SYSTEM_CODE) << 16n) | (attributes << 32n) | ((offset & 0xffff0000n) << 32n)
+  for (let vector = 0; vector < 32; vector++) {
+    poke64(cpu, IDT + vector * 16, spoil(random, gate, 64))
+    poke64(cpu, IDT + vector * 16 + 8, offset >> 32n)
+  }
+  for (let level = 0; level < 3; level++) {
+    poke64(cpu, TSS + 4 + level * 8, spoil(random, BigInt(SYSTEM_STACK + 0xc00 + random(16)), 64))
+  }
+  state.set32(F.cr0, CR0_PE | CR0_PG)
+  state.setHalves(F.cr3, 0x1000, 0)
+  state.set32(F.cr4, CR4_PAE)
+  state.set32(F.efer, EFER_LMA | EFER_LME | EFER_NXE)
+  cpu.setDescriptorTable(GDTR, GDT, random(20) ? 0x3f : random(0x40))
+  cpu.setDescriptorTable(IDTR, IDT, random(20) ? 0xfff : random(0x200))
+  cpu.setSegment(TR, 0x38, TSS, random(20) ? 0x67 : random(16), 0x8b)
+  cpu.setSegment(LDTR, 0, 0, 0, 0x10000)
+  for (const index of [ES, DS, FS, GS]) {
+    if (random(10)) cpu.setSegment(index, 0, index * 0x1000, 0, 0x10000)
+    else cpu.setSegment(index, SYSTEM_DATA, index * 0x1000, 0xffffffff, random(2) ? 0xc0f3 : 0xc093)
+  }
+  const user = random(2) === 1
+  cpu.setSegment(CS, user ? USER_CODE | 3 : SYSTEM_CODE, 0, 0xffffffff, user ? 0xa0fb : 0xa09b)
+  cpu.setSegment(SS, user ? USER_DATA | 3 : SYSTEM_DATA, 0, 0xffffffff, user ? 0xc0f3 : 0xc093)
+  state.set32(F.cpl, user ? 3 : 0)
+  cpu.rflags = 2 | (random(0x1000) & 0x8d5) | (random(2) << 9) | (random(20) ? 0 : 1 << (8 + random(14)))
+  for (let i = 0; i < 16; i++) state.setHalves(F.gpr, i * 0x1111, i, i)
+  const stack = BigInt((user ? USER_STACK : SYSTEM_STACK) + 0x400 + random(0x100))
+  state.set64(F.gpr, random(20) ? stack : spoil(random, 0x14008n, 64, 2), RSP)
+  state.set64(F.rip, BigInt(CODE))
+  cpu.nmiBlocked = random(10) === 0
+  state.set32(F.dr, random(20) ? 0x400 : 0x10401, 7)
+  cpu.debugRegistersChanged()
+  // Pages that the processor reads itself are mostly in the TLB already, as in the long run.
+  for (const place of [GDT, IDT, TSS, SYSTEM_STACK]) if (random(20)) readSystem32(cpu, place, 0)
+}
+
+/** The words of the state that a guest could see. */
+function visible(cpu: Vcpu): Record<string, unknown> {
+  const { state } = cpu
+  const words = (field: (typeof F)[keyof typeof F]) =>
+    Array.from({ length: field.count }, (_, i) =>
+      field.type === 'i64' ? state.get64(field, i) : state.get32(field, i),
+    )
+  const { gpr, rip, systemFlags, interruptShadow, segmentBase, segmentLimit, segmentSelector, segmentAttributes } = F
+  const fields = {
+    gpr,
+    rip,
+    systemFlags,
+    interruptShadow,
+    segmentBase,
+    segmentLimit,
+    segmentSelector,
+    segmentAttributes,
+  }
+  return {
+    ...Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, words(field)])),
+    flags: cpu.rflags,
+    cpl: state.get32(F.cpl),
+    mode: state.get32(F.mode),
+    tlb: state.get32(F.tlb),
+    // That care is wanted is the engine's matter.
+    events: state.get32(F.events) & ~EVENT_CAREFUL,
+    segmentCheck: words(F.segmentCheck),
+    nmiBlocked: cpu.nmiBlocked,
+    shutdown: cpu.shutdown,
+    fault: state.get32(F.fault),
+  }
+}
+
+const VECTORS = [14, 14, 14, 14, 13, 6, 0, 7, 11, 12, 17, 1, 3, 8]
+
+test('exceptions through 64-bit gates: generated and in TypeScript', () => {
+  const random = randomSource(4711)
+  const plain = testVcpu().cpu
+  const generated = testVcpu().cpu
+  const library = new CodeLibrary(generated.memory, new WebAssembly.Table({ element: 'anyfunc', initial: 1 }), () => {
+    throw new Error('it calls nothing')
+  })
+  const { f, uses } = routineFunction(deliverLong)
+  f.unreachable()
+  const enter = library.compile([{ name: deliverLong.name, f, uses }]).get(deliverLong.name)! as unknown as (
+    base: number,
+  ) => number
+  let entered = 0
+  const rounds = 2500
+  for (let round = 0; round < rounds; round++) {
+    const seed = random(0x7fffffff)
+    for (const cpu of [plain, generated]) {
+      cpu.reset()
+      prepare(cpu, randomSource(seed))
+    }
+    const vector = VECTORS[random(VECTORS.length)]
+    const errorCode = vector >= 10 ? random(8) : -1
+    generated.state.set32(F.fault, 1)
+    generated.state.set32(F.faultVector, vector)
+    generated.state.set32(F.faultErrorCode, errorCode)
+    const before = visible(generated)
+    const untouched = generated.memory.ram.slice()
+    const what = `round ${round}, vector ${vector}`
+    if (enter(generated.state.base)) {
+      entered++
+      deliver(plain, vector, errorCode, KIND_EXCEPTION)
+      assert.deepEqual(visible(generated), visible(plain), what)
+      assert.deepEqual(generated.memory.ram, plain.memory.ram, what)
+    } else {
+      assert.deepEqual(visible(generated), before, what)
+      assert.deepEqual(generated.memory.ram, untouched, what)
+    }
+  }
+  assert.ok(entered > rounds / 4, `${entered} of ${rounds} took the fast way`)
+})
+
+test('IRETQ from 64-bit code: generated and in TypeScript', () => {
+  const random = randomSource(815)
+  const plain = testVcpu().cpu
+  const generated = new Interpreter(testVcpu().cpu)
+  const cpus = [plain, generated.vcpu]
+  let asked = 0
+  const { interruptReturn } = services
+  const { run } = interruptReturn
+  const rounds = 1500
+  try {
+    for (let round = 0; round < rounds; round++) {
+      const seed = random(0x7fffffff)
+      const selector = random(2) ? USER_CODE | 3 : SYSTEM_CODE
+      const stackSelector = selector & 3 ? (random(6) ? USER_DATA | 3 : 3) : random(3) ? SYSTEM_DATA : 0
+      const frame = [
+        random(10) ? 0x15900n : 0x15900n ^ (1n << BigInt(40 + random(24))),
+        spoil(random, BigInt(selector), 16),
+        spoil(random, 2n | BigInt(random(0x1000) & 0xcd5), 22),
+        BigInt(random(0x10000)) * 0x12345n,
+        spoil(random, BigInt(stackSelector), 16),
+      ]
+      for (const cpu of cpus) {
+        cpu.reset()
+        prepare(cpu, randomSource(seed))
+        const { state } = cpu
+        if (state.get32(F.cpl) === 0 && state.getHigh(F.gpr, RSP) === 0) {
+          const at = state.get32(F.gpr, RSP)
+          if (at < 0x16000) for (const [i, value] of frame.entries()) poke64(cpu, at + i * 8, value)
+        }
+        cpu.memory.write(CODE, new Uint8Array([0x48, 0xcf]))
+      }
+      generated.blocks.flush()
+      asked++
+      const counted = (cpu: Vcpu, ...values: number[]) => {
+        asked--
+        run(cpu, ...values)
+      }
+      Object.assign(interruptReturn, { run: counted })
+      generated.run(1)
+      Object.assign(interruptReturn, { run })
+      // The same by hand.
+      if (!(plain.rflags & 0x100)) {
+        plain.state.set64(F.nextRip, BigInt(CODE + 2))
+        interruptReturn.run(plain, 8)
+        if (plain.state.get32(F.fault)) plain.deliverFault()
+        const [a, b] = [visible(generated.vcpu), visible(plain)]
+        // A trap flag that was loaded is the engine's matter.
+        if (plain.rflags & 0x100 || generated.vcpu.rflags & 0x100) continue
+        assert.deepEqual(a, b, `round ${round}`)
+        assert.deepEqual(generated.memory.ram, plain.memory.ram)
+      }
+    }
+  } finally {
+    Object.assign(interruptReturn, { run })
+  }
+  assert.ok(asked > rounds / 8, `${asked} of ${rounds} took the fast way`)
+})
