@@ -13,6 +13,7 @@ import { routineFunction } from '../isa/semantics.ts'
 import { deliverLong } from './deliver-long.ts'
 import { Interpreter } from './interpreter/interpreter.ts'
 import { CodeLibrary } from './library.ts'
+import { slowPathUnits } from './slow-paths.ts'
 
 type Random = (below: number) => number
 
@@ -130,14 +131,18 @@ test('exceptions through 64-bit gates: generated and in TypeScript', () => {
   const random = randomSource(4711)
   const plain = testVcpu().cpu
   const generated = testVcpu().cpu
-  const library = new CodeLibrary(generated.memory, new WebAssembly.Table({ element: 'anyfunc', initial: 1 }), () => {
-    throw new Error('it calls nothing')
-  })
+  const library = new CodeLibrary(
+    generated.memory,
+    new WebAssembly.Table({ element: 'anyfunc', initial: 1 }),
+    name => () => {
+      throw new Error(`${name} is called`)
+    },
+  )
   const { f, uses } = routineFunction(deliverLong)
   f.unreachable()
-  const enter = library.compile([{ name: deliverLong.name, f, uses }]).get(deliverLong.name)! as unknown as (
-    base: number,
-  ) => number
+  const enter = library
+    .compile([...slowPathUnits(generated.state.base), { name: deliverLong.name, f, uses }])
+    .get(deliverLong.name)! as unknown as (base: number) => number
   let entered = 0
   const rounds = 2500
   for (let round = 0; round < rounds; round++) {
@@ -161,6 +166,7 @@ test('exceptions through 64-bit gates: generated and in TypeScript', () => {
       assert.deepEqual(generated.memory.ram, plain.memory.ram, what)
     } else {
       assert.deepEqual(visible(generated), before, what)
+      assert.equal(generated.state.get32(F.faultErrorCode) | 0, errorCode)
       assert.deepEqual(generated.memory.ram, untouched, what)
     }
   }

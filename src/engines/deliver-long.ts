@@ -7,17 +7,9 @@ import { MODE_BREAKPOINTS, MODE_CLASS, MODE_LONG, MODE_SINGLE_STEP } from '../cp
 import { CS, F, IDTR, IF, NT, RF, RSP, SS, TF, TR, VM } from '../cpu/state.ts'
 import { refreshMode } from '../isa/privilege.ts'
 import { type Int, routine } from '../isa/semantics.ts'
-import {
-  loadNullStack,
-  loadSegmentWords,
-  locateBytes,
-  ramWord,
-  readSystemDescriptor,
-  requireCanonical,
-  SYSTEM_TLB,
-} from '../isa/system-segments.ts'
-import { TLB_READ, TLB_WRITE } from '../memory/tlb.ts'
+import { loadNullStack, loadSegmentWords, locateBytes, ramWord, readSystemDescriptor } from '../isa/system-segments.ts'
 import { PieceFlags, StatePieces } from './flags.ts'
+import { isCanonicalNow } from './tlb-refill.ts'
 
 /** Vectors that are no faults or want more than their gate: #DB, NMI, #BP, #OF, #DF, #MC. */
 const UNUSUAL = (1 << 1) | (1 << 2) | (1 << 3) | (1 << 4) | (1 << 8) | (1 << 18)
@@ -35,24 +27,25 @@ const CODE_VALUE = 0x00209900
  */
 export const deliverLong = routine('deliverLong', [], 32, code => {
   const { f } = code
+  // A walk for one of the tables may fault too and leave its own.
+  const errorCode = code.variable(32, code.get(F.faultErrorCode)).value
   code.block(unusual => {
     const wanted = MODE_CLASS | MODE_SINGLE_STEP | MODE_BREAKPOINTS
     code.leave(unusual, code.get(F.mode).and(wanted).ne(MODE_LONG))
     const vector = code.variable(32, code.get(F.faultVector)).value
     code.leave(unusual, vector.gtU(31).or(code.const(UNUSUAL, 32).shr(vector).bit(0)))
-    const tlb = code.const(SYSTEM_TLB, 32)
 
     code.leave(unusual, vector.shl(4).add(15).gtU(code.get(F.segmentLimit, IDTR)))
     const gateAddress = code.variable(64, code.get(F.segmentBase, IDTR).add(vector.shl(4).zeroExtend(64))).value
-    const gate = locateBytes(code, tlb, gateAddress, 16, TLB_READ, unusual)
+    const gate = locateBytes(code, gateAddress, 16, false, unusual)
     const words = code.variable(64, ramWord(code, gate)).value
     const attributes = code.variable(32, words.shr(32).truncate(32)).value
     code.leave(unusual, attributes.and(GATE_MASK).ne(GATE_VALUE))
     const targetLow = words.and(0xffff).or(words.shr(32).and(0xffff0000n))
     const target = code.variable(64, targetLow.or(ramWord(code, gate, 8).shl(32))).value
-    requireCanonical(code, target, unusual)
+    code.leave(unusual, isCanonicalNow(code, target).not())
     const selector = code.variable(32, words.truncate(32).shr(16).and(0xfffc)).value
-    const descriptor = readSystemDescriptor(code, selector, TLB_READ, unusual)
+    const descriptor = readSystemDescriptor(code, selector, unusual)
     code.leave(unusual, descriptor.high.and(CODE_MASK).ne(CODE_VALUE))
 
     const outer = code.variable(1, code.get(F.cpl).isNonZero()).value
@@ -60,14 +53,13 @@ export const deliverLong = routine('deliverLong', [], 32, code => {
     code.if(outer, () => {
       code.leave(unusual, code.get(F.segmentLimit, TR).ltU(11))
       const place = code.variable(64, code.get(F.segmentBase, TR).add(4)).value
-      stack.value = ramWord(code, locateBytes(code, tlb, place, 8, TLB_READ, unusual))
+      stack.value = ramWord(code, locateBytes(code, place, 8, false, unusual))
     })
-    requireCanonical(code, stack.value, unusual)
-    const errorCode = code.variable(32, code.get(F.faultErrorCode)).value
+    code.leave(unusual, isCanonicalNow(code, stack.value).not())
     const hasCode = errorCode.ne(-1)
     const size = hasCode.select(code.const(48, 64), 40)
     const top = code.variable(64, stack.value.and(0xfffffffffffffff0n).sub(size)).value
-    const place = locateBytes(code, tlb, top, 48, TLB_WRITE, unusual)
+    const place = locateBytes(code, top, 48, true, unusual)
 
     // Nothing can fail from here on.
     const at = code.variable(32, place)
@@ -94,5 +86,6 @@ export const deliverLong = routine('deliverLong', [], 32, code => {
     code.call(refreshMode)
     f.return(f.const32(1))
   })
+  code.set(F.faultErrorCode, errorCode)
   return code.const(0, 32)
 })

@@ -13,7 +13,16 @@ import { TLB_ADDEND, TLB_READ, TLB_WRITE } from '../memory/tlb.ts'
 import { LOAD_OPCODES, STORE_OPCODES } from '../wasm/memory-opcodes.ts'
 import { type FunctionType, I32, V128 } from '../wasm/types.ts'
 import type { Unit } from './library.ts'
-import { isCanonicalNow, isPlain, REFILL, REFILL_FAULT, REFILL_TYPE, refillUnit, VcpuCode } from './tlb-refill.ts'
+import {
+  currentClass,
+  isCanonicalNow,
+  isPlain,
+  REFILL,
+  REFILL_FAULT,
+  REFILL_TYPE,
+  refillUnit,
+  VcpuCode,
+} from './tlb-refill.ts'
 
 /** What the names of the same paths in TypeScript begin with. */
 export const IN_TYPESCRIPT = 'typescript:'
@@ -72,7 +81,11 @@ class SlowPath extends VcpuCode {
   /** Fills the TLB; a page fault goes to `faulted`, what is rare to TypeScript. @returns the entry's address */
   refill(access: number | Int, faulted: () => void): Int {
     const wanted = typeof access === 'number' ? this.const(access, 32) : access
-    const result = new Int(this.f, this.f.call(REFILL, REFILL_TYPE, [this.linear.node, wanted.node]), 32)
+    const result = new Int(
+      this.f,
+      this.f.call(REFILL, REFILL_TYPE, [this.linear.node, wanted.node, currentClass(this).node]),
+      32,
+    )
     const entry = this.variable(32, result).value
     this.if(entry.leU(REFILL_FAULT), () => {
       this.if(entry.eq(REFILL_FAULT), faulted)

@@ -38,7 +38,7 @@ import { F } from '../cpu/state.ts'
 import { FunctionBuilder } from '../ir/function.ts'
 import { Int } from '../ir/values.ts'
 import { Code, type Label, type Variable } from '../isa/semantics.ts'
-import { FRAME_TABLE_BASE, MAX_FRAMES, TLB_LISTS_BASE } from '../memory/layout.ts'
+import { FRAME_TABLE_BASE, MAX_FRAMES, TLB_BASE, TLB_LISTS_BASE } from '../memory/layout.ts'
 import { FRAME_CODE, FRAME_DIRTY, FRAME_PRESENT, FRAME_WRITABLE } from '../memory/physical.ts'
 import {
   NO_TAG,
@@ -51,6 +51,7 @@ import {
   TLB_LISTED_GLOBAL,
   TLB_LISTED_LOCAL,
   TLB_READ,
+  TLB_SIZE,
   TLB_SUPERVISOR,
   TLB_USER,
   TLB_USER_ALIGNMENT,
@@ -61,8 +62,8 @@ import { type FunctionType, I32, I64 } from '../wasm/types.ts'
 import type { Unit } from './library.ts'
 import { tlbOffset } from './tlb-offset.ts'
 
-/** Linear address, access (of paging.ts: write, fetch; the privilege is the current one). */
-export const REFILL_TYPE: FunctionType = { params: [I64, I32], results: [I32] }
+/** Linear address, access (of paging.ts: write, fetch), class of the TLB, which says for whose privilege. */
+export const REFILL_TYPE: FunctionType = { params: [I64, I32, I32], results: [I32] }
 /** The function's name. */
 export const REFILL = 'refillTlb'
 /** Results of the function below any address of an entry: TypeScript is to do it. */
@@ -126,7 +127,7 @@ interface Walk {
 }
 
 /**
- * The function {@link REFILL}: walks the page tables, sets accessed and dirty bits, and fills the entry of the TLB in use.
+ * The function {@link REFILL}: walks the page tables, sets accessed and dirty bits, and fills the class's entry.
  * Gives the entry's address, {@link REFILL_RARE} or {@link REFILL_FAULT}. The caller has seen to a canonical address and to
  * {@link isPlain}.
  */
@@ -156,7 +157,7 @@ export function refillUnit(stateBase: number): Unit {
         })
         walkNarrow(code, walk, linear, leaf, out)
       })
-      fill(code, walk, linear, access, out)
+      fill(code, walk, linear, access, code.parameter(2), out)
     })
     noteError(code, walk.fault.value, access)
     code.return(REFILL_FAULT)
@@ -165,6 +166,12 @@ export function refillUnit(stateBase: number): Unit {
   f.unreachable()
   return { name: REFILL, f, uses: code.used }
 }
+
+/** The class of the TLB in use. */
+export const currentClass = (code: Code): Int => code.get(F.mode).shr(MODE_TLB_SHIFT).and(3)
+
+/** Where the TLB of a class lies. */
+export const tlbAddress = (tlbClass: Int): Int => tlbClass.mul(TLB_SIZE).add(TLB_BASE)
 
 /** Whether an access may be tried here at all: paging is on, no breakpoint is set, no alignment is checked. */
 export function isPlain(code: Code): Int {
@@ -289,8 +296,7 @@ function walkNarrow(code: VcpuCode, walk: Walk, linear: Int, leaf: Label, out: W
 }
 
 /** Checks the rights, sets accessed and dirty bits, fills the entry and returns it. */
-function fill(code: VcpuCode, walk: Walk, linear: Int, access: Int, out: WayOut): void {
-  const tlbClass = code.get(F.mode).shr(MODE_TLB_SHIFT).and(3)
+function fill(code: VcpuCode, walk: Walk, linear: Int, access: Int, tlbClass: Int, out: WayOut): void {
   const user = tlbClass.eq(TLB_USER)
   const cr4 = code.variable(32, code.get(F.cr4)).value
   const has = (value: Int, bits: number) => value.and(bits).isNonZero()
@@ -321,7 +327,7 @@ function fill(code: VcpuCode, walk: Walk, linear: Int, access: Int, out: WayOut)
   const frameAt = frameWord(code, walk.frame.value, out).value
   const frame = code.variable(32, code.load32(0, frameAt)).value
   code.leave(out.rare, has(frame, FRAME_PRESENT).not())
-  const entry = code.variable(32, code.get(F.tlb).add(tlbOffset(linear.truncate(32)))).value
+  const entry = code.variable(32, tlbAddress(tlbClass).add(tlbOffset(linear.truncate(32)))).value
   const page = linear.and(~0xfffn & 0xffffffffffffffffn)
   const plain = frame.and(FRAME_WRITABLE | FRAME_CODE).eq(FRAME_WRITABLE)
   const written = code.variable(1, writable.value.and(has(low.value, ENTRY_DIRTY)).and(plain)).value

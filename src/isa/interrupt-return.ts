@@ -22,17 +22,10 @@ import {
   VIF,
   VIP,
 } from '../cpu/state.ts'
-import { TLB_READ } from '../memory/tlb.ts'
+import { currentClass, isCanonicalNow } from '../engines/tlb-refill.ts'
 import { refreshMode } from './privilege.ts'
 import { routine, type Semantics } from './semantics.ts'
-import {
-  loadNullStack,
-  loadSegmentWords,
-  locateBytes,
-  ramWord,
-  readSystemDescriptor,
-  requireCanonical,
-} from './system-segments.ts'
+import { loadNullStack, loadSegmentWords, locateBytes, ramWord, readSystemDescriptor } from './system-segments.ts'
 
 /** The flags that CPL 0 may change. */
 const RETURNED_FLAGS = ARITHMETIC_FLAGS | TF | IF | DF | IOPL | NT | RF | AC | VIF | VIP | ID
@@ -58,17 +51,17 @@ export const returnFromInterrupt = routine('returnFromInterrupt', [64], 32, (cod
       .or(code.get(F.nmiBlocked))
       .or(code.get(F.dr, 7).truncate(32).and(0xff))
     code.leave(unusual, privileged.not().or(waiting.isNonZero()))
-    const frame = locateBytes(code, code.get(F.tlb), pointer, 40, TLB_READ, unusual)
+    const frame = locateBytes(code, pointer, 40, false, unusual, currentClass(code))
     const rip = code.variable(64, ramWord(code, frame)).value
     const selector = code.variable(32, ramWord(code, frame, 8).truncate(32).and(0xffff)).value
     const image = code.variable(32, ramWord(code, frame, 16).truncate(32)).value
     const stackPointer = code.variable(64, ramWord(code, frame, 24)).value
     const stackSelector = code.variable(32, ramWord(code, frame, 32).truncate(32).and(0xffff)).value
     code.leave(unusual, image.and(TF).isNonZero())
-    requireCanonical(code, rip, unusual)
+    code.leave(unusual, isCanonicalNow(code, rip).not())
 
     const level = code.variable(32, selector.and(3)).value
-    const codeWords = readSystemDescriptor(code, selector, TLB_READ, unusual)
+    const codeWords = readSystemDescriptor(code, selector, unusual)
     const kind = level.shl(13)
     code.leave(unusual, codeWords.high.and(CODE_MASK | 0x6000).ne(kind.or(CODE_VALUE)))
     code.leave(unusual, level.ne(stackSelector.and(3)))
@@ -78,7 +71,7 @@ export const returnFromInterrupt = routine('returnFromInterrupt', [64], 32, (cod
         loadNullStack(code, stackSelector)
         code.leave(checked)
       })
-      const stackWords = readSystemDescriptor(code, stackSelector, TLB_READ, unusual)
+      const stackWords = readSystemDescriptor(code, stackSelector, unusual)
       code.leave(unusual, stackWords.high.and(DATA_MASK | 0x6000).ne(kind.or(DATA_VALUE)))
       // What an outer privilege may not use would become null.
       code.if(level.isNonZero(), () => {

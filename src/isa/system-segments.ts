@@ -1,33 +1,44 @@
 /**
  * What transfers between privileges read of the system's tables, as generated code for 64-bit mode: descriptors, gates and the
- * TSS as far as the TLB has their pages. Whatever is missing or unusual leaves for a label, with nothing changed: the same
+ * TSS. Whatever is unusual leaves for a label, with nothing changed: the same
  * transfer in TypeScript (src/cpu) has the rules in full.
  */
 
-import { ATTRIBUTE_DB, ATTRIBUTE_UNUSABLE, CR4_LA57 } from '../cpu/registers.ts'
+import { ACCESS_WRITE } from '../cpu/paging.ts'
+import { ATTRIBUTE_DB, ATTRIBUTE_UNUSABLE } from '../cpu/registers.ts'
 import { F, GDTR, SS } from '../cpu/state.ts'
 import { tlbOffset } from '../engines/tlb-offset.ts'
-import { TLB_BASE } from '../memory/layout.ts'
-import { TLB_ADDEND, TLB_SIZE, TLB_SUPERVISOR } from '../memory/tlb.ts'
+import { isCanonicalNow, REFILL, REFILL_FAULT, REFILL_TYPE, tlbAddress } from '../engines/tlb-refill.ts'
+import { TLB_ADDEND, TLB_READ, TLB_SUPERVISOR, TLB_WRITE } from '../memory/tlb.ts'
 import { I32, I64 } from '../wasm/types.ts'
 import { type Code, Int, type Label } from './semantics.ts'
-
-/** The TLB of implicit accesses: what the processor reads of its tables itself. */
-export const SYSTEM_TLB = TLB_BASE + TLB_SUPERVISOR * TLB_SIZE
 
 const PAGE_MASK = 0xfffffffffffff000n
 
 /**
- * The address in memory 1 of bytes at a linear address, or leaves if the TLB has not their page or they lie in two.
- * @param tlb address of the class's TLB
- * @param tag which right is wanted: TLB_READ or TLB_WRITE
+ * The address in memory 1 of bytes at a linear address. Leaves if no RAM page is there that may be accessed so, or the bytes
+ * lie in two.
+ * @param tlbClass for whose privilege; by default the processor's own, with which it reads its tables
  */
-export function locateBytes(code: Code, tlb: Int, linear: Int, bytes: number, tag: number, otherwise: Label): Int {
+export function locateBytes(
+  code: Code,
+  linear: Int,
+  bytes: number,
+  write: boolean,
+  otherwise: Label,
+  tlbClass = code.const(TLB_SUPERVISOR, 32),
+): Int {
   const { f } = code
   const low = linear.truncate(32)
-  const entry = code.variable(32, tlb.add(tlbOffset(low))).value
-  const stored = new Int(f, f.load(0x29, I64, 0, entry.node, tag), 64)
-  code.leave(otherwise, stored.ne(linear.add(bytes - 1).and(PAGE_MASK)))
+  const entry = code.variable(32, tlbAddress(tlbClass).add(tlbOffset(low))).value
+  const page = code.variable(64, linear.add(bytes - 1).and(PAGE_MASK)).value
+  const held = () => new Int(f, f.load(0x29, I64, 0, entry.node, write ? TLB_WRITE : TLB_READ), 64).eq(page)
+  code.if(held().not(), () => {
+    code.leave(otherwise, linear.and(PAGE_MASK).ne(page).or(isCanonicalNow(code, linear).not()))
+    const access = code.const(write ? ACCESS_WRITE : 0, 32)
+    const filled = f.call(REFILL, REFILL_TYPE, [linear.node, access.node, tlbClass.node])
+    code.leave(otherwise, new Int(f, filled, 32).leU(REFILL_FAULT).or(held().not()))
+  })
   const addend = new Int(f, f.load(0x28, I32, 0, entry.node, TLB_ADDEND), 32)
   return code.variable(32, addend.add(low)).value
 }
@@ -36,12 +47,6 @@ export function locateBytes(code: Code, tlb: Int, linear: Int, bytes: number, ta
 export const ramWord = (code: Code, address: Int, offset = 0): Int =>
   new Int(code.f, code.f.load(0x29, I64, 1, address.node, offset), 64)
 
-/** Leaves unless a 64-bit address is canonical. */
-export function requireCanonical(code: Code, address: Int, otherwise: Label): void {
-  const unused = code.get(F.cr4).and(CR4_LA57).isNonZero().select(code.const(7, 64), 16)
-  code.leave(otherwise, address.shl(unused).sar(unused).ne(address))
-}
-
 /** A segment descriptor, by halves. */
 export interface DescriptorWords {
   low: Int
@@ -49,12 +54,12 @@ export interface DescriptorWords {
 }
 
 /** The descriptor of a selector (32 bits) in the GDT. Leaves for null, the LDT, and what lies beyond the table. */
-export function readSystemDescriptor(code: Code, selector: Int, tag: number, otherwise: Label): DescriptorWords {
+export function readSystemDescriptor(code: Code, selector: Int, otherwise: Label): DescriptorWords {
   const offset = selector.and(0xfff8)
   const refused = selector.and(4).isNonZero().or(selector.and(0xfffc).isZero())
   code.leave(otherwise, refused.or(offset.add(7).gtU(code.get(F.segmentLimit, GDTR))))
   const linear = code.variable(64, code.get(F.segmentBase, GDTR).add(offset.zeroExtend(64))).value
-  const at = locateBytes(code, code.const(SYSTEM_TLB, 32), linear, 8, tag, otherwise)
+  const at = locateBytes(code, linear, 8, false, otherwise)
   const words = code.variable(64, ramWord(code, at)).value
   return { low: words.truncate(32), high: words.shr(32).truncate(32) }
 }
