@@ -3,7 +3,7 @@
 import { CR4_UMIP } from '../cpu/registers.ts'
 import { F, GDTR, IDTR, LDTR, TR } from '../cpu/state.ts'
 import { type Instruction, instruction } from './definition.ts'
-import { GP, type MemoryOperand, type NumberedOperand, type Operand, type Semantics } from './semantics.ts'
+import { GP, type Int, type MemoryOperand, type NumberedOperand, type Operand, type Semantics } from './semantics.ts'
 
 const PROTECTED = ['protected', 'compatibility', 'long'] as const
 
@@ -90,15 +90,19 @@ export const LMSW = instruction('LMSW', {
   },
 })
 
-const moveFrom = (title: string, opcode: string, letter: string, service: string): Instruction =>
+const moveFrom = (
+  title: string,
+  opcode: string,
+  letter: string,
+  read: (m: Semantics, number: Int) => Int,
+): Instruction =>
   instruction<[Operand, NumberedOperand]>('MOV', {
     title,
     encodings: [`0F ${opcode} /r i64  Rd,${letter}d`, `0F ${opcode} /r o64 f64  Rq,${letter}d`],
     privilege: 'cpl0',
     endsBlock: true,
     execute(m, destination, source) {
-      m.service(service, source.number)
-      destination.write(m.serviceResult(destination.width))
+      destination.write(read(m, source.number).truncate(destination.width))
     },
   })
 
@@ -113,8 +117,19 @@ const moveTo = (title: string, opcode: string, letter: string, service: string):
     },
   })
 
-export const MOV_FROM_CONTROL = moveFrom('MOV from control register', '20', 'C', 'readControl')
-export const MOV_FROM_DEBUG = moveFrom('MOV from debug register', '21', 'D', 'readDebug')
+/** CR2 is only a word of the state, and what every page fault's handler begins with. */
+export const MOV_FROM_CONTROL = moveFrom('MOV from control register', '20', 'C', (m, number) => {
+  const value = m.variable(64, m.get(F.cr2))
+  m.if(number.ne(2), () => {
+    m.service('readControl', number)
+    value.value = m.serviceResult(64)
+  })
+  return value.value
+})
+export const MOV_FROM_DEBUG = moveFrom('MOV from debug register', '21', 'D', (m, number) => {
+  m.service('readDebug', number)
+  return m.serviceResult(64)
+})
 export const MOV_TO_CONTROL = moveTo('MOV to control register', '22', 'C', 'writeControl')
 export const MOV_TO_DEBUG = moveTo('MOV to debug register', '23', 'D', 'writeDebug')
 
