@@ -122,6 +122,11 @@ export const F = {
   /** Control word, status word (TOP in bits 11–13), tag word with two bits a register, last opcode. */
   fcw: field('fcw', 'i32'),
   fsw: field('fsw', 'i32'),
+  /**
+   * TOP of the status word as the offset of a register in fpr: derived from fsw, for code that is to find registers before it is
+   * known what the last result adds to fsw. Change both by src/float/x87-status.ts.
+   */
+  x87Top: field('x87Top', 'i32'),
   ftw: field('ftw', 'i32'),
   fop: field('fop', 'i32'),
   /** Exceptions (bits of the status word) that the current x87 instruction has met while not yet committed. */

@@ -4,7 +4,7 @@
  * operand from memory that a load routine of x87-loads.ts left in element 8 of `F.fpr`, its exceptions in `F.x87Flags`.
  */
 import { F } from '../cpu/state.ts'
-import { type Code, type Int, type Routine, routine } from '../isa/semantics.ts'
+import { type Code, type Int, type Label, type Routine, routine } from '../isa/semantics.ts'
 import { type ExtendedResult, invalid, propagateNaN, roundExtended, UnpackedExtended, zeroSign } from './extended.ts'
 import { DENORMAL, DIVIDE_BY_ZERO, INVALID } from './rounding.ts'
 import {
@@ -15,7 +15,21 @@ import {
   type Unpacked,
   Unrounded,
 } from './unrounded.ts'
-import { BEFORE, C1, type Extended, operandFlags, STACK_FAULT, STOPPED, X87 } from './x87-stack.ts'
+import { x87Operand32, x87Operand64 } from './x87-loads.ts'
+import {
+  type Normal,
+  needPlainControl,
+  normalDouble,
+  normalSingle,
+  QuickStack,
+  quickProduct,
+  quickQuotient,
+  quickRound,
+  quickSum,
+  type Rounded,
+  type Wide,
+} from './x87-quick.ts'
+import { BEFORE, type Extended, MEMORY, operandFlags, STACK_FAULT, STOPPED, X87 } from './x87-stack.ts'
 
 type Core = (code: Code, a: Unpacked, b: Unpacked, out: Unrounded) => void
 type Leave = (condition: Int, then: () => void) => void
@@ -41,62 +55,93 @@ export function stackUnderflow(x87: X87, destination: Int, pop?: Int): void {
   )
 }
 
-/** The bits of the control word for which the quick way is made: 64 bits, to nearest, inexact results masked. */
-const QUICK_MASK = 0xf20
-const QUICK = 0x320
+/** The routines of an operation by what its operands are. */
+export interface Operation {
+  /** Everything: where the result goes, which is one of the operands, the two operands, and 1 to pop. */
+  readonly general: Routine
+  /** ST(0) becomes ST(0) op ST(i), or (reversed) ST(i) op ST(0). Parameter: i. */
+  readonly toTop: Routine
+  readonly toTopReversed: Routine
+  /** ST(i) becomes ST(i) op ST(0), or (reversed) ST(0) op ST(i). Parameter: i. */
+  readonly toOther: Routine
+  readonly toOtherReversed: Routine
+  /** The same, and a pop. */
+  readonly toOtherPop: Routine
+  readonly toOtherReversedPop: Routine
+  /** ST(0) becomes ST(0) op number, or (reversed) number op ST(0). Parameter: the number's bits. */
+  readonly single: Routine
+  readonly singleReversed: Routine
+  readonly double: Routine
+  readonly doubleReversed: Routine
+}
 
-/**
- * Parameters of the routine: where the result goes, which is one of the operands, the two operands, and 1 to pop. Normal
- * operands and results take a short way; everything else is for {@link general}.
- */
-function binary(name: string, special: Special, core: Core, subtract = false): Routine {
+type QuickCore = (code: Code, slow: Label, a: Normal, b: Normal) => Wide
+
+/** All routines of an operation: normal operands and results take a short way, everything else goes to {@link general}. */
+function operation(name: string, special: Special, core: Core, quick: QuickCore, subtract = false): Operation {
   const everything = general(`${name}General`, special, core, subtract)
-  return routine(name, [32, 32, 32, 32], undefined, (code, destination, x, y, pop) => {
-    const x87 = new X87(code)
-    code.block(slow => {
-      const control = x87.fcw.value.and(QUICK_MASK).xor(QUICK)
-      code.leave(slow, control.or(code.get(F.x87Flags)).isNonZero())
-      const from1 = code.variable(32, x87.physical(x))
-      const from2 = code.variable(32, x87.physical(y))
-      code.leave(slow, x87.isEmpty(from1.value))
-      code.leave(slow, x87.isEmpty(from2.value))
-      const a = x87.read(from1.value)
-      const b = x87.read(from2.value)
-      code.leave(slow, a.significand.value.and(b.significand.value).isNegative().isZero())
-      code.leave(slow, a.exponent.sub(1).geU(0x7ffe))
-      code.leave(slow, b.exponent.sub(1).geU(0x7ffe))
-      const unpacked = (n: Extended, negate: boolean): Unpacked => ({
-        sign: negate ? n.sign.xor(1) : n.sign,
-        exponent: n.exponent,
-        significand: n.significand.value,
+  const compute = (code: Code, slow: Label, a: Normal, b: Normal, precision: Int): Rounded => {
+    const second = subtract ? { ...b, sign: code.variable(32, b.sign.xor(1)).value } : b
+    return quickRound(code, slow, quick(code, slow, a, second), precision)
+  }
+  const ofRegisters = (suffix: string, toTop: boolean, reversed: boolean, pop: boolean): Routine =>
+    routine(`${name}${suffix}`, [32], undefined, (code, index) => {
+      code.block(slow => {
+        const precision = needPlainControl(code, slow)
+        const stack = new QuickStack(code)
+        const top = stack.register(0)
+        const other = stack.register(index)
+        stack.needFull(slow, top, other)
+        const [first, second] = [stack.normal(slow, top), stack.normal(slow, other)]
+        const turned = toTop === reversed
+        const { significand, head, flags } = turned
+          ? compute(code, slow, second, first, precision)
+          : compute(code, slow, first, second, precision)
+        stack.write(toTop ? top : other, significand, head)
+        if (pop) stack.free(top)
+        stack.finish(pop ? 1 : 0, flags)
+        code.f.return()
       })
-      const { sign, exponent, high, low } = new Unrounded(code)
-      core(code, unpacked(a, false), unpacked(b, subtract), { sign, exponent, high, low })
-      code.leave(slow, high.value.isNegative().isZero())
-      code.leave(slow, exponent.value.sub(1).geU(0x7ffd))
-      const half = 1n << 63n
-      const up = low.value.gtU(half).or(low.value.eq(half).and(high.value.bit(0)))
-      const roundedUp = code.variable(32, up.zeroExtend(32))
-      const sum = code.variable(64, high.value.add(roundedUp.value.zeroExtend(64)))
-      code.if(sum.value.isZero(), () => {
-        sum.set(half)
-        exponent.value = exponent.value.add(1)
-      })
-      const to = code.variable(32, x87.physical(destination))
-      code.set(F.fpr, sum.value, to.value)
-      code.setPart(F.fpr, 8, exponent.value.or(sign.value.shl(15)).truncate(16), to.value)
-      const inexact = low.value.isNonZero().zeroExtend(32).shl(5)
-      x87.fsw.value = x87.fsw.value
-        .and(0xffffffff & ~C1)
-        .or(inexact)
-        .or(roundedUp.value.shl(9))
-      code.if(pop.isNonZero(), () => x87.pop())
-      code.set(F.fsw, x87.fsw.value)
-      code.f.return()
+      const zero = code.const(0, 32)
+      const to = toTop ? zero : index
+      const from = toTop ? index : zero
+      code.call(everything, to, reversed ? from : to, reversed ? to : from, code.const(pop ? 1 : 0, 32))
+      return undefined
     })
-    code.call(everything, destination, x, y, pop)
-    return undefined
-  })
+  const ofMemory = (suffix: string, width: 32 | 64, reversed: boolean): Routine =>
+    routine(`${name}${suffix}`, [width], undefined, (code, bits) => {
+      code.block(slow => {
+        const precision = needPlainControl(code, slow)
+        const stack = new QuickStack(code)
+        const top = stack.register(0)
+        stack.needFull(slow, top)
+        const first = stack.normal(slow, top)
+        const second = width === 64 ? normalDouble(code, slow, bits) : normalSingle(code, slow, bits)
+        const { significand, head, flags } = reversed
+          ? compute(code, slow, second, first, precision)
+          : compute(code, slow, first, second, precision)
+        stack.write(top, significand, head)
+        stack.finish(0, flags)
+        code.f.return()
+      })
+      code.call(width === 64 ? x87Operand64 : x87Operand32, bits)
+      const [zero, memory] = [code.const(0, 32), code.const(MEMORY, 32)]
+      code.call(everything, zero, reversed ? memory : zero, reversed ? zero : memory, zero)
+      return undefined
+    })
+  return {
+    general: everything,
+    toTop: ofRegisters('ToTop', true, false, false),
+    toTopReversed: ofRegisters('ToTopReversed', true, true, false),
+    toOther: ofRegisters('ToOther', false, false, false),
+    toOtherReversed: ofRegisters('ToOtherReversed', false, true, false),
+    toOtherPop: ofRegisters('ToOtherPop', false, false, true),
+    toOtherReversedPop: ofRegisters('ToOtherReversedPop', false, true, true),
+    single: ofMemory('Single', 32, false),
+    singleReversed: ofMemory('SingleReversed', 32, true),
+    double: ofMemory('Double', 64, false),
+    doubleReversed: ofMemory('DoubleReversed', 64, true),
+  }
 }
 
 /** All of the operation, in every case. */
@@ -178,11 +223,11 @@ const addSpecial: Special = (x87, a, b, result, leave) => {
 }
 
 /** a + b. */
-export const x87Add = binary('x87Add', addSpecial, addUnrounded)
+export const x87Add = operation('x87Add', addSpecial, addUnrounded, quickSum)
 /** a - b. */
-export const x87Subtract = binary('x87Subtract', addSpecial, addUnrounded, true)
+export const x87Subtract = operation('x87Subtract', addSpecial, addUnrounded, quickSum, true)
 /** a * b. */
-export const x87Multiply = binary(
+export const x87Multiply = operation(
   'x87Multiply',
   (x87, a, b, result, leave) => {
     leave(a.isInfinite.and(b.isZero).or(a.isZero.and(b.isInfinite)), () => invalid(x87, result))
@@ -190,9 +235,10 @@ export const x87Multiply = binary(
     leave(a.isZero.or(b.isZero), () => setSigned(result, false, a.sign.xor(b.sign)))
   },
   multiplyUnrounded,
+  quickProduct,
 )
 /** a / b. */
-export const x87Divide = binary(
+export const x87Divide = operation(
   'x87Divide',
   (x87, a, b, result, leave) => {
     leave(a.isInfinite.and(b.isInfinite).or(a.isZero.and(b.isZero)), () => invalid(x87, result))
@@ -204,6 +250,7 @@ export const x87Divide = binary(
     leave(a.isZero.or(b.isInfinite), () => setSigned(result, false, a.sign.xor(b.sign)))
   },
   divideUnrounded,
+  quickQuotient,
 )
 
 /** A routine that replaces the top of the stack by a function of it. `body` sets the result, which starts as the operand. */

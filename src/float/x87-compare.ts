@@ -3,7 +3,8 @@ import { F } from '../cpu/state.ts'
 import { routine } from '../isa/semantics.ts'
 import { UnpackedExtended } from './extended.ts'
 import { DENORMAL, INVALID } from './rounding.ts'
-import { BEFORE, C0, C1, C2, C3, operandFlags, STACK_FAULT, X87 } from './x87-stack.ts'
+import { QuickStack } from './x87-quick.ts'
+import { BEFORE, C0, C1, C2, C3, MEMORY, operandFlags, STACK_FAULT, X87 } from './x87-stack.ts'
 
 /** Results of {@link x87Compare}. */
 export const GREATER = 0
@@ -16,6 +17,43 @@ export const UNORDERED = C0 | C2 | C3
  * pop, and 1 to set the condition codes. The result is the condition codes that it found.
  */
 export const x87Compare = routine('x87Compare', [32, 32, 32, 32, 32], 32, (code, x, y, quiet, pops, conditions) => {
+  code.block(slow => {
+    code.leave(slow, x.or(y).and(MEMORY).isNonZero())
+    const stack = new QuickStack(code)
+    const [first, second] = [stack.register(x), stack.register(y)]
+    stack.needFull(slow, first, second)
+    const [a, b] = [stack.normal(slow, first), stack.normal(slow, second)]
+    const sameExponent = a.exponent.eq(b.exponent)
+    const smaller = a.exponent.ltS(b.exponent).or(sameExponent.and(a.significand.ltU(b.significand)))
+    const sameSign = a.sign.eq(b.sign)
+    const equal = sameSign.and(sameExponent).and(a.significand.eq(b.significand))
+    const less = sameSign.select(smaller.zeroExtend(32).xor(a.sign), a.sign).isNonZero()
+    const order = equal.select(code.const(EQUAL, 32), less.select(code.const(LESS, 32), GREATER))
+    const found = code.variable(32, order).value
+    // FCOMI leaves C0 to C3 as they were.
+    const sets = conditions.isNonZero()
+    const flags = code.variable(32, sets.select(found, 0)).value
+    const cleared = code.variable(32, sets.select(code.const(C0 | C1 | C2 | C3, 32), 0)).value
+    const top = stack.register(0)
+    code.if(
+      pops.isZero(),
+      () => stack.finish(0, flags, cleared),
+      () => {
+        code.if(
+          pops.eq(1),
+          () => {
+            stack.free(top)
+            stack.finish(1, flags, cleared)
+          },
+          () => {
+            stack.free(top, stack.register(1))
+            stack.finish(2, flags, cleared)
+          },
+        )
+      },
+    )
+    code.f.return(found.node)
+  })
   const x87 = new X87(code, operandFlags(code, x, y))
   const from1 = code.variable(32, x87.physical(x))
   const from2 = code.variable(32, x87.physical(y))

@@ -1,6 +1,8 @@
 /** Test support: random x87 states as FSAVE images (32-bit protected-mode format), and what they say. */
+
 import { F, type StateView } from '../cpu/state.ts'
 import { generator } from './native.ts'
+import { writeStatusWord } from './x87-status.ts'
 
 /** The random numbers of the x87's tests. */
 export const random = generator(87)
@@ -81,7 +83,7 @@ export function enter(state: StateView, image: Uint8Array): void {
   const view = new DataView(image.buffer, image.byteOffset)
   const fsw = view.getUint16(4, true)
   state.set32(F.fcw, view.getUint16(0, true))
-  state.set32(F.fsw, fsw)
+  writeStatusWord(state, fsw)
   state.set32(F.ftw, view.getUint16(8, true))
   state.set32(F.x87Flags, 0)
   for (let i = 0; i < 8; i++) {

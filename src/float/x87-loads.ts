@@ -3,6 +3,7 @@ import { F } from '../cpu/state.ts'
 import { type Code, type Int, type Routine, routine } from '../isa/semantics.ts'
 import type { ExtendedResult } from './extended.ts'
 import { BINARY32, BINARY64, DENORMAL, type Format, INVALID } from './rounding.ts'
+import { normalDouble, normalSingle, QuickStack, quickPush } from './x87-quick.ts'
 import { C1, INDEFINITE, INDEFINITE_EXPONENT, MEMORY, STACK_FAULT, STOPPED, X87 } from './x87-stack.ts'
 
 /** Pushes a number unless an unmasked exception stopped it; a full register where it should go is a stack fault. */
@@ -112,6 +113,12 @@ const operandRoutine = (format: Format): Routine =>
 
 const pushRoutine = (format: Format): Routine =>
   routine(`x87Push${format.width}`, [format.width], undefined, (code, bits) => {
+    code.block(slow => {
+      const normal = format.width === 64 ? normalDouble : normalSingle
+      const { sign, exponent, significand } = normal(code, slow, bits)
+      quickPush(slow, new QuickStack(code), significand, exponent.or(sign.shl(15)))
+      code.f.return()
+    })
     const x87 = new X87(code)
     const result = newResult(code)
     widen(code, x87, format, bits, result, true)
@@ -148,6 +155,10 @@ export const x87PushInteger = routine('x87PushInteger', [64], undefined, (code, 
 
 /** Pushes an extended number as it is (FLD m80, constants): significand, sign and exponent. */
 export const x87PushExtended = routine('x87PushExtended', [64, 32], undefined, (code, significand, head) => {
+  code.block(slow => {
+    quickPush(slow, new QuickStack(code), significand, head)
+    code.f.return()
+  })
   const x87 = new X87(code)
   pushExtended(x87, significand, head)
   x87.commit()
@@ -156,6 +167,13 @@ export const x87PushExtended = routine('x87PushExtended', [64, 32], undefined, (
 
 /** FLD ST(i). */
 export const x87PushRegister = routine('x87PushRegister', [32], undefined, (code, index) => {
+  code.block(slow => {
+    const stack = new QuickStack(code)
+    const from = stack.register(index)
+    stack.needFull(slow, from)
+    quickPush(slow, stack, stack.significand(from), stack.head(from))
+    code.f.return()
+  })
   const x87 = new X87(code)
   const from = code.variable(32, x87.physical(index))
   const value = x87.read(from.value)

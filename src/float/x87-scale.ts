@@ -6,6 +6,7 @@ import { DENORMAL, DIVIDE_BY_ZERO, INVALID, PRECISION, toInteger } from './round
 import { Unrounded } from './unrounded.ts'
 import { replaceTop, stackUnderflow } from './x87-arithmetic.ts'
 import { pushExtended } from './x87-loads.ts'
+import { QuickStack } from './x87-quick.ts'
 import { BEFORE, C1, INDEFINITE, INDEFINITE_EXPONENT, STACK_FAULT, X87 } from './x87-stack.ts'
 
 /** FRNDINT: to an integral number by the rounding control. */
@@ -165,6 +166,16 @@ export const x87ChangeSign = routine('x87ChangeSign', [32, 32], undefined, (code
 
 /** FXCH with ST(i). */
 export const x87Exchange = routine('x87Exchange', [32], undefined, (code, index) => {
+  code.block(slow => {
+    const stack = new QuickStack(code)
+    const [first, second] = [stack.register(0), stack.register(index)]
+    stack.needFull(slow, first, second)
+    const [significand, head] = [stack.significand(first), stack.head(first)]
+    stack.write(first, stack.significand(second), stack.head(second))
+    stack.write(second, significand, head)
+    stack.finish(0)
+    code.f.return()
+  })
   const x87 = new X87(code)
   const top = code.variable(32, x87.physical(0))
   const other = code.variable(32, x87.physical(index))

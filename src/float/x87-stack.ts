@@ -1,6 +1,8 @@
 /** How generated code handles the x87's registers: the stack, tags, the status word and its exceptions (SDM vol. 1, 8.1). */
+
 import { F } from '../cpu/state.ts'
 import type { Code, Int, Variable } from '../isa/semantics.ts'
+import { setStatusWord } from './x87-status.ts'
 
 /** Bits of the status word besides the exceptions of rounding.ts. */
 export const STACK_FAULT = 0x40
@@ -140,6 +142,6 @@ export class X87 {
     const sticky = this.fsw.value.and(0xffffffff & ~(C1 | ERROR_SUMMARY | BUSY)).or(this.flags.value.and(0xffff))
     const word = this.code.variable(32, sticky)
     const error = word.value.and(this.fcw.value.not()).and(0x3f).isNonZero()
-    this.code.set(F.fsw, word.value.or(error.select(this.code.const(ERROR_SUMMARY | BUSY, 32), 0)))
+    setStatusWord(this.code, word.value.or(error.select(this.code.const(ERROR_SUMMARY | BUSY, 32), 0)))
   }
 }

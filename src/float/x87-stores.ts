@@ -18,6 +18,7 @@ import {
   UNDERFLOW,
 } from './rounding.ts'
 import { Unrounded } from './unrounded.ts'
+import { needPlainControl, QuickStack } from './x87-quick.ts'
 import { C1, type Extended, INDEFINITE, INDEFINITE_EXPONENT, STACK_FAULT, STOPPED, X87 } from './x87-stack.ts'
 
 /** Reads the top of the stack for a store; an empty one sets the flags and runs `missing` instead. */
@@ -41,7 +42,33 @@ function keepFlags(code: Code, x87: X87, stopping: number): void {
 
 const store = (format: Format): Routine =>
   routine(`x87Store${format.width}`, [], format.width, code => {
-    const { width, precision, maximum } = format
+    const { width, precision, maximum, bias } = format
+    code.block(slow => {
+      needPlainControl(code, slow)
+      const stack = new QuickStack(code)
+      const top = stack.register(0)
+      stack.needFull(slow, top)
+      const number = stack.normal(slow, top)
+      const exponent = code.variable(32, number.exponent.sub(16383 - bias)).value
+      // Neither underflow nor overflow, not even by rounding.
+      code.leave(slow, exponent.sub(2).geU(maximum - 3), 'unlikely')
+      const kept = code.variable(64, number.significand.shl(1).shr(65 - precision)).value
+      const rest = code.variable(64, number.significand.shl(precision)).value
+      const up = code.variable(
+        32,
+        rest
+          .add(kept.and(1))
+          .gtU(1n << 63n)
+          .zeroExtend(32),
+      ).value
+      const inexact = rest.isNonZero().zeroExtend(32)
+      code.set(F.x87Flags, inexact.shl(5).or(up.mul(C1)))
+      const fields = number.sign
+        .zeroExtend(64)
+        .shl(width - 1)
+        .or(exponent.zeroExtend(64).shl(precision - 1))
+      code.f.return(fields.or(kept).add(up.zeroExtend(64)).truncate(width).node)
+    })
     const x87 = new X87(code)
     const result = code.variable(width, 0)
     const infinity = BigInt(maximum) << BigInt(precision - 1)
@@ -212,6 +239,22 @@ export const x87StoreExtended = routine('x87StoreExtended', [], 64, code => {
 
 /** After a store: the status word gets the exceptions of `F.x87Flags`; parameter 1 pops unless the store was stopped. */
 export const x87CommitStore = routine('x87CommitStore', [32], undefined, (code, pop) => {
+  const met = code.variable(32, code.get(F.x87Flags)).value
+  code.block(slow => {
+    code.leave(slow, code.get(F.fcw).and(PRECISION).isZero(), 'unlikely')
+    code.leave(slow, met.and(0xffffffff & ~(PRECISION | C1)).isNonZero(), 'unlikely')
+    const stack = new QuickStack(code)
+    code.set(F.x87Flags, 0)
+    code.if(
+      pop.isNonZero(),
+      () => {
+        stack.free(stack.register(0))
+        stack.finish(1, met)
+      },
+      () => stack.finish(0, met),
+    )
+    code.f.return()
+  })
   const x87 = new X87(code, code.get(F.x87Flags))
   code.set(F.x87Flags, 0)
   code.if(x87.flags.value.and(STOPPED).isZero().and(pop.isNonZero()), () => x87.pop())
@@ -221,6 +264,21 @@ export const x87CommitStore = routine('x87CommitStore', [32], undefined, (code, 
 
 /** FST ST(i), FSTP ST(i): parameters are the index and 1 to pop. */
 export const x87StoreRegister = routine('x87StoreRegister', [32, 32], undefined, (code, index, pop) => {
+  code.block(slow => {
+    const stack = new QuickStack(code)
+    const [from, to] = [stack.register(0), stack.register(index)]
+    stack.needFull(slow, from, to)
+    stack.write(to, stack.significand(from), stack.head(from))
+    code.if(
+      pop.isNonZero(),
+      () => {
+        stack.free(from)
+        stack.finish(1)
+      },
+      () => stack.finish(0),
+    )
+    code.f.return()
+  })
   const x87 = new X87(code)
   const from = code.variable(32, x87.physical(0))
   const value = x87.read(from.value)

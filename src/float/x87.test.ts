@@ -45,12 +45,12 @@ const add = (name: string, code: readonly number[], execute: Case['execute'], me
   cases.push({ name, code, execute, memory })
 
 const operations = [
-  ['FADD', arithmetic.x87Add, 0],
-  ['FMUL', arithmetic.x87Multiply, 1],
-  ['FSUB', arithmetic.x87Subtract, 4],
-  ['FSUBR', arithmetic.x87Subtract, 5],
-  ['FDIV', arithmetic.x87Divide, 6],
-  ['FDIVR', arithmetic.x87Divide, 7],
+  ['FADD', arithmetic.x87Add.general, 0],
+  ['FMUL', arithmetic.x87Multiply.general, 1],
+  ['FSUB', arithmetic.x87Subtract.general, 4],
+  ['FSUBR', arithmetic.x87Subtract.general, 5],
+  ['FDIV', arithmetic.x87Divide.general, 6],
+  ['FDIVR', arithmetic.x87Divide.general, 7],
 ] as const
 for (const [name, routine, row] of operations) {
   const swap = name.endsWith('R')
@@ -177,7 +177,7 @@ store('FISTTP m64', [0xdd, 0x0f], 8, 1, l => l.call(stores.x87StoreInteger, 64, 
 
 const routines = [
   ...[...Object.values(arithmetic), ...Object.values(loads), ...Object.values(scale), ...Object.values(stores)].flatMap(
-    r => (typeof r === 'object' ? [r] : []),
+    r => (typeof r !== 'object' ? [] : 'general' in r ? Object.values(r) : [r]),
   ),
   x87Compare,
   x87Examine,

@@ -12,6 +12,7 @@ const TOP = 0x3800
  */
 export function enterMmx(code: Code): void {
   code.set(F.fsw, code.get(F.fsw).and(0xffffffff & ~TOP))
+  code.set(F.x87Top, 0)
   code.set(F.ftw, 0)
 }
 

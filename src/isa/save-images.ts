@@ -5,6 +5,7 @@
 
 import { F, RAX, RCX, RDX } from '../cpu/state.ts'
 import { changeMxcsr } from '../float/mxcsr.ts'
+import { setStatusWord } from '../float/x87-status.ts'
 import { V128_ANY_TRUE } from '../wasm/simd.ts'
 import { type Instruction, instruction } from './definition.ts'
 import {
@@ -101,7 +102,7 @@ function saveX87(m: Semantics, a: MemoryOperand, wide: boolean): void {
 function restoreX87(m: Semantics, a: MemoryOperand, wide: boolean): void {
   const control = m.variable(32, a.at(0, 16).read().zeroExtend(32).and(0x1f3f).or(0x40))
   m.set(F.fcw, control.value)
-  m.set(F.fsw, summarise(m, control.value, a.at(2, 16).read().zeroExtend(32)))
+  setStatusWord(m, summarise(m, control.value, a.at(2, 16).read().zeroExtend(32)))
   m.set(F.ftw, m.call(fullTags, a.at(4, 8).read().zeroExtend(32)))
   m.set(F.fop, a.at(6, 16).read().zeroExtend(32).and(0x7ff))
   if (wide) {

@@ -309,6 +309,18 @@ export class Code {
     const opcode = STORE_OPCODES[value.width]
     this.f.store(opcode, 0, base, value.node, offset + bytes)
   }
+  /** Reads 8 to 64 bits of a field at an address in place of the state's, which a number of bytes may have been added to. */
+  getAt(field: Field, address: Int, bytes: number, width: Width): Int {
+    return new Int(
+      this.f,
+      this.f.load(LOAD_OPCODES[width], typeOf(width), 0, address.node, field.offset + bytes),
+      width,
+    )
+  }
+  /** Writes likewise. */
+  setAt(field: Field, address: Int, bytes: number, value: Int): void {
+    this.f.store(STORE_OPCODES[value.width], 0, address.node, value.node, field.offset + bytes)
+  }
   private place(field: Field, index: number | Int): [base: Int['node'], offset: number] {
     if (typeof index === 'number') return [this.base.node, field.offset + index * field.stride]
     return [this.base.add(index.zeroExtend(32).mul(field.stride)).node, field.offset]

@@ -1,6 +1,7 @@
 /** x87 arithmetic, comparisons and moves within the stack (SDM vol. 2, FADD to FYL2XP1). */
+
 import { F } from '../cpu/state.ts'
-import { x87Add, x87Divide, x87Multiply, x87SquareRoot, x87Subtract } from '../float/x87-arithmetic.ts'
+import { type Operation, x87Add, x87Divide, x87Multiply, x87SquareRoot, x87Subtract } from '../float/x87-arithmetic.ts'
 import { x87Compare, x87Examine } from '../float/x87-compare.ts'
 import { x87Operand32, x87Operand64, x87OperandInteger } from '../float/x87-loads.ts'
 import { x87Remainder } from '../float/x87-remainder.ts'
@@ -13,6 +14,7 @@ import {
   x87Scale,
 } from '../float/x87-scale.ts'
 import { MEMORY } from '../float/x87-stack.ts'
+import { setStatusWord } from '../float/x87-status.ts'
 import { type Instruction, instruction } from './definition.ts'
 import type { Int, MemoryOperand, NumberedOperand, Routine, Semantics } from './semantics.ts'
 import { isMemory, notePointers, type X87Operand } from './x87-unit.ts'
@@ -25,43 +27,55 @@ function loadOperand(m: Semantics, operand: MemoryOperand, integer: boolean): vo
   else m.call(value.width === 64 ? x87Operand64 : x87Operand32, value)
 }
 
-/** Register forms: destination, source. */
-function operate(m: Semantics, routine: Routine, reversed: boolean, to: Int, from: Int, pop: number): void {
-  m.call(routine, to, reversed ? from : to, reversed ? to : from, m.const(pop, 32))
-}
-
 /** FADD, FADDP and FIADD, and their like. `row`: ModRM.reg of the D8 forms. */
-function family(name: string, routine: Routine, row: number): Instruction[] {
+function family(name: string, operation: Operation, row: number): Instruction[] {
   const reversed = name.endsWith('R')
   const integer = name.replace('F', 'FI')
   // DC and DE have the reversed forms in the other's row.
   const other = row >= 4 ? row ^ 1 : row
-  const memory = (m: Semantics, operand: MemoryOperand, isInteger: boolean) => {
-    loadOperand(m, operand, isInteger)
-    operate(m, routine, reversed, m.const(0, 32), m.const(MEMORY, 32), 0)
-  }
   return [
-    instruction<[X87Operand, NumberedOperand]>(name, {
-      encodings: [`D8 /${row}  Md`, `DC /${row}  Mq`, `D8 /${row} reg  ST,STi`, `DC /${other} reg  STi,ST`],
+    instruction<[MemoryOperand]>(name, {
+      encodings: [`D8 /${row}  Md`, `DC /${row}  Mq`],
       unit: 'x87',
-      execute(m, a, b) {
-        if (isMemory(a)) return memory(m, a, false)
+      execute(m, a) {
+        const value = a.read()
+        notePointers(m, a)
+        if (value.width === 64) m.call(reversed ? operation.doubleReversed : operation.double, value)
+        else m.call(reversed ? operation.singleReversed : operation.single, value)
+      },
+    }),
+    instruction<[NumberedOperand, NumberedOperand]>(name, {
+      encodings: [`D8 /${row} reg  ST,STi`],
+      unit: 'x87',
+      execute(m, _top, b) {
         notePointers(m)
-        operate(m, routine, reversed, a.number, b.number, 0)
+        m.call(reversed ? operation.toTopReversed : operation.toTop, b.number)
+      },
+    }),
+    instruction<[NumberedOperand, NumberedOperand]>(name, {
+      encodings: [`DC /${other} reg  STi,ST`],
+      unit: 'x87',
+      execute(m, a) {
+        notePointers(m)
+        m.call(reversed ? operation.toOtherReversed : operation.toOther, a.number)
       },
     }),
     instruction<[NumberedOperand, NumberedOperand]>(`${name}P`, {
       encodings: [`DE /${other} reg  STi,ST`],
       unit: 'x87',
-      execute(m, a, b) {
+      execute(m, a) {
         notePointers(m)
-        operate(m, routine, reversed, a.number, b.number, 1)
+        m.call(reversed ? operation.toOtherReversedPop : operation.toOtherPop, a.number)
       },
     }),
     instruction<[MemoryOperand]>(integer, {
       encodings: [`DA /${row}  Md`, `DE /${row}  Mw`],
       unit: 'x87',
-      execute: (m, a) => memory(m, a, true),
+      execute(m, a) {
+        loadOperand(m, a, true)
+        const [zero, memory] = [m.const(0, 32), m.const(MEMORY, 32)]
+        m.call(operation.general, zero, reversed ? memory : zero, reversed ? zero : memory, zero)
+      },
     }),
   ]
 }
@@ -172,7 +186,7 @@ const moveTop = (name: string, encoding: string, by: number) =>
       const fsw = m.get(F.fsw)
       const top = fsw.add(by << 11).and(0x3800)
       // C1 is cleared.
-      m.set(F.fsw, fsw.and(0xffffffff & ~0x3a00).or(top))
+      setStatusWord(m, fsw.and(0xffffffff & ~0x3a00).or(top))
     },
   })
 
@@ -200,7 +214,7 @@ export const FFREEP = instruction<[NumberedOperand]>('FFREEP', {
       .shl(n.shl(1))
       .or(m.const(3, 32).shl(fsw.shr(11).and(7).shl(1)))
     m.set(F.ftw, m.get(F.ftw).or(empty))
-    m.set(F.fsw, fsw.and(0xffffffff & ~0x3a00).or(top))
+    setStatusWord(m, fsw.and(0xffffffff & ~0x3a00).or(top))
   },
 })
 

@@ -1,7 +1,9 @@
 /** x87 control: initialisation, control and status words, environment and whole state (SDM vol. 1, 8.1.10; vol. 2). */
+
 import { F } from '../cpu/state.ts'
 import { x87TagWord } from '../float/x87-environment.ts'
 import { BUSY, ERROR_SUMMARY } from '../float/x87-stack.ts'
+import { setStatusWord } from '../float/x87-status.ts'
 import { type Instruction, instruction } from './definition.ts'
 import { type Code, type Int, type MemoryOperand, type Operand, routine, type Semantics } from './semantics.ts'
 import { checkWait } from './x87-unit.ts'
@@ -24,7 +26,7 @@ export const x87SetControl = routine('x87SetControl', [32], undefined, (code, va
 /** FNINIT (SDM vol. 2). */
 export const x87Initialise = routine('x87Initialise', [], undefined, code => {
   code.set(F.fcw, 0x37f)
-  code.set(F.fsw, 0)
+  setStatusWord(code, code.const(0, 32))
   code.set(F.ftw, 0xffff)
   code.set(F.fop, 0)
   code.set(F.fip, 0)
@@ -84,7 +86,7 @@ function readEnvironment(m: Semantics, a: MemoryOperand): () => void {
     const [control, status, tags, ip, code, dp, data] = words.map(word => word.value)
     const word = m.variable(32, control.and(0x1f3f).or(0x40))
     m.set(F.fcw, word.value)
-    m.set(F.fsw, summarise(m, word.value, status))
+    setStatusWord(m, summarise(m, word.value, status))
     m.set(F.ftw, tags.and(0xffff))
     if (isReal(m)) {
       const high = (value: Int) =>

@@ -1,4 +1,5 @@
 /** The x87's transcendental instructions (SDM vol. 1, 8.3.7; vol. 2): stack, special operands, rounding; the functions are elsewhere. */
+
 import {
   arctangent,
   type Big,
@@ -10,6 +11,7 @@ import {
   yLogarithm2,
   yLogarithm2Plus1,
 } from '../../float/transcendental.ts'
+import { writeStatusWord } from '../../float/x87-status.ts'
 import { F, type StateView } from '../state.ts'
 import { type Services, service } from './service.ts'
 
@@ -108,7 +110,7 @@ class Instruction {
     if (this.unmasked(before)) this.flags &= before | STACK_FAULT | (this.flags & STACK_FAULT ? C1 : 0)
     let word = (this.fsw & ~(C1 | 0x8080)) | this.flags
     if (word & ~this.fcw & 0x3f) word |= 0x8080
-    this.state.set32(F.fsw, word & 0xffff)
+    writeStatusWord(this.state, word & 0xffff)
   }
 
   invalid(): Extended {
