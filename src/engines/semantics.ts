@@ -22,6 +22,7 @@ import {
 import { TLB_ADDEND, TLB_READ, TLB_WRITE } from '../memory/tlb.ts'
 import { LOAD_OPCODES, STORE_OPCODES } from '../wasm/memory-opcodes.ts'
 import { I32, I64, V128 } from '../wasm/types.ts'
+import { compare, scan } from './string-runs.ts'
 import { tlbOffset } from './tlb-offset.ts'
 
 /** Bytes of a memory access. */
@@ -359,6 +360,32 @@ export abstract class EngineSemantics extends Semantics {
       })
     }
     return done.value
+  }
+
+  override scanRun(offset: Int, elements: Int, value: Int, alike: boolean): Int {
+    const found = this.variable(32, 0)
+    if (!this.segmented) {
+      const linear = this.linear(ES, offset)
+      const { hit, entry } = this.probe(linear, 1, TLB_READ)
+      this.if(hit.and(this.systemFlag(DF).not()).and(elements.gtU(LEAST_RUN)), () => {
+        found.value = this.call(scan(value.width, alike), this.hostAddress(entry, linear), elements, value)
+      })
+    }
+    return found.value
+  }
+
+  override compareRun(segment: number, first: Int, second: Int, elements: Int, width: Width, alike: boolean): Int {
+    const found = this.variable(32, 0)
+    if (!this.segmented) {
+      const [a, b] = [this.linear(segment, first), this.linear(ES, second)]
+      const [one, other] = [this.probe(a, 1, TLB_READ), this.probe(b, 1, TLB_READ)]
+      const plain = one.hit.and(other.hit).and(this.systemFlag(DF).not()).and(elements.gtU(LEAST_RUN))
+      this.if(plain, () => {
+        const places = [this.hostAddress(one.entry, a), this.hostAddress(other.entry, b)]
+        found.value = this.call(compare(width, alike), ...places, elements)
+      })
+    }
+    return found.value
   }
 
   private stackPointer() {

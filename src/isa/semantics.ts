@@ -506,6 +506,17 @@ export abstract class Semantics extends Code {
   copyRun(_segment: number, _from: Int, _to: Int, _elements: Int, _width: Width): Int {
     return this.bool(false)
   }
+  /**
+   * How many elements (32 bits) from an offset in ES on, at most `elements` (not more than {@link elementsInPage}), are unlike
+   * the value, or if `alike` is wanted like it: as far as that can be seen in one go, which may be not at all.
+   */
+  scanRun(_offset: Int, _elements: Int, _value: Int, _alike: boolean): Int {
+    return this.const(0, 32)
+  }
+  /** Likewise how many elements of `width` bits at two offsets, the second in ES, are unlike, or alike. */
+  compareRun(_segment: number, _first: Int, _second: Int, _elements: Int, _width: Width, _alike: boolean): Int {
+    return this.const(0, 32)
+  }
   /** Whether the DF, IF … bit of the system flags is set (masks of src/cpu/state.ts). */
   abstract systemFlag(mask: number): Int
 }

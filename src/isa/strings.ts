@@ -30,13 +30,23 @@ interface Run {
   all(elements: Int): Int
 }
 
+/** Elements of a repeated comparison that do not end it, which may be passed over in one go. */
+interface Passing {
+  /** How many elements come before the end of a page: at least 1, 32 bits. */
+  most(): Int
+  /** Of so many elements, how many may be passed over: the first ones. */
+  passed(elements: Int): Int
+  /** Moves the pointers on. */
+  advance(elements: Int): void
+}
+
 /**
  * Does one step, or with a repeat prefix as many as rCX says and `step` wants (it gives a condition, or undefined for
  * always). A step commits nothing before all that can fault and then counts rCX down, so that a fault, and whatever comes
  * in between two steps, finds the registers as they are before an instruction. After a number of steps, or when something
  * waits to come in, the instruction starts again.
  */
-function repeated(m: Semantics, step: () => Int | undefined, run?: Run): void {
+function repeated(m: Semantics, step: () => Int | undefined, run?: Run, passing?: Passing): void {
   if (m.context.rep === 'none') {
     step()
     return
@@ -54,6 +64,23 @@ function repeated(m: Semantics, step: () => Int | undefined, run?: Run): void {
     m.if(run.all(steps.value), () => {
       counter.write(counter.read().sub(steps.value.resize(counter.width)))
       steps.set(0)
+    })
+  }
+  if (passing) {
+    // The flags are those of the last element compared, so that one is left to be compared; steps count as ever.
+    const count = counter.read()
+    const [most, few] = [passing.most(), count.ltU(MOST_STEPS).select(count, MOST_STEPS).resize(32)]
+    const elements = m.variable(32, most.ltU(few).select(most, few))
+    m.if(elements.value.isNonZero().and(m.interrupted().not()), () => {
+      const last = m.variable(32, elements.value.sub(1)).value
+      const all = m.variable(32, passing.passed(elements.value)).value
+      const passed = m.variable(32, all.ltU(last).select(all, last)).value
+      // A register of 32 bits that is not moved on keeps its upper half.
+      m.if(passed.isNonZero(), () => {
+        passing.advance(passed)
+        counter.write(counter.read().sub(passed.resize(counter.width)))
+        steps.value = steps.value.sub(passed)
+      })
     })
   }
   const goesOn = m.variable(1, 1)
@@ -80,6 +107,7 @@ const forms = (
   repeatable: 'rep' | 'repe/repne',
   step: (m: Semantics, width: 8 | 16 | 32 | 64) => Int | undefined,
   run?: (m: Semantics, width: 8 | 16 | 32 | 64) => Run,
+  passing?: (m: Semantics, width: 8 | 16 | 32 | 64) => Passing,
 ): Instruction[] =>
   [0, 1].map(wide =>
     instruction<[]>(wide ? mnemonic : `${mnemonic}B`, {
@@ -87,7 +115,7 @@ const forms = (
       repeatable,
       execute(m) {
         const width = wide ? m.context.operandSize : 8
-        repeated(m, () => step(m, width), run?.(m, width))
+        repeated(m, () => step(m, width), run?.(m, width), passing?.(m, width))
       },
     }),
   )
@@ -136,17 +164,41 @@ export const MOVS = forms(
 /** Whether a comparison's result lets REPE or REPNE go on. */
 const goesOn = (m: Semantics, a: Int, b: Int): Int => (m.context.rep === 'repne' ? a.ne(b) : a.eq(b))
 
-export const CMPS = forms('CMPS', 0xa6, 'repe/repne', (m, width) => {
-  const source = element(m, RSI, m.context.segment, width)
-  const destination = element(m, RDI, ES, width)
-  // Where both are out of reach, processors report the destination.
-  const b = destination.place.read()
-  const a = source.place.read()
-  source.advance()
-  destination.advance()
-  m.flags.setSub(a, b, a.sub(b))
-  return goesOn(m, a, b)
-})
+export const CMPS = forms(
+  'CMPS',
+  0xa6,
+  'repe/repne',
+  (m, width) => {
+    const source = element(m, RSI, m.context.segment, width)
+    const destination = element(m, RDI, ES, width)
+    // Where both are out of reach, processors report the destination.
+    const b = destination.place.read()
+    const a = source.place.read()
+    source.advance()
+    destination.advance()
+    m.flags.setSub(a, b, a.sub(b))
+    return goesOn(m, a, b)
+  },
+  undefined,
+  (m, width) => {
+    const { segment } = m.context
+    const [first, second] = [RSI, RDI].map(register => m.register(register, m.context.addressSize).read())
+    return {
+      most: () =>
+        m.elementsInPage(
+          [
+            [segment, first],
+            [ES, second],
+          ],
+          width,
+        ),
+      passed: elements => m.compareRun(segment, first, second, elements, width, m.context.rep !== 'repne'),
+      advance(elements) {
+        for (const register of [RSI, RDI]) advanceBy(m, register, elements, width)
+      },
+    }
+  },
+)
 
 export const STOS = forms(
   'STOS',
@@ -178,13 +230,27 @@ export const LODS = forms('LODS', 0xac, 'rep', (m, width) => {
   return undefined
 })
 
-export const SCAS = forms('SCAS', 0xae, 'repe/repne', (m, width) => {
-  const destination = element(m, RDI, ES, width)
-  const a = m.register(RAX, width).read()
-  const b = destination.place.read()
-  destination.advance()
-  m.flags.setSub(a, b, a.sub(b))
-  return goesOn(m, a, b)
-})
+export const SCAS = forms(
+  'SCAS',
+  0xae,
+  'repe/repne',
+  (m, width) => {
+    const destination = element(m, RDI, ES, width)
+    const a = m.register(RAX, width).read()
+    const b = destination.place.read()
+    destination.advance()
+    m.flags.setSub(a, b, a.sub(b))
+    return goesOn(m, a, b)
+  },
+  undefined,
+  (m, width) => {
+    const offset = m.register(RDI, m.context.addressSize).read()
+    return {
+      most: () => m.elementsInPage([[ES, offset]], width),
+      passed: elements => m.scanRun(offset, elements, m.register(RAX, width).read(), m.context.rep !== 'repne'),
+      advance: elements => advanceBy(m, RDI, elements, width),
+    }
+  },
+)
 
 export const instructions: readonly Instruction[] = [...MOVS, ...CMPS, ...STOS, ...LODS, ...SCAS]
