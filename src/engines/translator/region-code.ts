@@ -94,6 +94,12 @@ export class RegionCode {
   writeXmm(number: number, value: Vector): void {
     this.f.setLocal(this.xmm(number), value.node)
     this.writtenXmms.add(number)
+    this.settled[number] = 0
+  }
+  /** By XMM register: 0, the width of its lowest number if that is settled (see Semantics.settles), negative if all of them are. */
+  settled: number[] = new Array(32).fill(0)
+  unsettle(): void {
+    this.settled.fill(0)
   }
 
   /** Leaves for the interpreter unless so many instructions may be executed: the most until this is asked again. */

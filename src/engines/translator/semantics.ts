@@ -68,7 +68,7 @@ class LocalXmm implements VectorOperand {
   readonly kind = 'register'
   readonly bytes = 16
   private readonly region: RegionCode
-  private readonly number: number
+  readonly number: number
   constructor(region: RegionCode, number: number) {
     this.region = region
     this.number = number
@@ -144,6 +144,19 @@ export class TranslatorSemantics extends EngineSemantics {
   }
   highByte(number: number): Operand {
     return new LocalRegister(this.region, number, 8, 8)
+  }
+  override readonly settles = true
+  override isSettled(operand: VectorOperand, width: 32 | 64, all = false): boolean {
+    if (!(operand instanceof LocalXmm)) return false
+    const known = this.region.settled[operand.number]
+    return known === -width || (!all && known === width)
+  }
+  override settle(operand: VectorOperand, width: 32 | 64, all: boolean): void {
+    if (!(operand instanceof LocalXmm)) return
+    if (all || !this.isSettled(operand, width)) this.region.settled[operand.number] = all ? -width : width
+  }
+  override unsettle(): void {
+    this.region.unsettle()
   }
   xmm(number: number): VectorOperand {
     return new LocalXmm(this.region, number)

@@ -34,6 +34,8 @@ export function translateRegion(
 interface Arrival {
   readonly flags: Known
   readonly pending: number
+  /** Settled numbers of XMM registers. */
+  readonly settled: readonly number[]
 }
 
 class RegionTranslator {
@@ -134,6 +136,8 @@ class RegionTranslator {
     const arrival = this.arrivals[index]
     region.flags.known = arrival ? arrival.flags : index === 0 && this.ways[0] === 0 ? 'state' : 'locals'
     region.pending = arrival ? arrival.pending : 0
+    region.unsettle()
+    if (arrival) region.settled = [...arrival.settled]
     if (index === 0 || place.loopEnd >= 0) region.checkBudget(block.distance, this.longest[index])
     const liveAfter = this.liveAfter(block)
     let last: TranslatorSemantics | undefined
@@ -242,7 +246,7 @@ class RegionTranslator {
       region.code.if(moved, () => region.exit(edge.distance), undefined, 'unlikely')
     }
     if (this.ways[to] === 1 && this.placed[to].loopEnd < 0 && to !== 0) {
-      this.arrivals[to] = { flags: region.flags.known, pending: region.pending }
+      this.arrivals[to] = { flags: region.flags.known, pending: region.pending, settled: [...region.settled] }
     } else {
       region.settleBudget()
       if (this.flagsMatter[to]) region.flags.toLocals()
