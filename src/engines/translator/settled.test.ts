@@ -1,0 +1,104 @@
+/** Sequences of SSE arithmetic in one region, where results are operands, against the interpreter: numbers of every kind. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } from '../../cpu/registers.ts'
+import { CS, F, FIELDS, SS } from '../../cpu/state.ts'
+import { poke64, testVcpu } from '../../cpu/test-vcpu.ts'
+import { setMxcsr } from '../../float/mxcsr.ts'
+import { Interpreter } from '../interpreter/interpreter.ts'
+import { Translator } from './translator.ts'
+
+const CODE = 0x10000
+const CR0_MP_NE = 0x22
+const OSFXSR_OSXMMEXCPT = 0x600
+
+function processor() {
+  const { cpu } = testVcpu()
+  poke64(cpu, 0x1000, 0x2003n)
+  poke64(cpu, 0x2000, 0x3003n)
+  poke64(cpu, 0x3000, 0x83n)
+  const { state } = cpu
+  state.set32(F.cr0, CR0_PE | CR0_PG | CR0_MP_NE)
+  state.set32(F.cr3, 0x1000)
+  state.set32(F.cr4, CR4_PAE | OSFXSR_OSXMMEXCPT)
+  state.set32(F.efer, EFER_LME | EFER_LMA)
+  cpu.setSegment(CS, 8, 0, 0xffffffff, 0xa09b)
+  cpu.setSegment(SS, 0, 0, 0xffffffff, 0xc093)
+  cpu.updateMode()
+  cpu.deliverFault = () => {
+    state.set32(F.fault, 0)
+    state.set32(F.halted, 1)
+  }
+  return { cpu, engine: new Interpreter(cpu) }
+}
+
+let seed = 7
+const random = (below: number): number => {
+  seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
+  return Math.floor((seed / 2 ** 32) * below)
+}
+
+const DOUBLES = [
+  0,
+  -0,
+  1,
+  -1.5,
+  3,
+  1e300,
+  1e-300,
+  2.3e-308,
+  2.2250738585072014e-308,
+  1e-310,
+  5e-324,
+  Infinity,
+  Number.NaN,
+]
+const SINGLES = [0, -0, 1, -2.5, 3, 1e38, 1e-38, 1.2e-38, 1.1754943508222875e-38, 1e-40, 1.4e-45, Infinity, Number.NaN]
+
+/** Opcodes after 0F: SQRT ADD MUL SUB MIN DIV MAX, CVTSS2SD or its like, UCOMIS, MOVUP. */
+const OPCODES = [0x51, 0x58, 0x58, 0x59, 0x59, 0x5c, 0x5d, 0x5e, 0x5f, 0x5a, 0x2e, 0x28]
+
+function instruction(): number[] {
+  const opcode = OPCODES[random(OPCODES.length)]
+  const modrm = 0xc0 | (random(4) << 3) | random(4)
+  const double = random(3) > 0
+  if (opcode === 0x2e || opcode === 0x28) return [...(double ? [0x66] : []), 0x0f, opcode, modrm]
+  if (random(2)) return [double ? 0xf2 : 0xf3, 0x0f, opcode, modrm]
+  return [...(double ? [0x66] : []), 0x0f, opcode, modrm]
+}
+
+test('sequences of SSE arithmetic', () => {
+  const one = processor()
+  const other = processor()
+  const translator = new Translator(other.engine, 1)
+  const compared = FIELDS.filter(({ name }) => /^(xmm|mxcsr|floatLimit|rip|halted)/.test(name))
+  for (let round = 0; round < 1500; round++) {
+    const at = CODE + (round % 1000) * 64
+    const code: number[] = []
+    const count = 2 + random(7)
+    for (let i = 0; i < count; i++) code.push(...instruction())
+    const mxcsr = [0x1fa0, 0x1fb2, 0x1f80, 0x9fe0, 0x1fe0, 0x3fa0, 0x1fa0, 0x1ea0, 0x17b2][random(9)]
+    const wide = random(2) === 0
+    const numbers = Array.from({ length: 8 }, () => DOUBLES[random(random(2) ? 6 : DOUBLES.length)])
+    const narrow = Array.from({ length: 16 }, () => SINGLES[random(random(2) ? 6 : SINGLES.length)])
+    const bytes = new Uint8Array(wide ? new Float64Array(numbers).buffer : new Float32Array(narrow).buffer)
+    for (let run = 0; run < 3; run++) {
+      for (const { cpu, engine } of [one, other]) {
+        const { state } = cpu
+        if (run === 0) cpu.memory.write(at, Uint8Array.of(...code, 0xeb, 0xfe))
+        state.bytes.set(bytes, F.xmm.offset)
+        setMxcsr(state, mxcsr)
+        state.set32(F.halted, 0)
+        cpu.rip = BigInt(at)
+        cpu.rflags = 2
+        engine.run(count + 1)
+      }
+      for (const { name, offset, stride, count: elements } of compared) {
+        const [a, b] = [one, other].map(({ cpu }) => cpu.state.bytes.slice(offset, offset + stride * elements))
+        const what = `${name} round ${round} run ${run} mxcsr ${mxcsr.toString(16)} code ${Buffer.from(code).toString('hex')}`
+        assert.deepEqual(b, a, what)
+      }
+    }
+  }
+  assert.ok(translator.statistics.regions > 1000, `only ${translator.statistics.regions} regions`)
+})
