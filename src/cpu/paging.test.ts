@@ -167,13 +167,13 @@ test('the TLB: global pages survive, one page goes, its large page too', () => {
 })
 
 test('the TLB: an entry may change between global and not; G means nothing without PGE', () => {
-  const cpu = longMode([0x5107n, 0n, 0n, 0x6007n], { cr4: CR4_PGE })
+  const cpu = longMode([0x5107n, 0n, 0n, 0n, 0x6007n], { cr4: CR4_PGE })
   const tag = (linear: number) => cpu.tlb[tlbIndex(linear) * 8]
   const touch = (linear: number) => loadSlow(cpu, linear, 0, 1)
   // The same entry of the TLB, by its hash.
-  const other = 0x803000
+  const other = 0x1404000
   assert.equal(tlbIndex(other), tlbIndex(BASE))
-  poke64(cpu, 0x3020, 0x4007n)
+  poke64(cpu, 0x3050, 0x4007n)
   for (const [last, survives] of [
     [BASE, true],
     [other, false],

@@ -363,6 +363,7 @@ function fetchFaulted(code: Code, locals: MainLocals, leave: (reason: number) =>
   settleFlags(code)
   code.if(code.call(deliverLong).isNonZero(), () => {
     locals.budget.value = locals.budget.value.sub(1)
+    spillBudget(code, locals)
     locals.skipRegion.set(0)
     code.f.branch(dispatch)
   })
