@@ -25,6 +25,14 @@ export interface Format {
   readonly bias: number
 }
 
+/** Half precision: a format that is only converted to and from. */
+export interface HalfFormat {
+  readonly width: 16
+  readonly precision: 11
+  readonly maximum: number
+  readonly bias: number
+}
+
 /** Single precision. */
 export const BINARY32: Format = { width: 32, precision: 24, maximum: 0xff, bias: 127 }
 /** Double precision. */
@@ -87,7 +95,7 @@ export interface RoundingControl {
  */
 export function roundTo(
   code: Code,
-  format: Format,
+  format: Format | HalfFormat,
   number: Unrounded,
   control: RoundingControl,
   flags: Variable,

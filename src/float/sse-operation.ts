@@ -2,7 +2,7 @@
 import { F } from '../cpu/state.ts'
 import type { Code, Int, Variable, Width } from '../isa/semantics.ts'
 import { raiseFlags } from './mxcsr.ts'
-import { DENORMAL, DIVIDE_BY_ZERO, type Format, INVALID, roundTo } from './rounding.ts'
+import { DENORMAL, DIVIDE_BY_ZERO, type Format, type HalfFormat, INVALID, roundTo } from './rounding.ts'
 import type { Unpacked, Unrounded } from './unrounded.ts'
 
 const DAZ_BIT = 6
@@ -98,14 +98,14 @@ export class Operand {
 }
 
 /** What an operation under construction shares: the result, the flags, and MXCSR. */
-export class Operation {
+export class Operation<Of extends Format | HalfFormat = Format> {
   readonly code: Code
-  readonly format: Format
+  readonly format: Of
   readonly mxcsr: Variable
   readonly flags: Variable
   readonly result: Variable
 
-  constructor(code: Code, format: Format, resultWidth: Width = format.width) {
+  constructor(code: Code, format: Of, resultWidth: Width = format.width) {
     this.code = code
     this.format = format
     this.mxcsr = code.variable(32, code.get(F.mxcsr))
@@ -119,7 +119,7 @@ export class Operation {
     if (!condition) this.flags.value = this.flags.value.or(flag)
     else this.flags.value = this.flags.value.or(condition.zeroExtend(32).mul(flag))
   }
-  operand(bits: Int, format = this.format): Operand {
+  operand(bits: Int, format: Format = this.format as Format): Operand {
     return new Operand(this.code, format, bits, this.mxcsr.value)
   }
   /** The invalid response: the default NaN. */

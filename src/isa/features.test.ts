@@ -45,6 +45,8 @@ const ICED: Record<string, (keyof typeof CpuidFeature)[]> = {
   abm: ['LZCNT'],
   avx: ['AVX'],
   avx2: ['AVX2'],
+  fma: ['FMA'],
+  f16c: ['F16C'],
   bmi1: ['BMI1'],
   bmi2: ['BMI2'],
 }
@@ -108,7 +110,7 @@ test('every definition names a feature that exists, and none is left half done',
   // x86-64-v2 and more.
   for (const feature of (
     'fpu tsc msr cx8 sep cmov clflush mmx fxsr sse sse2 pni pclmulqdq ssse3 cx16 sse4_1 sse4_2 movbe popcnt aes xsave rdrand ' +
-    'fsgsbase invpcid rdseed smap sha_ni xsaveopt xsavec lahf_lm syscall rdtscp lm abm bmi1 bmi2'
+    'fsgsbase invpcid rdseed smap sha_ni xsaveopt xsavec lahf_lm syscall rdtscp lm abm bmi1 bmi2 avx avx2 fma f16c'
   ).split(' ')) {
     assert.ok(present.has(feature), feature)
   }

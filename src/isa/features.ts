@@ -96,6 +96,14 @@ const AVX2 =
   'VPGATHERQQ VGATHERDPS VGATHERDPD VGATHERQPS VGATHERQPD VPBLENDD VINSERTI128 VEXTRACTI128 VPERM2I128 ' +
   AVX2_INTEGERS
 
+const FMA = ['132', '213', '231']
+  .flatMap(order => [
+    ...['MADD', 'MSUB', 'NMADD', 'NMSUB'].flatMap(kind => ['PS', 'PD', 'SS', 'SD'].map(type => kind + order + type)),
+    ...['MADDSUB', 'MSUBADD'].flatMap(kind => ['PS', 'PD'].map(type => kind + order + type)),
+  ])
+  .map(rest => `VF${rest}`)
+  .join(' ')
+
 const EXTENDED = 0x80000001
 
 /** Every feature bit that the house knows of. */
@@ -134,6 +142,7 @@ export const FEATURES: Readonly<Record<Feature, FeatureBit>> = {
   pni: bit(1, 'ecx', 0, `${PNI} FISTTP`),
   pclmulqdq: bit(1, 'ecx', 1, 'PCLMULQDQ'),
   ssse3: bit(1, 'ecx', 9, SSSE3),
+  fma: bit(1, 'ecx', 12, FMA),
   cx16: bit(1, 'ecx', 13, 'CMPXCHG16B'),
   pcid: bit(1, 'ecx', 17),
   sse4_1: bit(1, 'ecx', 19, SSE4_1),
@@ -145,6 +154,7 @@ export const FEATURES: Readonly<Record<Feature, FeatureBit>> = {
   aes: bit(1, 'ecx', 25, AES),
   xsave: bit(1, 'ecx', 26, 'XGETBV XSETBV XSAVE XRSTOR'),
   avx: bit(1, 'ecx', 28, AVX),
+  f16c: bit(1, 'ecx', 29, 'VCVTPH2PS VCVTPS2PH'),
   rdrand: bit(1, 'ecx', 30, 'RDRAND'),
   hypervisor: bit(1, 'ecx', 31),
 

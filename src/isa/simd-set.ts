@@ -4,6 +4,8 @@ import * as avxDerived from './avx-derived.ts'
 import * as avxMoves from './avx-moves.ts'
 import * as avxPermutes from './avx-permutes.ts'
 import type { Instruction } from './definition.ts'
+import * as f16c from './f16c.ts'
+import * as fma from './fma.ts'
 import * as mmx from './mmx.ts'
 import * as mmxShifts from './mmx-shifts.ts'
 import * as pclmulqdq from './pclmulqdq.ts'
@@ -24,6 +26,8 @@ export const instructions: readonly Instruction[] = [
   ...avxDerived.instructions,
   ...avxMoves.instructions,
   ...avxPermutes.instructions,
+  ...f16c.instructions,
+  ...fma.instructions,
   ...mmx.instructions,
   ...mmxShifts.instructions,
   ...pclmulqdq.instructions,

@@ -64,7 +64,7 @@ export function vexEncoding(legacy: string, options: VexOptions): string {
 const DOUBLE: Readonly<Record<string, string>> = { Wq: 'Wdq', Wd: 'Wq', Ww: 'Wd' }
 
 /** What an SSE definition sees as its destination: a value that is written once all lanes are known. */
-class Result implements VectorOperand {
+export class Result implements VectorOperand {
   readonly kind = 'register'
   readonly bytes = 16
   /** What was written, if anything. */

@@ -276,3 +276,9 @@ export function laneBytes(size: 1 | 2 | 4 | 8, lanes: readonly (number | bigint)
   })
   return bytes
 }
+
+// Relaxed SIMD (release 3.0 of the core specification): the first operand times the second, plus the third
+export const F32X4_RELAXED_MADD = 261
+export const F32X4_RELAXED_NMADD = 262
+export const F64X2_RELAXED_MADD = 263
+export const F64X2_RELAXED_NMADD = 264

@@ -39,7 +39,7 @@ import { icedOperands } from './operands.ts'
 
 /** Extensions that this processor does not have, by iced's feature names; what they add we refuse on purpose. */
 const LEFT_OUT: readonly (keyof typeof CpuidFeature)[] = [
-  ...(['AVX', 'AVX2', 'FMA', 'FMA4', 'F16C', 'XOP', 'TBM', 'VAES', 'VPCLMULQDQ', 'GFNI', 'LWP', 'ADX'] as const),
+  ...(['FMA4', 'XOP', 'TBM', 'VAES', 'VPCLMULQDQ', 'GFNI', 'LWP', 'ADX'] as const),
   ...(['AVX_VNNI', 'AVX_IFMA', 'AVX_NE_CONVERT', 'AVX_VNNI_INT8', 'AVX_VNNI_INT16', 'RAO_INT', 'CMPCCXADD'] as const),
   ...([
     'SM3',
