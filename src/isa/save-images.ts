@@ -144,11 +144,11 @@ function clearXmm(m: Semantics): void {
 }
 
 /** XINUSE's bit of AVX: {@link AVX} while some upper half of a YMM register is not zero, else 0. */
-const ymmInUse = routine('ymmInUse', [], 32, code => {
-  let all = code.getVector(F.ymmHigh, 0)
-  for (let i = 1; i < F.ymmHigh.count; i++) all = all.or(code.getVector(F.ymmHigh, i))
+function ymmInUse(m: Semantics): Int {
+  let all = m.xmm(0).upper.readVector()
+  for (let i = 1; i < F.ymmHigh.count; i++) all = all.or(m.xmm(i).upper.readVector())
   return all.toInt(V128_ANY_TRUE, 1).zeroExtend(32).mul(AVX)
-})
+}
 
 function saveYmm(m: Semantics, a: MemoryOperand): void {
   for (let i = 0; i < xmmCount(m); i++) a.at(YMM_AT + 16 * i).writeVector(m.xmm(i).upper.readVector())
@@ -228,7 +228,7 @@ const xsave = (name: string, encoding: string, feature: string) =>
       a.requireAligned(64)
       const mask = m.variable(32, requested(m))
       const compacted = name.startsWith('XSAVEC')
-      const inUse = m.variable(32, mask.value.and(m.call(ymmInUse).or(X87 | SSE)))
+      const inUse = m.variable(32, mask.value.and(ymmInUse(m).or(X87 | SSE)))
       const written = name.startsWith('XSAVE64') || name === 'XSAVE' ? mask : inUse
       a.probeWrite(HEADER_END)
       m.if(written.value.and(AVX).isNonZero(), () => a.at(YMM_AT).probeWrite(YMM_SIZE))
@@ -344,7 +344,7 @@ export const XGETBV = instruction<[]>('XGETBV', {
     // 0 is XCR0, 1 what of it is in use.
     const number = m.variable(32, m.register(RCX, 32).read())
     m.raiseIf(number.value.gtU(1), GP, 0)
-    const inUse = m.call(ymmInUse).or(X87 | SSE)
+    const inUse = ymmInUse(m).or(X87 | SSE)
     m.register(RAX, 32).write(m.get(F.xcr0).and(number.value.isZero().select(m.const(-1, 32), inUse)))
     m.register(RDX, 32).write(0)
   },

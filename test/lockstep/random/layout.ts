@@ -167,9 +167,10 @@ export function enterMode(vcpu: Vcpu, mode: WorldMode): void {
   const { state } = vcpu
   const { kind } = mode
   const ia32e = kind === 'long' || kind === 'compatibility'
-  // PE MP ET NE WP AM PG; OSFXSR OSXMMEXCPT PAE; SCE LME LMA NXE.
+  // PE MP ET NE WP AM PG; OSFXSR OSXMMEXCPT OSXSAVE PAE; SCE LME LMA NXE.
   state.set32(F.cr0, kind === 'real' ? 0x32 : 0x80050033)
-  state.set32(F.cr4, ia32e ? 0x620 : 0x600)
+  state.set32(F.cr4, ia32e ? 0x40620 : 0x40600)
+  state.set32(F.xcr0, 7)
   state.set32(F.efer, ia32e ? 0xd01 : 0)
   state.set64(F.cr3, BigInt(ia32e ? LONG_TABLES : SHORT_TABLES))
   state.set32(F.fcw, 0x37f)

@@ -326,6 +326,7 @@ const COMPARED: readonly [offset: number, length: number][] = [
   F.cr2,
   F.cr3,
   F.cr4,
+  F.xcr0,
   F.efer,
   F.cpl,
   F.mode,
@@ -341,6 +342,7 @@ const COMPARED: readonly [offset: number, length: number][] = [
   F.fds,
   F.mxcsr,
   F.xmm,
+  F.ymmHigh,
   F.events,
   F.halted,
 ].map(field => [field.offset, field.count * field.stride])
