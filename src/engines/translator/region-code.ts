@@ -102,9 +102,13 @@ export class RegionCode {
     this.settled.fill(0)
   }
 
-  /** Leaves for the interpreter unless so many instructions may be executed: the most until this is asked again. */
-  checkBudget(distance: number, instructions: number): void {
-    this.code.if(this.budget.value.ltS(instructions), () => this.bail(distance), undefined, 'unlikely')
+  /**
+   * Leaves for the interpreter unless so many instructions may be executed: the most until this is asked again.
+   * @param distance of where execution goes on; undefined: where {@link rip} says
+   */
+  checkBudget(distance: number | undefined, instructions: number): void {
+    const leave = () => (distance === undefined ? this.leave(this.bailed, this.bailedWithLocals) : this.bail(distance))
+    this.code.if(this.budget.value.ltS(instructions), leave, undefined, 'unlikely')
   }
 
   /** Takes the instructions executed up to here off the budget. What is pending stays, for other ways from here. */

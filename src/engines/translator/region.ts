@@ -39,7 +39,10 @@ export interface Edge {
   readonly guarded: boolean
 }
 
-/** A basic block. */
+/**
+ * A basic block; or, without instructions, the place where all jumps of a function through tables meet to be told apart by the
+ * address that they go to.
+ */
 export interface RegionBlock {
   readonly context: CallContext
   readonly distance: number
@@ -273,10 +276,10 @@ class Search {
     return typeof this.decoded.get(distance) === 'object' && !this.led.has(distance)
   }
 
-  private makeBlock(context: CallContext, leader: number): void {
-    const block: RegionBlock = {
+  private emptyBlock(context: CallContext, distance: number): RegionBlock {
+    return {
       context,
-      distance: leader,
+      distance,
       instructions: [],
       interpretAt: undefined,
       leavesTo: undefined,
@@ -284,6 +287,10 @@ class Search {
       jumps: undefined,
       expected: [],
     }
+  }
+
+  private makeBlock(context: CallContext, leader: number): void {
+    const block = this.emptyBlock(context, leader)
     let distance = leader
     for (;;) {
       const instruction = this.decoded.get(distance) ?? 'outside'
@@ -304,6 +311,23 @@ class Search {
     if (block.instructions.length === 0) return
     context.blocks.set(leader, block)
     this.blocks.push(block)
+  }
+
+  /** Where jumps through tables meet, by context and page. */
+  private readonly meetings = new Map<CallContext, Map<number, RegionBlock>>()
+
+  private meeting(context: CallContext, instruction: RegionInstruction): RegionBlock {
+    let byPage = this.meetings.get(context)
+    if (!byPage) this.meetings.set(context, (byPage = new Map()))
+    const page = this.pageOf(instruction.distance)
+    let meeting = byPage.get(page)
+    if (!meeting) {
+      meeting = this.emptyBlock(context, instruction.distance)
+      const all = this.tableTargets(instruction).map(to => this.edge(instruction, to, context))
+      meeting.expected = all.filter(({ to }) => to)
+      byPage.set(page, meeting)
+    }
+    return meeting
   }
 
   private connect(block: RegionBlock): void {
@@ -327,8 +351,8 @@ class Search {
       const to = context.caller?.blocks.get(context.returnsTo)
       if (to) block.expected = [{ distance: context.returnsTo, to, guarded: false }]
     } else if (isIndirectJump(last)) {
-      const all = this.tableTargets(last).map(to => this.edge(last, to, context))
-      block.expected = all.filter(({ to }) => to)
+      const meeting = this.meeting(context, last)
+      if (meeting.expected.length > 0) block.jumps = { distance: last.distance, to: meeting, guarded: false }
     }
   }
 

@@ -138,7 +138,13 @@ class RegionTranslator {
     region.pending = arrival ? arrival.pending : 0
     region.unsettle()
     if (arrival) region.settled = [...arrival.settled]
-    if (index === 0 || place.loopEnd >= 0) region.checkBudget(block.distance, this.longest[index])
+    const meets = block.instructions.length === 0
+    if (index === 0 || place.loopEnd >= 0) region.checkBudget(meets ? undefined : block.distance, this.longest[index])
+    if (meets) {
+      this.goToExpected(index, block.expected)
+      region.exitIndirect()
+      return
+    }
     const liveAfter = this.liveAfter(block)
     let last: TranslatorSemantics | undefined
     block.instructions.forEach((instruction, i) => {
@@ -183,7 +189,11 @@ class RegionTranslator {
     }
     if (ending.kind === 'indirect') {
       this.goToExpected(index, block.expected)
-      region.exitIndirect()
+      const meeting = block.jumps?.to
+      const meets = meeting?.instructions.length === 0
+      if (meets && jumpKind(this.placed, index, this.indexOf.get(meeting)!) !== 'outside')
+        this.goTo(index, block.jumps!)
+      else region.exitIndirect()
       return
     }
     if (ending.kind === 'goto') {
