@@ -5,7 +5,7 @@
 import { F } from '../cpu/state.ts'
 import type { Int, Width } from '../ir/values.ts'
 import { routine } from '../isa/semantics.ts'
-import { PieceFlags, StatePieces } from './flags.ts'
+import { changesOfDecrement, changesOfIncrement, PieceFlags, StatePieces } from './flags.ts'
 
 /** The pieces are what they should be. */
 export const RECIPE_NONE = 0
@@ -17,6 +17,11 @@ export const RECIPE_ADD = 1
 export const RECIPE_SUB = 5
 /** A logical operation with the result a. */
 export const RECIPE_LOGIC = 9
+
+/** The result a of an increment; b is CF. */
+export const RECIPE_INCREMENT = 13
+/** The result a of a decrement; b is CF. */
+export const RECIPE_DECREMENT = 17
 
 const WIDTHS: readonly Width[] = [8, 16, 32, 64]
 
@@ -30,6 +35,8 @@ export const flagsFromRecipe = routine('flagsFromRecipe', [32, 64, 64], undefine
     [RECIPE_ADD, (x: Int, y: Int) => flags.setAdd(x, y, x.add(y))],
     [RECIPE_SUB, (x: Int, y: Int) => flags.setSub(x, y, x.sub(y))],
     [RECIPE_LOGIC, (x: Int) => flags.setLogic(x)],
+    [RECIPE_INCREMENT, (x: Int, cf: Int) => flags.set({ ...changesOfIncrement(x), carry: cf.bit(0) })],
+    [RECIPE_DECREMENT, (x: Int, cf: Int) => flags.set({ ...changesOfDecrement(x), carry: cf.bit(0) })],
   ] as const) {
     for (const width of WIDTHS) {
       code.if(kind.eq(recipeKind(operation, width)), () => set(a.truncate(width), b.truncate(width)))

@@ -52,6 +52,19 @@ export const borrowsOfSub = (a: Int, b: Int, r: Int): Int => {
 /** A vector of carries of `width` bits with its top bit moved to bit 63. */
 export const topAligned = (carries: Int): Int => carries.zeroExtend(64).shl(64 - carries.width)
 
+/** What INC does to the flags, by its result. */
+export const changesOfIncrement = (result: Int): FlagChanges => ({
+  result,
+  overflow: result.eq(1n << BigInt(result.width - 1)),
+  adjust: result.and(15).isZero(),
+})
+/** What DEC does to the flags, by its result. */
+export const changesOfDecrement = (result: Int): FlagChanges => ({
+  result,
+  overflow: result.eq((1n << BigInt(result.width - 1)) - 1n),
+  adjust: result.and(15).eq(15),
+})
+
 /** Flags kept in pieces. */
 export class PieceFlags implements Flags {
   protected readonly code: Code
@@ -146,6 +159,14 @@ export class PieceFlags implements Flags {
 
   private zero64(): Int {
     return this.code.const(0, 64)
+  }
+
+  setIncrement(result: Int): void {
+    this.set(changesOfIncrement(result))
+  }
+
+  setDecrement(result: Int): void {
+    this.set(changesOfDecrement(result))
   }
 
   set(changes: FlagChanges): void {

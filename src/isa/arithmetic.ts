@@ -84,8 +84,7 @@ export const INC = instruction('INC', {
   execute(m, destination) {
     const result = destination.read().add(1)
     destination.write(result)
-    const overflow = result.eq(1n << BigInt(destination.width - 1))
-    m.flags.set({ result, overflow, adjust: result.and(15).isZero() })
+    m.flags.setIncrement(result)
   },
 })
 
@@ -95,8 +94,7 @@ export const DEC = instruction('DEC', {
   execute(m, destination) {
     const result = destination.read().sub(1)
     destination.write(result)
-    const overflow = result.eq((1n << BigInt(destination.width - 1)) - 1n)
-    m.flags.set({ result, overflow, adjust: result.and(15).eq(15) })
+    m.flags.setDecrement(result)
   },
 })
 

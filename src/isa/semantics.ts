@@ -139,6 +139,10 @@ export interface Flags {
   /** ZF SF PF by the result; CF, OF and AF clear. */
   setLogic(result: Int): void
   set(changes: FlagChanges): void
+  /** All but CF as of an operand plus 1 = result. */
+  setIncrement(result: Int): void
+  /** All but CF as of an operand minus 1 = result. */
+  setDecrement(result: Int): void
   /** EFLAGS as an image of 32 bits (all bits: VM and RF too). */
   readImage(): Int
   /** Replaces the flags in `mask` (a constant) by those in the image. */

@@ -85,6 +85,8 @@ class Recorder extends Semantics {
       setAdd: (a, b, result, carry) => see(a, b, result, carry),
       setSub: (a, b, result, borrow) => see(a, b, result, borrow),
       setLogic: result => see(result),
+      setIncrement: result => see(result),
+      setDecrement: result => see(result),
       set: (changes: FlagChanges) => see(...(Object.values(changes) as (Int | undefined)[])),
       readImage: () => this.get(F.systemFlags),
       writeImage: (image, mask) => {

@@ -10,13 +10,15 @@ import { type Code, type FlagChanges, Variable } from '../../isa/semantics.ts'
 import {
   flagsFromRecipe,
   RECIPE_ADD,
+  RECIPE_DECREMENT,
+  RECIPE_INCREMENT,
   RECIPE_LOGIC,
   RECIPE_NONE,
   RECIPE_SUB,
   RECIPE_UNTOUCHED,
   recipeKind,
 } from '../flag-recipe.ts'
-import { PieceFlags, StatePieces } from '../flags.ts'
+import { changesOfDecrement, changesOfIncrement, PieceFlags, StatePieces } from '../flags.ts'
 
 /** An operation that sets all six flags, which are known by its operands. */
 interface Recipe {
@@ -31,6 +33,8 @@ interface Changed {
   readonly changes: FlagChanges
   /** Undefined where nothing is left of it. */
   readonly over: Known | undefined
+  /** They are those of an increment or decrement, RECIPE_INCREMENT or RECIPE_DECREMENT, with CF as it was or as they say. */
+  readonly step?: number
 }
 
 /**
@@ -87,10 +91,40 @@ export class RegionFlags extends PieceFlags {
     const { known, kind } = this
     if (known === 'locals') return
     if (typeof known === 'object' && 'operation' in known) this.recipeToLocals(known)
+    else if (typeof known === 'object' && known.step) this.stepToLocals(known, known.step)
     else {
       this.toState()
       kind.set(RECIPE_UNTOUCHED)
     }
+  }
+
+  private stepToLocals(known: Changed, step: number): void {
+    const { code, kind, a, b } = this
+    const result = known.changes.result!
+    const carry = this.carryOf(known)
+    if (carry) b.value = carry.zeroExtend(64)
+    else {
+      // CF is what it was: after another step it is where it shall be.
+      const isStep = kind.value.geS(RECIPE_INCREMENT)
+      const find = () => {
+        this.settle(known.over!)
+        b.value = this.inState.carry.zeroExtend(64)
+      }
+      if (known.over === 'locals') code.if(isStep.isZero(), find, undefined, 'unlikely')
+      else find()
+    }
+    kind.set(recipeKind(step, result.width))
+    a.value = result.zeroExtend(64)
+  }
+
+  /** CF where it takes no more than a few operations. */
+  private carryOf(known: Known): Int | undefined {
+    if (known === 'settled') return this.inState.carry
+    if (typeof known === 'string') return undefined
+    if (!('operation' in known)) return known.changes.carry ?? (known.over && this.carryOf(known.over))
+    const { operation, a, b, result } = known
+    if (operation === RECIPE_LOGIC) return this.code.bool(false)
+    return operation === RECIPE_SUB ? a.ltU(b!) : result.ltU(a)
   }
 
   private recipeToLocals({ operation, a, b, result }: Recipe): void {
@@ -110,6 +144,14 @@ export class RegionFlags extends PieceFlags {
       code.set(F.flagA, (operation === RECIPE_LOGIC ? result : a).zeroExtend(64))
       if (b && operation !== RECIPE_LOGIC) code.set(F.flagB, b.zeroExtend(64))
     } else {
+      const carry = known.step ? this.carryOf(known) : undefined
+      if (known.step && carry) {
+        const result = known.changes.result!
+        code.set(F.flagKind, recipeKind(known.step, result.width))
+        code.set(F.flagA, result.zeroExtend(64))
+        code.set(F.flagB, carry.zeroExtend(64))
+        return
+      }
       if (known.over !== undefined) this.settle(known.over)
       this.inState.set(known.changes)
       code.set(F.flagKind, RECIPE_NONE)
@@ -197,7 +239,15 @@ export class RegionFlags extends PieceFlags {
     this.learn({ operation: RECIPE_LOGIC, a: result, b: undefined, result })
   }
 
-  override set(changes: FlagChanges): void {
+  override setIncrement(result: Int): void {
+    this.set(changesOfIncrement(result), RECIPE_INCREMENT)
+  }
+
+  override setDecrement(result: Int): void {
+    this.set(changesOfDecrement(result), RECIPE_DECREMENT)
+  }
+
+  override set(changes: FlagChanges, step?: number): void {
     if (this.dead) return
     if (this.nesting > 0 && !this.sometimes)
       throw new Error('flags are set in a conditional part that was not known of')
@@ -212,7 +262,7 @@ export class RegionFlags extends PieceFlags {
     }
     const merged = typeof known === 'object' && 'changes' in known ? mergedChanges(known.changes, changes) : changes
     const over = typeof known === 'object' && 'changes' in known ? known.over : known
-    this.learn({ changes: merged, over: isComplete(merged) ? undefined : over })
+    this.learn({ changes: merged, over: isComplete(merged) ? undefined : over, step })
   }
 
   /** A flag as far as what set it is known; else from the pieces. */

@@ -42,7 +42,7 @@ interface Waiting {
 /** So many regions are compiled as one module: each module costs V8 some 20 KB and 100 µs, whatever is in it. */
 const BATCH = 24
 /** Regions do not wait longer than so many instructions for others. */
-const LONGEST_WAIT = 3_000_000
+const LONGEST_WAIT = 300_000
 
 /** How often a block is entered before it is translated. */
 export const DEFAULT_HEAT = 4000
