@@ -374,8 +374,16 @@ function isComplete({ result, carry, overflow, adjust, zero, sign, parity }: Fla
 
 /** Changes on top of others. */
 function mergedChanges(before: FlagChanges, after: FlagChanges): FlagChanges {
-  const { zero: _zero, sign: _sign, parity: _parity, ...rest } = before
-  return after.result ? { ...rest, ...after } : { ...before, ...after }
+  const merged = { ...before }
+  if (after.result) {
+    delete merged.zero
+    delete merged.sign
+    delete merged.parity
+  }
+  for (const [name, value] of Object.entries(after) as [keyof FlagChanges, Int | undefined][]) {
+    if (value) merged[name] = value
+  }
+  return merged
 }
 
 function fusedCondition(code: number, { operation, a, b, result }: Recipe): Int | undefined {
