@@ -152,9 +152,7 @@ export class RegionFlags extends PieceFlags {
         code.set(F.flagB, carry.zeroExtend(64))
         return
       }
-      if (known.over !== undefined) this.settle(known.over)
-      this.inState.set(known.changes)
-      code.set(F.flagKind, RECIPE_NONE)
+      this.settle(known)
     }
   }
 
@@ -184,8 +182,11 @@ export class RegionFlags extends PieceFlags {
       if (operation === RECIPE_ADD) this.inState.setAdd(a, b!, result)
       else if (operation === RECIPE_SUB) this.inState.setSub(a, b!, result)
       else this.inState.setLogic(result)
-      code.set(F.flagKind, RECIPE_NONE)
-    } else this.toState(known)
+    } else {
+      if (known.over !== undefined) this.settle(known.over)
+      this.inState.set(known.changes)
+    }
+    code.set(F.flagKind, RECIPE_NONE)
   }
 
   /** Makes the pieces hold the flags, for code that reads them from there. */
