@@ -1,5 +1,5 @@
 import type { AccessSize, MmioHandler } from './bus.ts'
-import type { PciCapability, PciFunction } from './pci-function.ts'
+import { PCI_CONFIG, type PciCapability, type PciFunction } from './pci-function.ts'
 import { dwordRegisters } from './registers.ts'
 
 /** The capability's ID (PCI Local Bus Specification 3.0, 6.8.2). */
@@ -91,7 +91,9 @@ export class MsiX {
   /** The function's configuration space was written: a mask may have gone. */
   configWritten(offset: number, size: AccessSize): void {
     const at = this.#function?.capability(MSIX_CAPABILITY) ?? 0
-    if (at === 0 || offset + size <= at + 2 || offset >= at + 4) return
+    const control = offset + size > at + 2 && offset < at + 4
+    const command = offset + size > PCI_CONFIG.COMMAND && offset < PCI_CONFIG.STATUS
+    if (at === 0 || !(control || command)) return
     for (let vector = 0; vector < this.#vectors; vector++) this.#deliver(vector)
   }
 
@@ -99,7 +101,7 @@ export class MsiX {
     const { table, pending } = this.state
     if (!pending[vector] || (this.#control & (CONTROL_ENABLE | CONTROL_MASK)) !== CONTROL_ENABLE) return
     const entry = 4 * vector
-    if (table[entry + 3] & VECTOR_MASKED) return
+    if (table[entry + 3] & VECTOR_MASKED || !this.#function?.busMaster) return
     pending[vector] = false
     this.#send(table[entry], table[entry + 1], table[entry + 2])
   }

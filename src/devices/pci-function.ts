@@ -1,4 +1,26 @@
-import type { AccessSize, Bus, Device, InterruptLine, MmioHandler } from './bus.ts'
+/**
+ * A function of the PCI bus. How the file of a PCI device is written:
+ *
+ *     export class Card implements Device {
+ *       readonly function: PciFunction      // what the machine puts on the bus: pci.addAnywhere(card.function)
+ *       constructor(bus: Bus, message: MessageSignal) {
+ *         this.#msi = new Msi(1, message)   // or MsiX, whose table is in a BAR
+ *         this.function = new PciFunction(bus, {
+ *           name: 'card-pci', vendorId, deviceId, classCode: 0x010802, interruptPin: 1,
+ *           bars: [{ kind: 'memory64', size: 0x4000, handler: registers }, undefined, { kind: 'ports', size: 16, handler }],
+ *           capabilities: [this.#msi.capability()],
+ *           onWrite: (offset, size) => this.#msi.configWritten(offset, size),
+ *         })
+ *         this.#msi.attach(this.function)
+ *       }
+ *
+ * A BAR's handler gets offsets into the BAR, for ports too; configuration space, sizing, moving and the enable bits of the
+ * command register are done here. DMA goes through `function.memory`, which is `bus.memory` while the guest lets the
+ * function be bus master and nothing otherwise. An interrupt is `msi.notify(vector)` while `msi.enabled`, else
+ * `function.interrupt.set(level)`. The device's own `reset` calls `function.reset()`, `restored` calls
+ * `function.restored()`, and its `state` includes `function.state`.
+ */
+import type { AccessSize, Bus, Device, GuestMemory, InterruptLine, MmioHandler } from './bus.ts'
 import { NOWHERE } from './registers.ts'
 
 /** Offsets of the type 0 header (PCI Local Bus Specification 3.0, figure 6-1). */
@@ -13,6 +35,7 @@ export const PCI_CONFIG = {
   BASE_ADDRESS_0: 0x10,
   SUBSYSTEM_VENDOR_ID: 0x2c,
   SUBSYSTEM_ID: 0x2e,
+  EXPANSION_ROM: 0x30,
   CAPABILITIES_POINTER: 0x34,
   INTERRUPT_LINE: 0x3c,
   INTERRUPT_PIN: 0x3d,
@@ -31,6 +54,9 @@ const BAR_PREFETCHABLE = 8
 const BARS = 6
 /** Where the capabilities begin. */
 const FIRST_CAPABILITY = 0x40
+const ROM_ENABLE = 1
+const SMALLEST_ROM = 2048
+const LARGEST_ROM = 2 ** 24
 /** No processor of ours addresses more. */
 const ADDRESS_LIMIT = 2 ** 52
 
@@ -83,6 +109,8 @@ export interface PciFunctionOptions {
   registers?: ConfigRegister[]
   bars?: (BarDeclaration | undefined)[]
   capabilities?: PciCapability[]
+  /** What the expansion ROM base address register maps; shorter than a power of two, it is filled with ones. */
+  expansionRom?: Uint8Array
   /** Called before a read of configuration space, for registers that change by themselves. */
   onRead?(offset: number, size: AccessSize): void
   /** Called after a write. */
@@ -111,6 +139,9 @@ export class PciFunction implements Device {
   readonly #writable = new Uint8Array(256)
   readonly #writeOneToClear = new Uint8Array(256)
   readonly #bars: (Bar | undefined)[]
+  readonly #rom: Bar | undefined
+  /** Guest memory as the function may use it: reads give ones and writes are lost while it is not bus master. */
+  readonly memory: GuestMemory
   #wire: InterruptLine = NOWHERE
 
   /** @throws if a declaration does not fit: a BAR's size, capabilities beyond 256 bytes. */
@@ -124,7 +155,15 @@ export class PciFunction implements Device {
     this.#bars = (options.bars ?? []).map(
       (declaration, index) => declaration && this.#declareBar(bus, declaration, index),
     )
+    this.#rom = options.expansionRom && this.#declareRom(bus, options.expansionRom)
     this.state = { config: this.#initial.slice(), interrupt: false }
+    this.memory = {
+      read: (address, length) =>
+        this.busMaster ? bus.memory.read(address, length) : new Uint8Array(length).fill(0xff),
+      write: (address, bytes) => {
+        if (this.busMaster) bus.memory.write(address, bytes)
+      },
+    }
   }
 
   #declare({ offset, size, value = 0, writable = 0, writeOneToClear = 0 }: ConfigRegister): void {
@@ -186,6 +225,38 @@ export class PciFunction implements Device {
       })
     else bar.region = bus.mmio(undefined, size, handler)
     return bar
+  }
+
+  #declareRom(bus: Bus, image: Uint8Array): Bar {
+    const size = Math.max(SMALLEST_ROM, 2 ** Math.ceil(Math.log2(image.length)))
+    if (image.length === 0 || size > LARGEST_ROM)
+      throw new Error(`${this.name}: an expansion ROM of ${image.length} bytes is impossible`)
+    const writable = -size | ROM_ENABLE
+    this.#declare({ name: 'XROMBAR', offset: PCI_CONFIG.EXPANSION_ROM, size: 4, writable })
+    const handler: MmioHandler = {
+      readMmio(offset, width) {
+        let value = 0
+        for (let i = width - 1; i >= 0; i--) value = (value << 8) | (image[offset + i] ?? 0xff)
+        return value >>> 0
+      },
+      writeMmio() {},
+    }
+    return {
+      declaration: { kind: 'memory', size, handler },
+      region: bus.mmio(undefined, size, handler),
+      mapped: undefined,
+    }
+  }
+
+  /** The command register lets the function write to memory: DMA and message-signalled interrupts. */
+  get busMaster(): boolean {
+    return (this.state.config[PCI_CONFIG.COMMAND] & PCI_COMMAND.BUS_MASTER) !== 0
+  }
+
+  /** The header says that there are other functions in the slot; the PCI bus sees to it. */
+  setMultifunction(): void {
+    this.#initial[PCI_CONFIG.HEADER_TYPE] |= MULTIFUNCTION
+    this.state.config[PCI_CONFIG.HEADER_TYPE] |= MULTIFUNCTION
   }
 
   /** Connects the INTx wire; the PCI bus does. */
@@ -251,7 +322,7 @@ export class PciFunction implements Device {
       const mask = this.#writable[at]
       config[at] = ((config[at] & ~mask) | (byte & mask)) & ~(byte & this.#writeOneToClear[at])
     }
-    if (offset < PCI_CONFIG.BASE_ADDRESS_0 + 4 * BARS) {
+    if (offset < PCI_CONFIG.EXPANSION_ROM + 4) {
       this.#remap()
       this.#updateInterrupt()
     }
@@ -283,13 +354,22 @@ export class PciFunction implements Device {
       const offset = PCI_CONFIG.BASE_ADDRESS_0 + 4 * index
       let address = (this.read32(offset) & -size) >>> 0
       if (kind === 'memory64') address += this.read32(offset + 4) * 2 ** 32
-      const answers = (command & (kind === 'ports' ? PCI_COMMAND.IO : PCI_COMMAND.MEMORY)) !== 0
-      const limit = kind === 'ports' ? 0x10000 : ADDRESS_LIMIT
-      const to = answers && address !== 0 && address + size <= limit ? address : undefined
-      if (to === bar.mapped) continue
-      bar.mapped = to
-      bar.region.move(to)
+      this.#place(bar, address, (command & (kind === 'ports' ? PCI_COMMAND.IO : PCI_COMMAND.MEMORY)) !== 0)
     }
+    if (this.#rom === undefined) return
+    const register = this.read32(PCI_CONFIG.EXPANSION_ROM)
+    const answers = (command & PCI_COMMAND.MEMORY) !== 0 && (register & ROM_ENABLE) !== 0
+    this.#place(this.#rom, (register & -this.#rom.declaration.size) >>> 0, answers)
+  }
+
+  /** Maps a BAR at an address, or nowhere: where it would end at the top of its space a guest is about to size it. */
+  #place(bar: Bar, address: number, answers: boolean): void {
+    const { kind, size } = bar.declaration
+    const limit = kind === 'ports' ? 0x10001 : kind === 'memory64' ? ADDRESS_LIMIT : 2 ** 32
+    const to = answers && address !== 0 && address + size < limit ? address : undefined
+    if (to === bar.mapped) return
+    bar.mapped = to
+    bar.region.move(to)
   }
 }
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { AcpiPm } from './acpi-pm.ts'
 import { createChipset } from './i440fx.ts'
+import { Msi } from './msi.ts'
 import { MsiX } from './msix.ts'
 import { PciBus, pirqOf } from './pci.ts'
 import { PciFunction } from './pci-function.ts'
@@ -127,7 +128,7 @@ test('INTx: wires by slot and pin, ISA routes, disable bit, status', () => {
 test('MSI-X: enable, masks, pending', () => {
   const { bus, card, msix, messages, write, read } = setUp()
   write(3, 0x14, 0xe0000000)
-  write(3, 4, 2, 2)
+  write(3, 4, 6, 2)
   const at = card.capability(0x11)
   assert.equal(read(3, at + 2, 2), 2)
   msix.notify(1)
@@ -158,4 +159,89 @@ test('the power management base moves', () => {
   assert.equal(bus.in(0xb004, 2), 0)
   assert.equal(bus.in(0x604, 2), 0xffff)
   assert.equal(read(1, 0x40), 0)
+})
+
+test('MSI: 64-bit address, vectors granted, masks, pending; nothing while not bus master', () => {
+  const { bus, pci, read, write } = setUp()
+  const messages: number[][] = []
+  const msi = new Msi(4, (...message) => void messages.push(message))
+  const card: PciFunction = new PciFunction(bus, {
+    name: 'msi-card',
+    vendorId: 0x1af4,
+    deviceId: 1,
+    classCode: 0,
+    interruptPin: 1,
+    capabilities: [msi.capability()],
+    onWrite: (offset, size) => msi.configWritten(offset, size),
+  })
+  msi.attach(card)
+  pci.add(5, 0, card)
+  const at = card.capability(5)
+  assert.equal(read(5, at + 2, 2), 0x0184)
+  msi.notify(0)
+  write(5, at + 4, 0xfee00003)
+  write(5, at + 8, 0)
+  write(5, at + 12, 0x4043, 2)
+  write(5, at + 2, 0x21, 2)
+  assert.equal(msi.enabled, true)
+  assert.equal(msi.vectors, 4)
+  msi.notify(2)
+  assert.equal(read(5, at + 20), 4)
+  assert.deepEqual(messages, [])
+  write(5, 4, 4, 2)
+  assert.deepEqual(messages, [[0xfee00000, 0, 0x4042]])
+  write(5, at + 16, 0xffffffff)
+  assert.equal(read(5, at + 16), 15)
+  msi.notify(9)
+  assert.equal(messages.length, 1)
+  write(5, at + 16, 0)
+  assert.deepEqual(messages[1], [0xfee00000, 0, 0x4043])
+  assert.equal(read(5, at + 20), 0)
+  assert.throws(() => new Msi(3, () => {}), /power of two/)
+})
+
+test('expansion ROM: size, enable bit, contents', () => {
+  const { bus, pci, read, write } = setUp()
+  const expansionRom = new Uint8Array(3000).map((_, i) => i)
+  pci.add(5, 0, new PciFunction(bus, { name: 'rom', vendorId: 1, deviceId: 1, classCode: 0, expansionRom }))
+  write(5, 0x30, 0xffffffff)
+  assert.equal(read(5, 0x30), 0xfffff001)
+  write(5, 4, 2, 2)
+  write(5, 0x30, 0xf0000000)
+  assert.equal(bus.load(0xf0000000), 0xffffffff)
+  write(5, 0x30, 0xf0000001)
+  assert.equal(bus.load(0xf0000004), 0x07060504)
+  assert.equal(bus.load(0xf0000000 + 2998), 0xffffb7b6)
+  bus.store(0xf0000004, 0)
+  assert.equal(bus.load(0xf0000004), 0x07060504)
+  write(5, 4, 0, 2)
+  assert.equal(bus.load(0xf0000004), 0xffffffff)
+})
+
+test('several functions in a slot; DMA for bus masters only', () => {
+  const { bus, pci, read, write } = setUp()
+  const make = (deviceId: number) =>
+    new PciFunction(bus, { name: `f${deviceId}`, vendorId: 0x1234, deviceId, classCode: 0 })
+  const first = make(1)
+  pci.add(6, 1, make(2))
+  pci.add(6, 0, first)
+  assert.equal(read(6, 0x0e, 1), 0x80)
+  first.reset()
+  assert.equal(read(6, 0x0e, 1), 0x80)
+  bus.ram.set([1, 2, 3, 4])
+  first.memory.write(0, Uint8Array.of(9))
+  assert.deepEqual([...first.memory.read(0, 2)], [255, 255])
+  write(6, 4, 4, 2)
+  assert.deepEqual([...first.memory.read(0, 2)], [1, 2])
+  first.memory.write(0, Uint8Array.of(9))
+  assert.equal(bus.ram[0], 9)
+})
+
+test('a BAR that is being sized is nowhere, whatever decodes', () => {
+  const { bus, write } = setUp()
+  write(3, 4, 3, 2)
+  write(3, 0x10, 0xffffffff)
+  assert.equal(bus.load(0xffffc004), 0xffffffff)
+  write(3, 0x10, 0xe0000000)
+  assert.equal(bus.load(0xe0000004), 0x1004)
 })

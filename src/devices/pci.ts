@@ -73,6 +73,9 @@ export class PciBus implements Device {
         `PCI slot ${slot} function ${number} cannot be used: slots are 0 to 31, functions 0 to 7, each once`,
       )
     this.#functions.set(key, pciFunction)
+    // Who looks for functions looks at the others only where the first says that there are any.
+    if (number > 0) this.#functions.get(slot << 3)?.setMultifunction()
+    else if (this.functions().some(other => other.slot === slot && other.number > 0)) pciFunction.setMultifunction()
     const pin = pciFunction.interruptPin
     if (pin === 0) return
     const pirq = pirqOf(slot, pin)
