@@ -10,6 +10,11 @@
  * const { reason } = await machine.stopped
  * ```
  */
+export type { ByteFile, FilePart, ImageFolder, OpenMode } from './disk/byte-file.ts'
+export { type Disk, DiskError, type DiskErrorCode } from './disk/disk.ts'
+export { MemoryDisk } from './disk/memory.ts'
+export type { Format, OpenImageOptions } from './disk/open.ts'
+export { type Channel, remoteDisk, serveDisk } from './disk/remote.ts'
 export {
   type AddressSamples,
   type EndReason,

@@ -7,6 +7,7 @@ export {
   ensureDefaultGuest,
   type GuestArchitecture,
 } from './default-guest.ts'
+export { type OpenDiskOptions, openDisk } from './disks.ts'
 export { cacheFolder, readWhole } from './files.ts'
 export { type GuestTerminal, terminalWords } from './guest/init.ts'
 export { Machine } from './machine.ts'
