@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { AcpiPm } from './acpi-pm.ts'
 import type { AccessSize, Device } from './bus.ts'
 import { DebugPorts } from './debug-ports.ts'
+import { Dma8237 } from './dma8237.ts'
 import { Hpet } from './hpet.ts'
 import { createChipset } from './i440fx.ts'
 import { I8042 } from './i8042.ts'
@@ -29,6 +30,11 @@ function createMachine() {
   const acpi = new AcpiPm(bus, { onPowerOff() {} })
   const chipset = createChipset(bus, { pci, acpi })
   const pit = new Pit8254(bus)
+  const dma = new Dma8237(bus)
+  const channel = dma.channel(2, () => {
+    channel.write(new Uint8Array(16))
+  })
+  channel.request(true)
   const rtc = new Rtc(bus)
   const hpet = new Hpet(bus, {
     onLegacyReplacement: taken => {
@@ -47,7 +53,18 @@ function createMachine() {
   for (const transport of virtio) pci.addAnywhere(transport.function)
   const windows = { memory: { start: 0xe0000000, length: 0x100000 }, ports: { start: 0xc000, length: 0x1000 } }
   pci.assign(windows, [10, 10, 11, 11])
-  const devices: Device[] = [...system.devices, control, pci, acpi, ...Object.values(chipset), pit, rtc, hpet, uart]
+  const devices: Device[] = [
+    ...system.devices,
+    control,
+    pci,
+    acpi,
+    ...Object.values(chipset),
+    dma,
+    pit,
+    rtc,
+    hpet,
+    uart,
+  ]
   devices.push(keyboard, ports, ...virtio)
   return { bus, system, devices, uart, terminal, pci, windows }
 }

@@ -3,6 +3,7 @@ import type { ActivityMarker } from '../cpu/activity.ts'
 import { AcpiPm } from '../devices/acpi-pm.ts'
 import type { Device } from '../devices/bus.ts'
 import { DebugPorts } from '../devices/debug-ports.ts'
+import { Dma8237 } from '../devices/dma8237.ts'
 import { HPET_BASE, Hpet } from '../devices/hpet.ts'
 import { createChipset } from '../devices/i440fx.ts'
 import { I8042 } from '../devices/i8042.ts'
@@ -178,6 +179,7 @@ export class Pc implements Runnable {
     const acpi = new AcpiPm(bus, { onPowerOff: () => this.#raise({ kind: 'poweroff' }) })
     const chipset = createChipset(bus, { pci, acpi, routes: PCI_IRQS })
     const pit = new Pit8254(bus)
+    const dma = new Dma8237(bus)
     const below = Math.min(configuration.memory, LOW_RAM_LIMIT)
     const rtc = new Rtc(bus, { cmos: cmosMemorySize(below, configuration.memory - below) })
     const uarts: Uart16550[] = SERIAL_PORTS.map(
@@ -216,6 +218,7 @@ export class Pc implements Runnable {
       kvmClock,
       resetControl,
       numericError,
+      dma,
       pit,
       rtc,
       new Hpet(bus, {
