@@ -5,6 +5,8 @@ import { attachBytes } from './registers.ts'
 const POST = 0x80
 const DEBUG_CONSOLE = 0xe9
 const DEBUG_EXIT = 0xf4
+/** Where SeaBIOS and EDK II write what they do, if a read says that someone listens. */
+const FIRMWARE_CONSOLE = 0x402
 /** What a guest reads at {@link DEBUG_CONSOLE} to learn that it is there. */
 const DEBUG_CONSOLE_PRESENT = 0xe9
 
@@ -12,6 +14,8 @@ const DEBUG_CONSOLE_PRESENT = 0xe9
 export interface DebugPortsOptions {
   /** A byte written to port e9h. */
   onDebugByte?(byte: number): void
+  /** A byte written to port 402h. */
+  onFirmwareByte?(byte: number): void
   /** A value of up to 32 bits written to port f4h: the guest wants the machine to end with `(value << 1) | 1`. */
   onDebugExit?(value: number): void
 }
@@ -34,6 +38,10 @@ export class DebugPorts implements Device {
     attachBytes(bus, DEBUG_CONSOLE, 1, {
       readByte: () => DEBUG_CONSOLE_PRESENT,
       writeByte: (_port, value) => options.onDebugByte?.(value),
+    })
+    attachBytes(bus, FIRMWARE_CONSOLE, 1, {
+      readByte: () => DEBUG_CONSOLE_PRESENT,
+      writeByte: (_port, value) => options.onFirmwareByte?.(value),
     })
     bus.ports(DEBUG_EXIT, 4, {
       readPort: () => 0,

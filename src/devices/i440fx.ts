@@ -15,6 +15,13 @@ const CLASS_OTHER_BRIDGE = 0x068000
 const SUBSYSTEM_VENDOR = 0x1af4
 const SUBSYSTEM = 0x1100
 
+/** Registers of the host bridge (82441FX data sheet, 3.2): which memory answers, and system management RAM. */
+export const PAM0 = 0x59
+const PAMS = 7
+const SMRAM = 0x72
+const SMRAM_LOCKED = 0x10
+const SMRAM_OPEN = 0x40
+
 /** PIIX registers. */
 const PIRQRC = 0x60
 const PIRQRC_DISABLED = 0x80
@@ -29,7 +36,7 @@ export interface ChipsetOptions {
   acpi?: AcpiPm
   /** The ISA IRQs that the four PCI interrupt wires lead to from the start, for a machine without firmware; 0 for none. */
   routes?: readonly number[]
-  /** The host bridge's PAM and SMRAM registers 59h–5fh and 72h were written: what shadows the BIOS area. */
+  /** The host bridge's registers PAM0 to PAM6 and SMRAM, 59h–5fh and 72h, may have changed. */
   onShadow?(registers: Uint8Array): void
 }
 
@@ -57,17 +64,32 @@ export function createChipset(bus: Bus, options: ChipsetOptions): Chipset {
     registers: [
       { name: 'PMCCFG', offset: 0x50, size: 2, writable: 0xffff },
       ...[0, 1, 2, 3, 4, 5, 6].map(
-        (i): ConfigRegister => ({ name: `PAM${i}`, offset: 0x59 + i, size: 1, writable: i === 0 ? 0xf0 : 0xff }),
+        (i): ConfigRegister => ({ name: `PAM${i}`, offset: PAM0 + i, size: 1, writable: i === 0 ? 0xf0 : 0xff }),
       ),
-      { name: 'SMRAM', offset: 0x72, size: 1, value: 2, writable: 0x78 },
+      { name: 'SMRAM', offset: SMRAM, size: 1, value: 2, writable: 0x78 },
     ],
     onWrite: (offset, size) => {
-      if ((offset < 0x60 && offset + size > 0x59) || (offset <= 0x72 && offset + size > 0x72))
-        options.onShadow?.(
-          Uint8Array.of(...hostBridge.state.config.subarray(0x59, 0x60), hostBridge.state.config[0x72]),
-        )
+      if (offset <= SMRAM && offset + size > SMRAM) lockSmram()
+      const shadow = offset < PAM0 + PAMS && offset + size > PAM0
+      if (shadow || (offset <= SMRAM && offset + size > SMRAM)) updateShadow()
+    },
+    onReplaced: () => {
+      smram = hostBridge.state.config[SMRAM]
+      updateShadow()
     },
   })
+  let smram = hostBridge.state.config[SMRAM]
+  /** Once locked, the register stays as it is until RESET#, and its RAM is closed. */
+  const lockSmram = () => {
+    const { config } = hostBridge.state
+    if (smram & SMRAM_LOCKED) config[SMRAM] = smram
+    else if (config[SMRAM] & SMRAM_LOCKED) config[SMRAM] &= ~SMRAM_OPEN
+    smram = config[SMRAM]
+  }
+  const updateShadow = () => {
+    const { config } = hostBridge.state
+    options.onShadow?.(Uint8Array.of(...config.subarray(PAM0, PAM0 + PAMS), config[SMRAM]))
+  }
 
   const updateRoutes = () => {
     for (let pirq = 0; pirq < 4; pirq++) {
@@ -93,13 +115,14 @@ export function createChipset(bus: Bus, options: ChipsetOptions): Chipset {
     onWrite: (offset, size) => {
       if (offset < PIRQRC + 4 && offset + size > PIRQRC) updateRoutes()
     },
+    onReplaced: () => updateRoutes(),
   })
-  const resetIsaBridge = isaBridge.reset.bind(isaBridge)
-  isaBridge.reset = () => {
-    resetIsaBridge()
-    updateRoutes()
-  }
 
+  const movePm = () => {
+    const base = powerManagement.read16(PMBA) & 0xffc0
+    const enabled = (powerManagement.state.config[PMREGMISC] & PMREGMISC_ENABLE) !== 0
+    acpi?.move(enabled && base !== 0 ? base : undefined)
+  }
   const powerManagement: PciFunction = new PciFunction(bus, {
     ...subsystem,
     name: 'piix4-pm',
@@ -108,18 +131,16 @@ export function createChipset(bus: Bus, options: ChipsetOptions): Chipset {
     classCode: CLASS_OTHER_BRIDGE,
     registers: [
       { name: 'PMBA', offset: PMBA, size: 4, value: PM_BASE | 1, writable: 0xffc0 },
-      { name: 'DEVACTB', offset: 0x58, size: 4, writable: 0xffffffff },
+      // APMC_EN, which says that writes of the SMI command port are answered: as they are, without system management mode.
+      { name: 'DEVACTB', offset: 0x58, size: 4, value: 0x02000000, writable: 0xffffffff },
       { name: 'PMREGMISC', offset: PMREGMISC, size: 1, value: PMREGMISC_ENABLE, writable: PMREGMISC_ENABLE },
       { name: 'SMBBA', offset: 0x90, size: 4, value: 1, writable: 0xfff0 },
       { name: 'SMBHSTCFG', offset: 0xd2, size: 1, writable: 0x0f },
     ],
     onWrite: (offset, size) => {
-      if ((offset < PMBA + 4 && offset + size > PMBA) || offset === PMREGMISC) {
-        const base = powerManagement.read16(PMBA) & 0xffc0
-        const enabled = (powerManagement.state.config[PMREGMISC] & PMREGMISC_ENABLE) !== 0
-        acpi?.move(enabled && base !== 0 ? base : undefined)
-      }
+      if ((offset < PMBA + 4 && offset + size > PMBA) || offset === PMREGMISC) movePm()
     },
+    onReplaced: () => movePm(),
   })
 
   pci.add(0, 0, hostBridge)

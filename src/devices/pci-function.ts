@@ -115,6 +115,8 @@ export interface PciFunctionOptions {
   onRead?(offset: number, size: AccessSize): void
   /** Called after a write. */
   onWrite?(offset: number, size: AccessSize): void
+  /** Called after RESET# or a restored snapshot has changed any of it. */
+  onReplaced?(): void
 }
 
 interface Bar {
@@ -292,13 +294,13 @@ export class PciFunction implements Device {
 
   reset(): void {
     this.state = { config: this.#initial.slice(), interrupt: false }
-    this.#remap()
-    this.#updateInterrupt()
+    this.restored()
   }
 
   restored(): void {
     this.#remap()
     this.#updateInterrupt()
+    this.#options.onReplaced?.()
   }
 
   /** Reads configuration space; `offset + size` is at most 256. */

@@ -14,6 +14,8 @@ const RESET_CONTROL_CPU = 4
 export interface ResetControlOptions {
   /** The machine shall reset. Called within a port write: set a flag and stop the engine. */
   onReset(): void
+  /** The processor alone shall reset: port 92h, or cf9h without its bit for a full reset. By default as {@link onReset}. */
+  onResetProcessor?(): void
   /** Address line 20 passes (true) or is held low. Called on changes. */
   onA20?(enabled: boolean): void
 }
@@ -39,7 +41,7 @@ export class ResetControl implements Device {
       writeByte: (_port, value) => {
         this.state.fastA20 = (value & PORT_A_A20) !== 0
         this.#updateA20()
-        if (value & PORT_A_FAST_RESET) options.onReset()
+        if (value & PORT_A_FAST_RESET) this.#resetProcessor()
       },
     })
     this.registerCf9 = byteRegisters(RESET_CONTROL, 1, {
@@ -49,9 +51,15 @@ export class ResetControl implements Device {
         this.state.resetControl = value & (RESET_CONTROL_HARD | RESET_CONTROL_CPU)
         if (!rises) return
         this.state.resetControl = withBit(this.state.resetControl, RESET_CONTROL_CPU, false)
-        options.onReset()
+        if (value & RESET_CONTROL_HARD) options.onReset()
+        else this.#resetProcessor()
       },
     })
+  }
+
+  #resetProcessor(): void {
+    if (this.#options.onResetProcessor) this.#options.onResetProcessor()
+    else this.#options.onReset()
   }
 
   /** The keyboard controller's half of the A20 gate: either opens it. */

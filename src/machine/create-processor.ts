@@ -89,6 +89,10 @@ export function createPcProcessor(options: ProcessorOptions): Processor {
       cpu.reset()
       engine.blocks.flush()
     },
+    identification: () => {
+      const [signature, , , low] = cpuid(1, 0)
+      return [signature, low]
+    },
     boot: state => applyBootState(cpu, state),
     stats: () => ({
       interpretedInstructions: engine.instructions - Number(cpu.state.get64(F.translatedInstructions)),

@@ -34,6 +34,7 @@ function scripted(guest: Guest) {
       reset() {
         step = 0
       },
+      identification: () => [0x600, 0],
       boot() {},
       stats: () => ({ regions: 7 }),
     }

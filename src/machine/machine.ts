@@ -1,6 +1,7 @@
 /** The library's machine: a handle on a PC that runs in a worker. */
 import type { ClockKind } from './clock.ts'
 import {
+  type BootOptions,
   CONSOLE_PORT,
   type EngineChoice,
   type FromWorker,
@@ -16,7 +17,7 @@ import { SerialChannel, type SerialPort } from './serial-channel.ts'
 import type { WorkerLike } from './worker-like.ts'
 
 export type { TranslatedCode } from '../engines/translator/listing.ts'
-export type { EndReason, EngineChoice, MachineEnd, Stats } from './messages.ts'
+export type { BootOptions, EndReason, EngineChoice, MachineEnd, Stats } from './messages.ts'
 export type { AddressSamples, Profile, Profiler } from './profiler.ts'
 export type { SerialPort } from './serial-channel.ts'
 
@@ -37,6 +38,13 @@ export interface MachineOptions {
   memory?: number
   /** A bzImage, an ELF vmlinux (Linux or PVH), or a multiboot kernel. */
   kernel?: ImageSource
+  /**
+   * Firmware, as SeaBIOS's bios-256k.bin: a multiple of 4 KiB up to 16 MiB, mapped so that it ends at 4 GiB, where the processor
+   * starts. With a kernel too the machine starts in the firmware, which finds the kernel in fw_cfg.
+   */
+  firmware?: ImageSource
+  /** How firmware finds what to boot. */
+  boot?: BootOptions
   /** The initial RAM disk, or the module of a multiboot kernel. */
   initrd?: ImageSource
   /** The kernel's command line; empty by default. */
@@ -94,37 +102,39 @@ function configurationOf(options: MachineOptions): MachineConfiguration {
     engine,
     clock,
     reboot: options.reboot ?? true,
+    boot: options.boot ?? {},
     holdInput: options.holdInput ?? false,
     listCode: options.listCode ?? false,
   }
 }
 
 /** Where a guest's files come from. */
-interface ImageSources {
-  kernel: ImageSource
-  initrd: ImageSource | undefined
-}
+type ImageSources = { [name in keyof Images]: ImageSource }
 
 /** @throws MachineError where there is nothing to boot */
-function sourcesOf({ kernel, initrd }: MachineOptions): ImageSources {
-  if (!kernel) throw new MachineError('the machine has nothing to boot: give a kernel')
-  return { kernel, initrd }
+function sourcesOf({ kernel, initrd, firmware }: MachineOptions): ImageSources {
+  if (!kernel && !firmware) throw new MachineError('the machine has nothing to boot: give a kernel or firmware')
+  return { kernel, initrd, firmware }
 }
 
-/** Gets a guest's files. @returns them, and the buffers among them that may move instead of being copied */
+/** Gives a guest's files. @returns them, and the buffers among them that may move instead of being copied */
 async function readImages(sources: ImageSources): Promise<{ images: Images; transfer: ArrayBuffer[] }> {
   const transfer = new Set<ArrayBuffer>()
-  const read = async (source: ImageSource) => {
-    if (typeof source !== 'function') return source
+  const images: Images = {}
+  for (const name of ['kernel', 'initrd', 'firmware'] as const) {
+    const source = sources[name]
+    if (source === undefined) continue
+    if (typeof source !== 'function') {
+      images[name] = source
+      continue
+    }
     const bytes = await source()
     const { buffer } = bytes
     // Smaller ones may lie in a buffer with other things, as Node's do.
     if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.length) transfer.add(buffer)
-    return bytes
+    images[name] = bytes
   }
-  const kernel = await read(sources.kernel)
-  const initrd = sources.initrd === undefined ? undefined : await read(sources.initrd)
-  return { images: { kernel, initrd }, transfer: [...transfer] }
+  return { images, transfer: [...transfer] }
 }
 
 /** A module worker of the browser. */

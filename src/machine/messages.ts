@@ -2,15 +2,26 @@
 import type { ActivityGroup } from '../cpu/activity.ts'
 import type { TranslatedCode } from '../engines/translator/listing.ts'
 import type { ClockKind } from './clock.ts'
+import type { BootDevice } from './cmos.ts'
 import type { ProfileSource } from './profiler.ts'
 
 /** Which engine executes the guest: `auto` interprets cold code and translates hot code. */
 export type EngineChoice = 'auto' | 'interpreter' | 'translator'
 
-/** The files that a guest starts from; they are loaded and then let go. */
+/** The files that a guest starts from; they are loaded and then let go. One of kernel and firmware is there. */
 export interface Images {
-  kernel: Uint8Array
+  kernel?: Uint8Array
   initrd?: Uint8Array
+  /** What is mapped beneath 4 GiB, for the processor to start in. */
+  firmware?: Uint8Array
+}
+
+/** How firmware finds what to boot. */
+export interface BootOptions {
+  /** Kinds of devices, the first to try first; by default disk, CD-ROM, floppy. */
+  order?: readonly BootDevice[]
+  /** Whether it shows its boot menu and waits for an answer. */
+  menu?: boolean
 }
 
 /** What a machine is made of besides its {@link Images}; {@link MachineOptions} with every default filled in. */
@@ -22,6 +33,8 @@ export interface MachineConfiguration {
   clock: ClockKind
   /** Whether a reset starts the guest again; otherwise it ends the machine. */
   reboot: boolean
+  /** Which devices firmware tries to boot from, and whether it asks. */
+  boot: BootOptions
   /** Whether COM1's input waits until the guest has sent something by COM2. */
   holdInput: boolean
   /** Whether every region that is translated is listed. */

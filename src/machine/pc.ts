@@ -4,15 +4,17 @@ import { AcpiPm } from '../devices/acpi-pm.ts'
 import type { Device } from '../devices/bus.ts'
 import { DebugPorts } from '../devices/debug-ports.ts'
 import { Dma8237 } from '../devices/dma8237.ts'
+import { FwCfg } from '../devices/fw-cfg.ts'
 import { HPET_BASE, Hpet } from '../devices/hpet.ts'
-import { createChipset } from '../devices/i440fx.ts'
+import { createChipset, PAM0 } from '../devices/i440fx.ts'
 import { I8042 } from '../devices/i8042.ts'
 import { InterruptSystem } from '../devices/interrupts.ts'
 import { NumericError } from '../devices/numeric-error.ts'
 import { PciBus, type PciWindows, PIRQ_GSI, pirqOf } from '../devices/pci.ts'
+import type { PciFunction } from '../devices/pci-function.ts'
 import { Pit8254 } from '../devices/pit8254.ts'
 import { ResetControl } from '../devices/reset-control.ts'
-import { cmosMemorySize, Rtc } from '../devices/rtc.ts'
+import { Rtc } from '../devices/rtc.ts'
 import { TestDevice } from '../devices/test-device.ts'
 import { Uart16550 } from '../devices/uart16550.ts'
 import { VirtioConsole } from '../devices/virtio/console.ts'
@@ -23,7 +25,8 @@ import type { Engine } from '../engines/contract.ts'
 import type { TranslatedCode } from '../engines/translator/listing.ts'
 import { LOW_RAM_LIMIT, PhysicalMemory } from '../memory/physical.ts'
 import { SERIAL_PORTS } from './acpi/dsdt.ts'
-import { acpiTables } from './acpi/tables.ts'
+import { type AcpiOptions, acpiTables } from './acpi/tables.ts'
+import { AddressMap, LARGEST_ROM } from './address-map.ts'
 import { type BootMemory, isMultiboot, loadKernel } from './boot/index.ts'
 import { verifyInitrd } from './boot/initrd.ts'
 import { FIRMWARE_START } from './boot/layout.ts'
@@ -31,8 +34,11 @@ import { isLinuxImage } from './boot/linux.ts'
 import { BootError } from './boot/state.ts'
 import { MachineBus } from './bus.ts'
 import { MachineClock, TSC_FREQUENCY } from './clock.ts'
+import { cmosContents } from './cmos.ts'
 import { makeEntropy, random32 } from './entropy.ts'
+import { describeMachine, offerKernel } from './firmware.ts'
 import { hypervisorLeaves, KvmClock } from './kvmclock.ts'
+import { LogLines } from './log-lines.ts'
 import { CONSOLE_PORT, type Images, type MachineConfiguration, type Stats } from './messages.ts'
 import { type Processor, type ProcessorOptions, ProcessorPorts } from './processor.ts'
 import type { ProfileSource } from './profiler.ts'
@@ -65,8 +71,8 @@ const PCI_WINDOWS: PciWindows = {
   ports: { start: 0xc000, length: 0x4000 },
 }
 
-/** Longest line of the debug console that is collected. */
-const DEBUG_LINE = 1000
+/** Memory 1 reaches 4 GiB, and has read-only memory in it too. */
+const MOST_RAM = 2 ** 32 - LARGEST_ROM - 2 ** 20
 
 /** One PC with its guest loaded. */
 export class Pc implements Runnable {
@@ -87,17 +93,24 @@ export class Pc implements Runnable {
   readonly #pci: PciBus
   readonly #console: VirtioConsole
   #event: MachineEvent | undefined
+  readonly #map: AddressMap
+  readonly #hostBridge: PciFunction
+  readonly #fwCfg: FwCfg
+  /** The processor starts in firmware. */
+  readonly #firmware: boolean
   /** Guest time at which the current slice ends; before everything while none runs. */
   #sliceEnd = Number.NEGATIVE_INFINITY
-  #debugLine = ''
+  readonly #debugConsole = new LogLines(line => this.#hooks.log(`debug console: ${line}`))
+  readonly #firmwareConsole = new LogLines(line => this.#hooks.log(`firmware: ${line}`))
 
   /**
    * Makes a PC and loads its kernel.
    * @throws BootError with one sentence when the kernel cannot be booted or the memory cannot be had
    */
   static async create(configuration: MachineConfiguration, images: Images, hooks: PcHooks): Promise<Pc> {
-    const { kernel, initrd } = images
-    if (initrd && isLinuxImage(kernel)) await verifyInitrd(initrd)
+    const { kernel, initrd, firmware } = images
+    if (kernel && initrd && isLinuxImage(kernel)) await verifyInitrd(initrd)
+    if (firmware) checkFirmware(firmware)
     const memory = makeMemory(configuration.memory)
     const ports = new ProcessorPorts()
     const processor = await hooks.createProcessor({
@@ -108,7 +121,9 @@ export class Pc implements Runnable {
       onTranslated: configuration.listCode ? code => hooks.translated?.(code) : undefined,
       random32: random32(configuration.clock),
     })
-    const pc = new Pc({ configuration, hooks, memory, ports, processor, multiboot: isMultiboot(kernel) })
+    const multiboot = kernel !== undefined && isMultiboot(kernel)
+    const pc = new Pc({ configuration, hooks, memory, ports, processor, multiboot, firmware: firmware !== undefined })
+    if (firmware) pc.#map.setFirmware(firmware)
     pc.#load(images)
     return pc
   }
@@ -120,6 +135,7 @@ export class Pc implements Runnable {
     ports,
     processor,
     multiboot,
+    firmware,
   }: {
     configuration: MachineConfiguration
     hooks: PcHooks
@@ -127,7 +143,11 @@ export class Pc implements Runnable {
     ports: ProcessorPorts
     processor: Processor
     multiboot: boolean
+    firmware: boolean
   }) {
+    this.#firmware = firmware
+    const map = new AddressMap(memory)
+    this.#map = map
     this.#configuration = configuration
     this.#hooks = hooks
     this.memory = memory
@@ -165,23 +185,44 @@ export class Pc implements Runnable {
     })
     this.#kvmClock = kvmClock
     const numericError = new NumericError(bus, { onIgnore: () => processor.signals.ignoreNumericError() })
-    ports.connect({ bus, clock, interrupts: this.#interrupts, kvmClock, numericError, activity: processor.activity })
+    ports.connect({
+      bus,
+      map,
+      clock,
+      interrupts: this.#interrupts,
+      kvmClock,
+      numericError,
+      activity: processor.activity,
+    })
 
     const reset = () => this.#raise({ kind: 'reset' })
+    const resetProcessor = () => this.#resetProcessor()
     const resetControl = new ResetControl(bus, {
       onReset: reset,
-      onA20: enabled => {
-        if (!enabled) bus.logOnce('a20', 'the guest closes the A20 gate, which stays open')
-      },
+      onResetProcessor: resetProcessor,
+      onA20: enabled => map.setA20(enabled),
     })
     const pci = new PciBus(bus, { registerCf9: resetControl.registerCf9 })
     this.#pci = pci
     const acpi = new AcpiPm(bus, { onPowerOff: () => this.#raise({ kind: 'poweroff' }) })
-    const chipset = createChipset(bus, { pci, acpi, routes: PCI_IRQS })
+    const routes = firmware ? undefined : PCI_IRQS
+    const chipset = createChipset(bus, { pci, acpi, routes, onShadow: registers => map.setShadow(registers) })
+    this.#hostBridge = chipset.hostBridge
     const pit = new Pit8254(bus)
     const dma = new Dma8237(bus)
-    const below = Math.min(configuration.memory, LOW_RAM_LIMIT)
-    const rtc = new Rtc(bus, { cmos: cmosMemorySize(below, configuration.memory - below) })
+    const below = Math.min(memory.size, LOW_RAM_LIMIT)
+    const { order } = configuration.boot
+    const rtc = new Rtc(bus, { cmos: cmosContents({ below, above: memory.size - below, bootOrder: order }) })
+    this.#fwCfg = new FwCfg(bus)
+    const [signature, features] = processor.identification()
+    describeMachine(this.#fwCfg, {
+      regions: memory.regions(),
+      acpi: () => this.#acpiOptions(),
+      boot: configuration.boot,
+      signature,
+      features,
+      consolePort: SERIAL_PORTS[0].port,
+    })
     const uarts: Uart16550[] = SERIAL_PORTS.map(
       ({ port, irq }, index) =>
         new Uart16550(bus, {
@@ -221,15 +262,17 @@ export class Pc implements Runnable {
       dma,
       pit,
       rtc,
+      this.#fwCfg,
       new Hpet(bus, {
         onLegacyReplacement(taken) {
           pit.connect(!taken)
           rtc.connect(!taken)
         },
       }),
-      new I8042(bus, { onReset: reset, onA20: enabled => resetControl.setKeyboardA20(enabled) }),
+      new I8042(bus, { onReset: resetProcessor, onA20: enabled => resetControl.setKeyboardA20(enabled) }),
       new DebugPorts(bus, {
-        onDebugByte: byte => this.#debugByte(byte),
+        onDebugByte: byte => this.#debugConsole.add(byte),
+        onFirmwareByte: byte => this.#firmwareConsole.add(byte),
         onDebugExit: value => this.#raise({ kind: 'debug-exit', code: ((value << 1) | 1) >>> 0 }),
       }),
       // What kvm-unit-tests drive; other guests could take its ports for free ones.
@@ -319,37 +362,56 @@ export class Pc implements Runnable {
     this.#ports.stopRequested = true
   }
 
-  #debugByte(byte: number): void {
-    if (byte !== 0x0a && this.#debugLine.length < DEBUG_LINE) {
-      this.#debugLine += String.fromCharCode(byte)
-      return
+  /**
+   * RC# of the keyboard controller and the like: the processor starts again, and nothing else does. Programs of the 80286
+   * come back to real mode by it. Without firmware nobody would know what to do then.
+   */
+  #resetProcessor(): void {
+    if (this.#firmware && this.#configuration.reboot) this.#processor.signals.init()
+    else this.#raise({ kind: 'reset' })
+  }
+
+  #acpiOptions(): AcpiOptions {
+    return {
+      processors: [0],
+      ioApicId: 0,
+      hpetCapabilities: this.#bus.readMmio(HPET_BASE, 4),
+      // Firmware begins there where RAM does not.
+      pciMemoryStart: this.#firmware && this.memory.size <= 2 ** 31 ? 2 ** 31 : LOW_RAM_LIMIT,
+      pciInterrupt: (slot, pin) => PIRQ_GSI + pirqOf(slot, pin + 1),
+      pciIrq: (slot, pin) => PCI_IRQS[pirqOf(slot, pin + 1)],
     }
-    this.#hooks.log(`debug console: ${this.#debugLine}`)
-    this.#debugLine = ''
   }
 
   #load({ kernel, initrd }: Images): void {
     const { commandLine } = this.#configuration
-    const tables = acpiTables(FIRMWARE_START, {
-      processors: [0],
-      ioApicId: 0,
-      hpetCapabilities: this.#bus.readMmio(HPET_BASE, 4),
-      pciMemoryStart: LOW_RAM_LIMIT,
-      pciInterrupt: (slot, pin) => PIRQ_GSI + pirqOf(slot, pin + 1),
-      pciIrq: (slot, pin) => PCI_IRQS[pirqOf(slot, pin + 1)],
-    })
+    this.#processor.reset()
+    if (this.#firmware) {
+      if (kernel) offerKernel(this.#fwCfg, kernel, initrd, commandLine)
+      return
+    }
+    // What firmware would leave: RAM wherever there is some.
+    for (let register = 0; register < 7; register++) this.#hostBridge.write(PAM0 + register, 1, 0x33)
+    const tables = acpiTables(FIRMWARE_START, this.#acpiOptions())
     this.#pci.assign(PCI_WINDOWS, PCI_IRQS)
     this.memory.write(tables.address, tables.bytes)
-    const state = loadKernel(bootMemory(this.memory), { kernel, initrd, commandLine, rsdp: tables.rsdp })
-    this.#processor.reset()
+    const state = loadKernel(bootMemory(this.memory), { kernel: kernel!, initrd, commandLine, rsdp: tables.rsdp })
     this.#processor.boot(state)
   }
+}
+
+/** @throws BootError where it can be no firmware */
+function checkFirmware(firmware: Uint8Array): void {
+  if (firmware.length % 4096 === 0 && firmware.length >= 0x10000 && firmware.length <= LARGEST_ROM) return
+  throw new BootError(
+    `the firmware has ${firmware.length} bytes: give an image of 64 KiB to 16 MiB that is a multiple of 4 KiB, as bios-256k.bin of SeaBIOS is`,
+  )
 }
 
 /** Memory of `bytes`, or a sentence. */
 function makeMemory(bytes: number): PhysicalMemory {
   try {
-    return new PhysicalMemory(bytes)
+    return new PhysicalMemory(Math.min(bytes, MOST_RAM))
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
     throw new BootError(`the host cannot give the machine ${bytes / 2 ** 20} MiB of memory: ask for less with --memory`)

@@ -6,6 +6,7 @@ import type { NumericError } from '../devices/numeric-error.ts'
 import type { Engine, MachineInterface, VcpuSignals } from '../engines/contract.ts'
 import type { TranslatedCode } from '../engines/translator/listing.ts'
 import type { PhysicalMemory } from '../memory/physical.ts'
+import type { AddressMap } from './address-map.ts'
 import type { BootState } from './boot/index.ts'
 import type { MachineBus } from './bus.ts'
 import type { MachineClock } from './clock.ts'
@@ -22,6 +23,8 @@ export interface Processor {
   timestampOffset(): bigint
   /** RESET#. */
   reset(): void
+  /** CPUID leaf 1 as after reset: EAX and EDX. */
+  identification(): [signature: number, features: number]
   /** Puts the processor, fresh from {@link reset}, into the state that a boot loader leaves. */
   boot(state: BootState): void
   /** Notes what the processor's thread does, for profiles; its word is in the vCPU's state, `stateBase` in memory 0. */
@@ -49,6 +52,7 @@ export interface ProcessorOptions {
 /** The parts of the PC behind {@link ProcessorPorts}. */
 interface Parts {
   bus: MachineBus
+  map: AddressMap
   clock: MachineClock
   interrupts: InterruptSystem
   kvmClock: KvmClock
@@ -82,17 +86,17 @@ export class ProcessorPorts implements MachineInterface {
   }
 
   readMmio(address: number, size: AccessSize): number {
-    const { bus, activity } = this.#parts
+    const { bus, map, activity } = this.#parts
     const before = activity?.enter(ACTIVITY_MMIO)
-    const value = bus.readMmio(address, size)
+    const value = bus.readMmio(map.busAddress(address), size)
     activity?.leave(before!)
     return value
   }
 
   writeMmio(address: number, size: AccessSize, value: number): void {
-    const { bus, activity } = this.#parts
+    const { bus, map, activity } = this.#parts
     const before = activity?.enter(ACTIVITY_MMIO)
-    bus.writeMmio(address, size, value)
+    bus.writeMmio(map.busAddress(address), size, value)
     activity?.leave(before!)
   }
 

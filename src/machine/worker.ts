@@ -198,8 +198,8 @@ class MachineServer {
 }
 
 /** Gives their memory back at once: a collection that would find them is far off. */
-function free({ kernel, initrd }: Images): void {
-  for (const image of [kernel, initrd]) if (image?.buffer instanceof ArrayBuffer) image.buffer.transfer(0)
+function free({ kernel, initrd, firmware }: Images): void {
+  for (const image of [kernel, initrd, firmware]) if (image?.buffer instanceof ArrayBuffer) image.buffer.transfer(0)
 }
 
 function isRestart(event: MachineEvent): boolean {

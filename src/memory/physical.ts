@@ -56,6 +56,10 @@ export class PhysicalMemory implements GuestMemory {
   readonly arena: Arena
   /** Guest-physical frames by address in memory 1, where that is not the frame that had the address at the start. */
   private readonly owners = new Map<number, number[]>()
+  /** Where writes go to frames that are mapped for reading only, by frame number: an address in memory 1. */
+  private readonly writeTargets = new Map<number, number>()
+  /** Takes the writes to read-only memory; nobody reads it. -1 until it is needed. */
+  private nowhere = -1
   /** Bytes of RAM. */
   readonly size: number
   /** One past the highest guest-physical frame. */
@@ -114,6 +118,7 @@ export class PhysicalMemory implements GuestMemory {
     const entry = frame < MAX_FRAMES ? this.frames[frame] : 0
     if (!(entry & FRAME_PRESENT)) return -1
     const offset = address & 0xfff
+    if (!(entry & FRAME_WRITABLE) && this.writeTargets.has(frame)) return this.locateTarget(frame, offset, length)
     if (!(entry & FRAME_WRITABLE)) this.makeWritable(frame, offset, offset + length - 1)
     if (this.frames[frame] & FRAME_CODE) this.observer?.codeWritten(frame, offset, offset + length - 1)
     this.frames[frame] |= FRAME_DIRTY
@@ -153,6 +158,79 @@ export class PhysicalMemory implements GuestMemory {
   /** Ends what {@link holdFrame} began; the last user's next write finds the frame its own. */
   releaseFrame(address: number): void {
     this.arena.release(address)
+  }
+
+  /**
+   * A new frame in memory 1 that lies nowhere in guest-physical space yet, for {@link placeFrame}: read-only memory and
+   * the like.
+   * @param contents up to 4096 bytes; the rest are ones
+   * @throws ArenaFullError when there is no room
+   */
+  addFrame(contents: Uint8Array): number {
+    const address = this.arena.allocate()
+    if (address < 0) throw new ArenaFullError('the machine has no room for read-only memory: give it less --memory')
+    this.refresh()
+    this.ram.fill(0xff, address, address + FRAME_SIZE)
+    this.ram.set(contents.subarray(0, FRAME_SIZE), address)
+    return address
+  }
+
+  /** Gives back what {@link addFrame} gave; it must lie nowhere. */
+  removeFrame(address: number): void {
+    this.arena.release(address)
+  }
+
+  /**
+   * Takes what lies at a guest-physical frame away from there: accesses find no RAM. Does nothing where there is none.
+   * @returns its address in memory 1, for {@link placeFrame}, or -1
+   */
+  takeFrame(frame: number): number {
+    const entry = this.frames[frame]
+    if (!(entry & FRAME_PRESENT)) return -1
+    const address = (entry & ~0xfff) >>> 0
+    this.dropCode(frame)
+    const left = this.framesAt(address).filter(other => other !== frame)
+    this.owners.set(address, left)
+    this.writeTargets.delete(frame)
+    this.frames[frame] = 0
+    this.observer?.frameChanged(frame)
+    return address
+  }
+
+  /**
+   * Lets a frame of memory 1 lie at a guest-physical frame where nothing does. It may lie at several.
+   * @param writes where writes go: `here`, `nowhere`, or to another frame, by its address in memory 1
+   */
+  placeFrame(frame: number, address: number, writes: 'here' | 'nowhere' | number): void {
+    const there = this.ownersAt(address)
+    this.owners.set(address, [...there, frame])
+    const code = there.some(other => this.frames[other] & FRAME_CODE) ? FRAME_CODE : 0
+    let rights = FRAME_DIRTY
+    if (writes !== 'here') this.writeTargets.set(frame, writes === 'nowhere' ? this.lostWrites() : writes)
+    else if (!this.arena.isShared(address)) rights |= FRAME_WRITABLE
+    this.frames[frame] = address | FRAME_PRESENT | rights | code
+    this.observer?.frameChanged(frame)
+  }
+
+  private lostWrites(): number {
+    if (this.nowhere < 0) this.nowhere = this.addFrame(new Uint8Array(0))
+    return this.nowhere
+  }
+
+  /** The place of a write to a frame whose writes go elsewhere. */
+  private locateTarget(frame: number, offset: number, length: number): number {
+    const target = this.writeTargets.get(frame)!
+    if (target === this.nowhere) return target + offset
+    for (const other of this.ownersAt(target))
+      if (this.frames[other] & FRAME_CODE) this.observer?.codeWritten(other, offset, offset + length - 1)
+    return target + offset
+  }
+
+  /** Memory 1 may have grown. */
+  private refresh(): void {
+    if (this.ram.buffer === this.ramMemory.buffer) return
+    this.ram = new Uint8Array(this.ramMemory.buffer)
+    this.ram32 = new Int32Array(this.ramMemory.buffer)
   }
 
   /** The guest-physical frames that lie at a frame's address in memory 1. */
@@ -200,10 +278,7 @@ export class PhysicalMemory implements GuestMemory {
       throw new ArenaFullError(
         `the guest wrote to a frame of memory that is shared, and the arena of ${this.arena.limit / 2 ** 20} MiB has no room for its copy`,
       )
-    if (this.ram.buffer !== this.ramMemory.buffer) {
-      this.ram = new Uint8Array(this.ramMemory.buffer)
-      this.ram32 = new Int32Array(this.ramMemory.buffer)
-    }
+    this.refresh()
     // Other frames go on with the code that was decoded there, but a block that overwrites itself ends.
     if (this.framesAt(address).length <= 1) this.dropCode(frame)
     else if (this.frames[frame] & FRAME_CODE) this.observer?.codeWritten(frame, first, last)

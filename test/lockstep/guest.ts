@@ -9,7 +9,8 @@ import type { MachineEvent } from '../../src/machine/runner.ts'
 
 /** What a guest is started with. */
 export interface GuestOptions {
-  kernel: Uint8Array
+  kernel?: Uint8Array
+  firmware?: Uint8Array
   initrd?: Uint8Array
   commandLine: string
   /** Bytes of RAM. */
@@ -44,6 +45,7 @@ export class Guest {
         engine,
         clock: 'instructions',
         reboot: false,
+        boot: {},
         holdInput: false,
       },
       options,

@@ -50,6 +50,7 @@ async function countedRun(guest: GuestImages) {
       engine: 'auto',
       clock: 'instructions',
       reboot: false,
+      boot: {},
       holdInput: true,
     },
     guest,

@@ -1,4 +1,7 @@
-/** The ACPI tables of the PC (ACPI 6.5, chapter 5), laid out in the area below 1 MiB where a guest scans for them. */
+/**
+ * The ACPI tables of the PC (ACPI 6.5, chapter 5): laid out in the area below 1 MiB where a guest scans for them, or as blocks that
+ * firmware places.
+ */
 import {
   ACPI_DISABLE,
   ACPI_ENABLE,
@@ -208,24 +211,71 @@ export interface AcpiTables {
   tables: { signature: string; address: number; length: number }[]
 }
 
+/** Tables before they have an address: pointers hold offsets within {@link tables}, checksums are not right. */
+export interface RelocatableTables {
+  /** All tables but the root pointer; to be placed on 64 bytes. */
+  tables: Uint8Array
+  /** The root pointer; to be placed on 16 bytes where a guest scans for it. */
+  rsdp: Uint8Array
+  /** Little-endian pointers into {@link tables} that want its address added. */
+  pointers: { part: 'tables' | 'rsdp'; at: number; size: 4 | 8 }[]
+  /** Bytes that are to make the sum of a range 0, once the pointers are right. */
+  checksums: { part: 'tables' | 'rsdp'; at: number; start: number; length: number }[]
+  /** Each table's place. */
+  list: { signature: string; offset: number; length: number }[]
+}
+
+/** Makes the tables for whoever places them. */
+export function relocatableTables(options: AcpiOptions): RelocatableTables {
+  const placed: { signature: string; offset: number; bytes: Uint8Array }[] = []
+  let next = 0
+  const place = (bytes: Uint8Array) => {
+    const offset = next
+    placed.push({ signature: String.fromCharCode(...bytes.subarray(0, 4)), offset, bytes })
+    next = Math.ceil((offset + bytes.length) / 64) * 64
+    return offset
+  }
+  const fadtOffset = place(fadt(place(facs()), place(dsdt(options))))
+  const listed = [fadtOffset, place(madt(options)), place(hpet(options)), place(waet())]
+  const rsdt = place(root('RSDT', listed))
+  const xsdt = place(root('XSDT', listed))
+  const tables = new Uint8Array(next)
+  for (const { offset, bytes } of placed) tables.set(bytes, offset)
+  const pointers: RelocatableTables['pointers'] = [
+    { part: 'rsdp', at: 16, size: 4 },
+    { part: 'rsdp', at: 24, size: 8 },
+    { part: 'tables', at: fadtOffset + 36, size: 4 },
+    { part: 'tables', at: fadtOffset + 40, size: 4 },
+    { part: 'tables', at: fadtOffset + 140, size: 8 },
+  ]
+  for (const i of listed.keys()) {
+    pointers.push({ part: 'tables', at: rsdt + HEADER + 4 * i, size: 4 })
+    pointers.push({ part: 'tables', at: xsdt + HEADER + 8 * i, size: 8 })
+  }
+  const checksums: RelocatableTables['checksums'] = placed
+    .filter(({ signature }) => signature !== 'FACS')
+    .map(({ offset, bytes }) => ({ part: 'tables', at: offset + 9, start: offset, length: bytes.length }))
+  checksums.push({ part: 'rsdp', at: 8, start: 0, length: 20 }, { part: 'rsdp', at: 32, start: 0, length: 36 })
+  const list = placed.map(({ signature, offset, bytes }) => ({ signature, offset, length: bytes.length }))
+  return { tables, rsdp: rsdp(rsdt, xsdt), pointers, checksums, list }
+}
+
 /** Makes the tables for a block at `address`, which is a multiple of 64 between 0xe0000 and 0xfffff. */
 export function acpiTables(address: number, options: AcpiOptions): AcpiTables {
-  const placed: { signature: string; address: number; bytes: Uint8Array }[] = []
-  // The root pointer comes first; its content is known last.
-  let next = address + 64
-  const place = (bytes: Uint8Array) => {
-    const at = next
-    placed.push({ signature: String.fromCharCode(...bytes.subarray(0, 4)), address: at, bytes })
-    next = Math.ceil((at + bytes.length) / 64) * 64
-    return at
+  const { tables, rsdp, pointers, checksums, list } = relocatableTables(options)
+  // The root pointer comes first.
+  const base = address + 64
+  if (base + tables.length > 0x100000) throw new Error('the ACPI tables do not fit below 1 MiB')
+  const parts = { tables, rsdp }
+  for (const { part, at, size } of pointers) {
+    const view = new DataView(parts[part].buffer)
+    if (size === 4) view.setUint32(at, view.getUint32(at, true) + base, true)
+    else view.setBigUint64(at, view.getBigUint64(at, true) + BigInt(base), true)
   }
-  const fadtAddress = place(fadt(place(facs()), place(dsdt(options))))
-  const listed = [fadtAddress, place(madt(options)), place(hpet(options)), place(waet())]
-  const pointer = rsdp(place(root('RSDT', listed)), place(root('XSDT', listed)))
-  if (next > 0x100000) throw new Error('the ACPI tables do not fit below 1 MiB')
-  const bytes = new Uint8Array(next - address)
-  bytes.set(pointer)
-  for (const item of placed) bytes.set(item.bytes, item.address - address)
-  const tables = placed.map(item => ({ signature: item.signature, address: item.address, length: item.bytes.length }))
-  return { address, bytes, rsdp: address, tables }
+  for (const { part, at, start, length } of checksums) checksum(parts[part].subarray(start, start + length), at - start)
+  const bytes = new Uint8Array(64 + tables.length)
+  bytes.set(rsdp)
+  bytes.set(tables, 64)
+  const placed = list.map(({ signature, offset, length }) => ({ signature, address: base + offset, length }))
+  return { address, bytes, rsdp: address, tables: placed }
 }
