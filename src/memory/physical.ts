@@ -320,12 +320,23 @@ export class PhysicalMemory implements GuestMemory {
   }
 
   write(address: number, bytes: Uint8Array): void {
+    // Frames that lie one behind the other are copied at once.
+    let from = 0
+    let to = -1
+    const flush = (done: number) => {
+      if (to >= 0 && done > from) this.ram.set(bytes.subarray(from, done), to)
+    }
     for (let done = 0; done < bytes.length; ) {
       const part = Math.min(bytes.length - done, FRAME_SIZE - ((address + done) & 0xfff))
       const at = this.locateForWrite(address + done, part)
-      if (at >= 0) this.ram.set(bytes.subarray(done, done + part), at)
+      if (at < 0 || to < 0 || at !== to + done - from) {
+        flush(done)
+        from = done
+        to = at
+      }
       done += part
     }
+    flush(bytes.length)
   }
 
   /** A little-endian number of 1, 2 or 4 bytes; all ones where there is no RAM. */

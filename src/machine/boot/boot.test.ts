@@ -365,3 +365,64 @@ test('the memory map has holes where a PC has no RAM, and RAM above 4 GiB', () =
     if (i > 0) assert.ok(entry.address >= map[i - 1].address + map[i - 1].length)
   })
 })
+
+/** An ELF executable of one segment of 16 bytes, entered 4 bytes into it, as LZ4's legacy frame of literals. */
+function packedElf(physicalAddress: number, bytes: Uint8Array) {
+  const elf = new Uint8Array(0x78 + bytes.length)
+  const view = new DataView(elf.buffer)
+  elf.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1])
+  view.setUint16(16, 2, true)
+  view.setUint16(18, 62, true)
+  view.setBigUint64(24, BigInt(physicalAddress + 4), true)
+  view.setBigUint64(32, 64n, true)
+  view.setUint16(54, 56, true)
+  view.setUint16(56, 1, true)
+  view.setUint32(64, 1, true)
+  view.setBigUint64(64 + 8, 0x78n, true)
+  view.setBigUint64(64 + 16, 0xffffffff81000000n, true)
+  view.setBigUint64(64 + 24, BigInt(physicalAddress), true)
+  view.setBigUint64(64 + 32, BigInt(bytes.length), true)
+  view.setBigUint64(64 + 40, BigInt(bytes.length), true)
+  elf.set(bytes, 0x78)
+  const block = [0xf0, elf.length - 15, ...elf]
+  const frame = new Uint8Array(8 + block.length + 4)
+  new DataView(frame.buffer).setUint32(0, 0x184c2102, true)
+  new DataView(frame.buffer).setUint32(4, block.length, true)
+  frame.set(block, 8)
+  new DataView(frame.buffer).setUint32(8 + block.length, elf.length, true)
+  return frame
+}
+
+function packedKernel(physicalAddress: number) {
+  const kernel = bzImage()
+  const payload = packedElf(
+    physicalAddress,
+    Uint8Array.from({ length: 16 }, (_, i) => i + 1),
+  )
+  const view = new DataView(kernel.buffer)
+  view.setUint32(0x248, 0x400, true)
+  view.setUint32(0x24c, payload.length, true)
+  kernel.set(payload, 1024 + 0x400)
+  return kernel
+}
+
+test('a 64-bit kernel that is packed by LZ4 is unpacked to where it was linked and entered there', () => {
+  const { bytes, memory, view } = ram(64 * MiB)
+  const state = loadKernel(memory, image(packedKernel(17 * MiB), { initrd: cpio }))
+  assert.equal(state.rip, 17 * MiB + 4)
+  assert.equal(state.efer, 0x500)
+  assert.equal(state.registers.rsi, PARAMETERS_ADDRESS)
+  assert.deepEqual(
+    [...bytes.subarray(17 * MiB, 17 * MiB + 16)],
+    [...Array(16).keys()].map(i => i + 1),
+  )
+  assert.equal(view.getUint32(PARAMETERS_ADDRESS + 0x21c, true), cpio.length)
+  assert.equal(view.getUint32(PARAMETERS_ADDRESS + 0x202, true), 0x53726448)
+})
+
+test('one that does not lie where its header says unpacks itself', () => {
+  const { bytes, memory } = ram(64 * MiB)
+  const state = loadKernel(memory, image(packedKernel(30 * MiB)))
+  assert.equal(state.rip, 16 * MiB + 0x200)
+  assert.equal(bytes[16 * MiB], 0x90)
+})

@@ -7,7 +7,8 @@ import { linuxEntry, writeParameters } from './linux.ts'
 import { startPvh } from './pvh.ts'
 import { BootError, type BootImage, type BootMemory, type BootState } from './state.ts'
 
-const PT_LOAD = 1
+/** A segment to be loaded. */
+export const PT_LOAD = 1
 const PT_NOTE = 4
 const EM_386 = 3
 const EM_X86_64 = 62

@@ -130,9 +130,11 @@ export const GUEST_MODULES: readonly string[] = [
  * The default guest's kernel command line. Mitigations against speculative execution are off: nothing speculates
  * across the guest's privilege levels here, and they would only cost time. So would the kernel's tests of its own
  * cryptography, which are two thirds of the instructions of a 64-bit boot and more than half of a 32-bit one. The line's
- * speed is that of its input; output takes no time.
+ * speed is that of its input; output takes no time. The kernel tells its name as soon as it can, and then of what is out of the
+ * ordinary.
  */
-export const GUEST_COMMAND_LINE = 'console=ttyS0,115200 quiet mitigations=off cryptomgr.notests'
+export const GUEST_COMMAND_LINE =
+  'console=ttyS0,115200 earlyprintk=ttyS0,115200 loglevel=6 mitigations=off cryptomgr.notests'
 
 /** What the guest should know of the terminal it is shown in. */
 export interface GuestTerminal {
