@@ -10,6 +10,7 @@
 import type { ByteFile } from './byte-file.ts'
 import { checkRange, checkWrite, type Disk, DiskError } from './disk.ts'
 import { Mutex, RangeLocks } from './locks.ts'
+import type { Extent, FreeSpace } from './space.ts'
 
 /** The state of a part of a cluster. */
 export type PartState = 'data' | 'zero' | 'absent'
@@ -48,12 +49,20 @@ export interface ClusterDiskOptions {
   backing?: Disk
   /** Whether the format can say of a cluster that it is zeros though there is a backing disk; default true. */
   canZero?: boolean
+  /** Whether clusters once allocated stay so, and become zeros where they lie; default false. */
+  keepsClusters?: boolean
+  /** Whether clusters get their places one after the other; default false. */
+  isSerial?: boolean
 }
 
 /** Unpacked clusters that are kept, as they are mostly read in small pieces. */
 const MOST_UNPACKED = 8
 /** Bytes of zeros that are written at once. */
 const ZEROES = 2 ** 20
+/** What is free in a row from this many bytes on is given back to the host. */
+const LEAST_PUNCH = 2 ** 18
+/** Most pieces that are given back at a flush. */
+const MOST_PUNCHES = 32
 /** Clusters that are discarded before others get their turn. */
 const DISCARD_BATCH = 256
 
@@ -68,6 +77,8 @@ export abstract class ClusterDisk implements Disk {
   protected readonly file: ByteFile
   protected readonly partSize: number
   readonly #canZero: boolean
+  readonly #keepsClusters: boolean
+  readonly #isSerial: boolean
   readonly #locks = new RangeLocks()
   /** Who changes the tables, or writes them. */
   readonly #tables = new Mutex()
@@ -88,6 +99,8 @@ export abstract class ClusterDisk implements Disk {
     this.sectorSize = options.sectorSize ?? 512
     this.backing = options.backing
     this.#canZero = options.canZero ?? true
+    this.#keepsClusters = options.keepsClusters ?? false
+    this.#isSerial = options.isSerial ?? false
   }
 
   get readOnly(): boolean {
@@ -241,7 +254,8 @@ export abstract class ClusterDisk implements Disk {
         if (this.isFull()) await this.#flush()
         const piece = buffer.subarray(at - offset, Math.min(buffer.length, next - offset))
         const from = at
-        await this.#locks.run(cluster, last, () => this.#writeAllocating(from, piece))
+        const range: [number, number] = this.#isSerial ? [0, Number.POSITIVE_INFINITY] : [cluster, last]
+        await this.#locks.run(...range, () => this.#writeAllocating(from, piece))
       }
       at = next
     }
@@ -381,6 +395,7 @@ export abstract class ClusterDisk implements Disk {
     await this.beforeWrite()
     const { clusterSize } = this
     const end = offset + length
+    if (this.#keepsClusters) return this.#clearInPlace(offset, end, mustBeZero)
     const canUnmap = !this.backing || this.#canZero
     // A cluster at the end of the disk is whole though the disk ends within it.
     const first = Math.ceil(offset / clusterSize)
@@ -392,6 +407,20 @@ export abstract class ClusterDisk implements Disk {
     if (mustBeZero) await this.#zero(offset, first * clusterSize)
     await this.#unmap(first, last)
     if (mustBeZero) await this.#zero(last * clusterSize, end)
+  }
+
+  /** Gives space back where clusters lie; where that cannot be done, writes zeros if the range `mustBeZero`. */
+  async #clearInPlace(offset: number, end: number, mustBeZero: boolean): Promise<void> {
+    for (let at = offset; at < end; ) {
+      const cluster = Math.floor(at / this.clusterSize)
+      const location = await this.locate(cluster)
+      const next = Math.min(end, await this.#runEnd(cluster, location, end))
+      if (location.kind === 'data') {
+        const isCleared = await this.file.punch(location.offset + (at % this.clusterSize), next - at)
+        if (!isCleared && mustBeZero) await this.#zero(at, next)
+      }
+      at = next
+    }
   }
 
   /** Unmaps clusters, in batches so that others get their turn. */
@@ -451,6 +480,33 @@ export abstract class ClusterDisk implements Disk {
       })
     })()
     return this.#next
+  }
+
+  /** Cuts the file at the end of what is in use, in units of `unit` bytes. */
+  protected async cut(space: FreeSpace, unit: number): Promise<void> {
+    if (this.file.size <= space.end * unit) return
+    const cut = this.file.truncate(space.end * unit)
+    space.wasCut()
+    await cut
+  }
+
+  /**
+   * Frees what nothing refers to any more, neither in memory nor on the medium, when nobody reads or writes it any more.
+   * Large pieces are given back to the host.
+   */
+  protected giveBack(freed: readonly Extent[], space: FreeSpace, unit: number): void {
+    if (freed.length === 0) return
+    this.afterRequests(() => {
+      const large = freed.filter(({ count }) => count * unit >= LEAST_PUNCH).sort((a, b) => b.count - a.count)
+      const punched = new Set(large.slice(0, MOST_PUNCHES))
+      for (const extent of freed.toReversed()) {
+        const release = () => space.release(extent.start, extent.count)
+        const isLast = extent.start + extent.count === space.end
+        if (isLast || !punched.has(extent)) release()
+        // Nobody gets it meanwhile.
+        else this.file.punch(extent.start * unit, extent.count * unit).then(release, release)
+      }
+    })
   }
 
   /** Runs `task` while nobody changes the tables. */

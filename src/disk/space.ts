@@ -104,3 +104,14 @@ export class FreeSpace {
     return low
   }
 }
+
+/** Units, as rows of consecutive ones. */
+export function inRows(units: number[]): Extent[] {
+  const rows: Extent[] = []
+  for (const unit of units.sort((a, b) => a - b)) {
+    const last = rows.at(-1)
+    if (last && last.start + last.count === unit) last.count++
+    else rows.push({ start: unit, count: 1, isZero: false })
+  }
+  return rows
+}

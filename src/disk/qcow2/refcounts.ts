@@ -2,7 +2,7 @@
 import type { ByteFile, FilePart } from '../byte-file.ts'
 import { DiskError } from '../disk.ts'
 import { FRESH, type Metadata } from '../metadata.ts'
-import { type Extent, FreeSpace } from '../space.ts'
+import { type Extent, FreeSpace, inRows } from '../space.ts'
 import { FIELD, type Header, readU64, roundUp, writeU64 } from './header.ts'
 
 /** When pages are written: what is referred to before what refers to it. */
@@ -317,15 +317,4 @@ export class Refcounts {
       `cluster ${cluster} of qcow2 image '${this.#file.name}' has as many references as refcounts of ${this.#header.refcountBits} bits can say`,
     )
   }
-}
-
-/** Numbers, as rows of consecutive ones. */
-function inRows(numbers: number[]): Extent[] {
-  const rows: Extent[] = []
-  for (const number of numbers.sort((a, b) => a - b)) {
-    const last = rows.at(-1)
-    if (last && last.start + last.count === number) last.count++
-    else rows.push({ start: number, count: 1, isZero: false })
-  }
-  return rows
 }

@@ -1,0 +1,175 @@
+/**
+ * What images have in common that map clusters by plain tables, without counting references: each cluster in the file
+ * belongs to one entry, and is free when that entry refers to it no more.
+ */
+import { ClusterDisk, type ClusterDiskOptions } from './cluster-disk.ts'
+import type { DiskError } from './disk.ts'
+import { FRESH, Metadata } from './metadata.ts'
+import { type Extent, FreeSpace } from './space.ts'
+
+/** The stage of tables that other tables refer to, and the one of these. */
+export const STAGE = { table: 1, directory: 2 } as const
+
+/** What {@link TableDisk} has to know besides. */
+export interface TableDiskOptions extends ClusterDiskOptions {
+  /** Bytes of the pages that tables are read and written by: no page holds both a table and data. */
+  pageSize: number
+  /** Bytes of the units that the file is allocated by; each cluster has a whole number of them. */
+  unit: number
+}
+
+/** What lies where in a file, in bytes. */
+export interface PlacesInUse {
+  /** Where the clusters are. */
+  offsets: Float64Array
+  /** How many bytes each of them takes. */
+  length: number
+  /** Everything else. */
+  tables: { offset: number; length: number }[]
+}
+
+/** A disk whose clusters are mapped by plain tables. */
+export abstract class TableDisk extends ClusterDisk {
+  readonly metadata: Metadata
+  protected readonly unit: number
+  #space: FreeSpace | undefined
+  #preparing: Promise<void> | undefined
+  #freed: Extent[] = []
+
+  protected constructor(options: TableDiskOptions) {
+    super(options)
+    this.unit = options.unit
+    this.metadata = new Metadata(options.file, { pageSize: options.pageSize })
+  }
+
+  /** An error of this image: `vdi image 'a.vdi' is damaged: …`. */
+  protected abstract corrupt(text: string): DiskError
+  /**
+   * What lies where in the file.
+   * @throws DiskError `corrupt`
+   */
+  protected abstract placesInUse(): Promise<PlacesInUse>
+  /** What is to be done before the first change, when {@link space} is known. */
+  protected async prepare(): Promise<void> {}
+  /** What is to be on the medium, or to be written, before tables are. */
+  protected async beforeCommit(): Promise<void> {}
+  /** Where the file ends. */
+  protected endOfFile(): number {
+    return this.space.end * this.unit
+  }
+
+  /** Which units of the file are free. */
+  protected get space(): FreeSpace {
+    return this.#space!
+  }
+
+  /** Whether the image is ready to be written. */
+  protected get isPrepared(): boolean {
+    return this.#space !== undefined
+  }
+
+  override beforeWrite(): Promise<void> {
+    return (this.#preparing ??= this.#prepare().catch(error => {
+      this.#preparing = undefined
+      throw error
+    }))
+  }
+
+  async #prepare(): Promise<void> {
+    this.#space = await this.findSpace()
+    await this.prepare()
+  }
+
+  /**
+   * Finds what is free, checking that nothing lies on something else or outside of the file.
+   * @throws DiskError `corrupt`
+   */
+  async findSpace(): Promise<FreeSpace> {
+    const { offsets, length, tables } = await this.placesInUse()
+    offsets.sort()
+    tables.sort((a, b) => a.offset - b.offset)
+    const { unit } = this
+    const gaps: Extent[] = []
+    let end = 0
+    const use = (offset: number, length: number, what: string) => {
+      if (offset < end) throw this.corrupt(`${what} at ${offset} lies on something else`)
+      if (offset >= this.file.size) throw this.corrupt(`${what} at ${offset} lies outside of the file`)
+      const [from, to] = [Math.ceil(end / unit), Math.floor(offset / unit)]
+      if (to > from) gaps.push({ start: from, count: to - from, isZero: false })
+      end = offset + length
+    }
+    let table = 0
+    const useTables = (before: number) => {
+      for (; table < tables.length && tables[table].offset <= before; table++) {
+        use(tables[table].offset, tables[table].length, 'a table')
+      }
+    }
+    for (const offset of offsets) {
+      useTables(offset)
+      use(offset, length, 'a cluster')
+    }
+    useTables(Number.POSITIVE_INFINITY)
+    const space = new FreeSpace(Math.ceil(end / unit))
+    for (const { start, count } of gaps) {
+      // Of a gap only whole clusters are of use, those at its end.
+      const whole = count - (count % (length / unit))
+      if (whole > 0) space.release(start + count - whole, whole)
+    }
+    return space
+  }
+
+  /** Notes that a piece of the file is free when the tables are on the medium. */
+  protected free(offset: number, length: number): void {
+    // What does not lie on units was made by others, and stays unused.
+    if (offset % this.unit !== 0) return
+    this.#freed.push({ start: offset / this.unit, count: length / this.unit, isZero: false })
+  }
+
+  protected isFull(): boolean {
+    return this.metadata.isFull
+  }
+
+  protected async commit(needsBarrier: boolean): Promise<void> {
+    const { file, metadata } = this
+    if (!metadata.isChanged) return file.flush()
+    await this.beforeCommit()
+    if (file.size < this.endOfFile()) await file.truncate(this.endOfFile())
+    const fresh = metadata.parts(FRESH)
+    await file.writeInOrder(fresh)
+    metadata.written(FRESH)
+    if (needsBarrier || fresh.length > 0) await file.flush()
+    await this.writeTables()
+    await file.flush()
+    const freed = joined(this.#freed)
+    this.#freed = []
+    this.giveBack(freed, this.space, this.unit)
+    await this.trimEnd()
+  }
+
+  /** Cuts off what is free at the end of the file. */
+  protected async trimEnd(): Promise<void> {
+    await this.cut(this.space, this.unit)
+  }
+
+  protected override async finish(): Promise<void> {
+    if (this.isPrepared) await this.trimEnd()
+  }
+
+  /** Writes the tables, which refer to nothing that is not on the medium. */
+  protected async writeTables(): Promise<void> {
+    const stages = Object.values(STAGE)
+    await this.file.writeInOrder(stages.flatMap(stage => this.metadata.parts(stage)))
+    for (const stage of stages) this.metadata.written(stage)
+  }
+}
+
+/** Extents, those that touch each other made one. */
+function joined(extents: Extent[]): Extent[] {
+  const all: Extent[] = []
+  for (const extent of extents.sort((a, b) => a.start - b.start)) {
+    const last = all.at(-1)
+    if (last && last.start + last.count === extent.start) last.count += extent.count
+    else all.push({ ...extent })
+  }
+  return all
+}
