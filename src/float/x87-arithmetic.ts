@@ -20,6 +20,7 @@ import {
   type Normal,
   needPlainControl,
   normalDouble,
+  normalNumber,
   normalSingle,
   QuickStack,
   quickProduct,
@@ -29,7 +30,7 @@ import {
   type Rounded,
   type Wide,
 } from './x87-quick.ts'
-import { BEFORE, type Extended, MEMORY, operandFlags, STACK_FAULT, STOPPED, X87 } from './x87-stack.ts'
+import { BEFORE, Extended, giveNumber, MEMORY, operandFlags, STACK_FAULT, STOPPED, X87 } from './x87-stack.ts'
 
 type Core = (code: Code, a: Unpacked, b: Unpacked, out: Unrounded) => void
 type Leave = (condition: Int, then: () => void) => void
@@ -73,6 +74,8 @@ export interface Operation {
   readonly singleReversed: Routine
   readonly double: Routine
   readonly doubleReversed: Routine
+  /** On numbers: see src/float/x87-values.ts. */
+  readonly values: Routine
 }
 
 type QuickCore = (code: Code, slow: Label, a: Normal, b: Normal) => Wide
@@ -130,6 +133,7 @@ function operation(name: string, special: Special, core: Core, quick: QuickCore,
       return undefined
     })
   return {
+    values: ofValues(`${name}Values`, special, core, subtract, core === divideUnrounded ? quick : undefined),
     general: everything,
     toTop: ofRegisters('ToTop', true, false, false),
     toTopReversed: ofRegisters('ToTopReversed', true, true, false),
@@ -143,6 +147,101 @@ function operation(name: string, special: Special, core: Core, quick: QuickCore,
     doubleReversed: ofMemory('DoubleReversed', 64, true),
   }
 }
+
+/** An operation on any two numbers: its result and exceptions. */
+function computeAll(
+  code: Code,
+  x87: X87,
+  special: Special,
+  core: Core,
+  subtract: boolean,
+  a: Extended,
+  b: Extended,
+  result: ExtendedResult,
+): void {
+  code.block(computed => {
+    const p = new UnpackedExtended(code, a)
+    const q = new UnpackedExtended(code, b)
+    if (subtract) q.sign.value = q.sign.value.xor(1)
+    const ordinary = a.isNormal.and(b.isNormal)
+    code.if(ordinary.isZero(), () => {
+      const leave: Leave = (condition, then) => {
+        const holds = code.variable(32, condition.zeroExtend(32))
+        code.if(holds.value.isNonZero(), then)
+        code.leave(computed, holds.value.isNonZero())
+      }
+      leave(a.isUnsupported.or(b.isUnsupported), () => {
+        x87.flags.value = x87.flags.value.and(0xffffffff & ~DENORMAL)
+        invalid(x87, result)
+      })
+      leave(a.isNaN.or(b.isNaN), () => {
+        x87.flags.value = x87.flags.value.and(0xffffffff & ~DENORMAL)
+        propagateNaN(code, x87, a, b, result)
+      })
+      if (subtract) b.head.value = b.head.value.xor(0x8000)
+      const denormal = code.variable(32, a.isDenormal.or(b.isDenormal).zeroExtend(32))
+      special(x87, a, b, result, (condition, then) =>
+        leave(condition, () => {
+          then()
+          const other = x87.flags.value.and(INVALID | DIVIDE_BY_ZERO)
+          code.if(
+            other.isZero(),
+            () => x87.raise(DENORMAL, denormal.value.toBool()),
+            () => {
+              x87.flags.value = x87.flags.value.and(0xffffffff & ~DENORMAL)
+            },
+          )
+        }),
+      )
+      x87.raise(DENORMAL, denormal.value.toBool())
+      p.normalise(code)
+      q.normalise(code)
+    })
+    code.leave(computed, x87.unmasked(BEFORE))
+    const out = new Unrounded(code)
+    core(code, p.value, q.value, out)
+    if (core === addUnrounded) {
+      const zero = out.high.value.or(out.low.value).isZero()
+      out.sign.value = zero.select(zeroSign(x87), out.sign.value)
+    }
+    roundExtended(code, x87, out, result)
+  })
+}
+
+/**
+ * All of the operation on two numbers that are given, with all exceptions masked: significands, signs and exponents (16 bits), and
+ * what exceptions loading one of them has met. The result is as {@link giveNumber} says.
+ */
+const ofValues = (
+  name: string,
+  special: Special,
+  core: Core,
+  subtract: boolean,
+  quick: QuickCore | undefined,
+): Routine =>
+  routine(name, [64, 32, 64, 32, 32], 64, (code, aSignificand, aHead, bSignificand, bHead, flags) => {
+    if (quick) {
+      code.block(slow => {
+        const precision = needPlainControl(code, slow)
+        code.leave(slow, flags.isNonZero(), 'unlikely')
+        const a = normalNumber(code, slow, aSignificand, aHead)
+        const rounded = quickRound(
+          code,
+          slow,
+          quick(code, slow, a, normalNumber(code, slow, bSignificand, bHead)),
+          precision,
+        )
+        code.set(F.serviceResult2, rounded.head.zeroExtend(64))
+        code.set(F.x87Flags, rounded.flags)
+        code.f.return(rounded.significand.node)
+      })
+    }
+    const x87 = new X87(code, flags)
+    const result = { significand: code.variable(64, 0), head: code.variable(32, 0) }
+    const [a, b] = [new Extended(code, aSignificand, aHead), new Extended(code, bSignificand, bHead)]
+    computeAll(code, x87, special, core, subtract, a, b, result)
+    return giveNumber(code, result.significand.value, result.head.value, x87.flags.value)
+  })
 
 /** All of the operation, in every case. */
 function general(name: string, special: Special, core: Core, subtract: boolean): Routine {
@@ -159,53 +258,7 @@ function general(name: string, special: Special, core: Core, subtract: boolean):
       const a = x87.read(from1.value)
       const b = x87.read(from2.value)
       const result = { significand: code.variable(64, 0), head: code.variable(32, 0) }
-      code.block(computed => {
-        const p = new UnpackedExtended(code, a)
-        const q = new UnpackedExtended(code, b)
-        if (subtract) q.sign.value = q.sign.value.xor(1)
-        const ordinary = a.isNormal.and(b.isNormal)
-        code.if(ordinary.isZero(), () => {
-          const leave: Leave = (condition, then) => {
-            const holds = code.variable(32, condition.zeroExtend(32))
-            code.if(holds.value.isNonZero(), then)
-            code.leave(computed, holds.value.isNonZero())
-          }
-          leave(a.isUnsupported.or(b.isUnsupported), () => {
-            x87.flags.value = x87.flags.value.and(0xffffffff & ~DENORMAL)
-            invalid(x87, result)
-          })
-          leave(a.isNaN.or(b.isNaN), () => {
-            x87.flags.value = x87.flags.value.and(0xffffffff & ~DENORMAL)
-            propagateNaN(code, x87, a, b, result)
-          })
-          if (subtract) b.head.value = b.head.value.xor(0x8000)
-          const denormal = code.variable(32, a.isDenormal.or(b.isDenormal).zeroExtend(32))
-          special(x87, a, b, result, (condition, then) =>
-            leave(condition, () => {
-              then()
-              const other = x87.flags.value.and(INVALID | DIVIDE_BY_ZERO)
-              code.if(
-                other.isZero(),
-                () => x87.raise(DENORMAL, denormal.value.toBool()),
-                () => {
-                  x87.flags.value = x87.flags.value.and(0xffffffff & ~DENORMAL)
-                },
-              )
-            }),
-          )
-          x87.raise(DENORMAL, denormal.value.toBool())
-          p.normalise(code)
-          q.normalise(code)
-        })
-        code.leave(computed, x87.unmasked(BEFORE))
-        const out = new Unrounded(code)
-        core(code, p.value, q.value, out)
-        if (core === addUnrounded) {
-          const zero = out.high.value.or(out.low.value).isZero()
-          out.sign.value = zero.select(zeroSign(x87), out.sign.value)
-        }
-        roundExtended(code, x87, out, result)
-      })
+      computeAll(code, x87, special, core, subtract, a, b, result)
       code.if(x87.unmasked(BEFORE).isZero(), () => {
         x87.write(to.value, result.significand.value, result.head.value)
         code.if(pop.isNonZero(), () => x87.pop())
@@ -253,11 +306,34 @@ export const x87Divide = operation(
   quickQuotient,
 )
 
-/** A routine that replaces the top of the stack by a function of it. `body` sets the result, which starts as the operand. */
-export function replaceTop(
-  name: string,
-  body: (code: Code, x87: X87, a: Extended, result: ExtendedResult, leave: Leave) => void,
-): Routine {
+type OfTop = (code: Code, x87: X87, a: Extended, result: ExtendedResult, leave: Leave) => void
+
+/** A function of one number: `body` sets the result, which starts as the operand. */
+function computeOne(code: Code, x87: X87, body: OfTop, a: Extended): ExtendedResult {
+  const result = {
+    significand: code.variable(64, a.significand.value),
+    head: code.variable(32, a.head.value),
+  }
+  code.block(done => {
+    const leave: Leave = (condition, then) => {
+      const holds = code.variable(32, condition.zeroExtend(32))
+      code.if(holds.value.isNonZero(), then)
+      code.leave(done, holds.value.isNonZero())
+    }
+    code.if(a.isNormal.isZero(), () => {
+      leave(a.isUnsupported, () => invalid(x87, result))
+      leave(a.isNaN, () => {
+        x87.raise(INVALID, a.isSignalling)
+        result.significand.value = a.significand.value.or(1n << 62n)
+      })
+    })
+    body(code, x87, a, result, leave)
+  })
+  return result
+}
+
+/** A routine that replaces the top of the stack by a function of it. */
+export function replaceTop(name: string, body: OfTop): Routine {
   return routine(name, [], undefined, code => {
     const x87 = new X87(code)
     const top = code.variable(32, x87.physical(0))
@@ -265,26 +341,7 @@ export function replaceTop(
       x87.isEmpty(top.value),
       () => stackUnderflow(x87, top.value),
       () => {
-        const a = x87.read(top.value)
-        const result = {
-          significand: code.variable(64, a.significand.value),
-          head: code.variable(32, a.head.value),
-        }
-        code.block(done => {
-          const leave: Leave = (condition, then) => {
-            const holds = code.variable(32, condition.zeroExtend(32))
-            code.if(holds.value.isNonZero(), then)
-            code.leave(done, holds.value.isNonZero())
-          }
-          code.if(a.isNormal.isZero(), () => {
-            leave(a.isUnsupported, () => invalid(x87, result))
-            leave(a.isNaN, () => {
-              x87.raise(INVALID, a.isSignalling)
-              result.significand.value = a.significand.value.or(1n << 62n)
-            })
-          })
-          body(code, x87, a, result, leave)
-        })
+        const result = computeOne(code, x87, body, x87.read(top.value))
         code.if(x87.unmasked(BEFORE).isZero(), () => x87.write(top.value, result.significand.value, result.head.value))
       },
     )
@@ -293,8 +350,15 @@ export function replaceTop(
   })
 }
 
-/** FSQRT. */
-export const x87SquareRoot = replaceTop('x87SquareRoot', (code, x87, a, result, leave) => {
+/** The same of a number that is given, with all exceptions masked: significand, sign and exponent. The result is as {@link giveNumber} says. */
+export const ofOneValue = (name: string, body: OfTop): Routine =>
+  routine(name, [64, 32], 64, (code, significand, head) => {
+    const x87 = new X87(code)
+    const result = computeOne(code, x87, body, new Extended(code, significand, head))
+    return giveNumber(code, result.significand.value, result.head.value, x87.flags.value)
+  })
+
+const squareRoot: OfTop = (code, x87, a, result, leave) => {
   leave(a.isZero, () => {})
   leave(a.sign.isNonZero(), () => invalid(x87, result))
   leave(a.isInfinite, () => {})
@@ -305,4 +369,8 @@ export const x87SquareRoot = replaceTop('x87SquareRoot', (code, x87, a, result, 
   const out = new Unrounded(code)
   squareRootUnrounded(code, p.value, out)
   roundExtended(code, x87, out, result)
-})
+}
+
+/** FSQRT. */
+export const x87SquareRoot = replaceTop('x87SquareRoot', squareRoot)
+export const x87SquareRootValue = ofOneValue('x87SquareRootValue', squareRoot)

@@ -4,7 +4,7 @@ import { type Code, type Int, type Routine, routine } from '../isa/semantics.ts'
 import type { ExtendedResult } from './extended.ts'
 import { BINARY32, BINARY64, DENORMAL, type Format, INVALID } from './rounding.ts'
 import { normalDouble, normalSingle, QuickStack, quickPush } from './x87-quick.ts'
-import { C1, INDEFINITE, INDEFINITE_EXPONENT, MEMORY, STACK_FAULT, STOPPED, X87 } from './x87-stack.ts'
+import { C1, giveNumber, INDEFINITE, INDEFINITE_EXPONENT, MEMORY, STACK_FAULT, STOPPED, X87 } from './x87-stack.ts'
 
 /** Pushes a number unless an unmasked exception stopped it; a full register where it should go is a stack fault. */
 export function pushExtended(x87: X87, significand: Int, head: Int): void {
@@ -133,6 +133,21 @@ export const x87Operand64 = operandRoutine(BINARY64)
 /** FLD m32, FLD m64: pushes a number given by its bits. */
 export const x87Push32 = pushRoutine(BINARY32)
 export const x87Push64 = pushRoutine(BINARY64)
+
+const widenRoutine = (format: Format, load: boolean): Routine =>
+  routine(`x87${load ? 'Load' : 'Widen'}${format.width}Value`, [format.width], 64, (code, bits) => {
+    const x87 = new X87(code)
+    const result = newResult(code)
+    widen(code, x87, format, bits, result, load)
+    return giveNumber(code, result.significand.value, result.head.value, x87.flags.value)
+  })
+
+/** The bits of a number as an extended one ({@link giveNumber}), as an operand of arithmetic. */
+export const x87Widen32Value = widenRoutine(BINARY32, false)
+export const x87Widen64Value = widenRoutine(BINARY64, false)
+/** The same for FLD. */
+export const x87Load32Value = widenRoutine(BINARY32, true)
+export const x87Load64Value = widenRoutine(BINARY64, true)
 
 /** Makes a signed integer the memory operand. */
 export const x87OperandInteger = routine('x87OperandInteger', [64], undefined, (code, value) => {

@@ -238,6 +238,14 @@ export function quickRound(code: Code, slow: Label, number: Wide, precision: Int
   }
 }
 
+/** The normal number with this significand and these sign and exponent, or leaves. */
+export function normalNumber(code: Code, slow: Label, significand: Int, head: Int): Normal {
+  const exponent = code.variable(32, head.and(0x7fff)).value
+  code.leave(slow, exponent.sub(1).geU(0x7ffe), 'unlikely')
+  code.leave(slow, significand.isNegative().isZero(), 'unlikely')
+  return { sign: head.shr(15), exponent, significand }
+}
+
 /** The normal double with these bits, or leaves. */
 export function normalDouble(code: Code, slow: Label, bits: Int): Normal {
   const exponent = code.variable(32, bits.shr(52).truncate(32).and(0x7ff)).value

@@ -4,13 +4,13 @@ import { type Int, routine } from '../isa/semantics.ts'
 import { invalid, propagateNaN, roundExtended, UnpackedExtended } from './extended.ts'
 import { DENORMAL, DIVIDE_BY_ZERO, INVALID, PRECISION, toInteger } from './rounding.ts'
 import { Unrounded } from './unrounded.ts'
-import { replaceTop, stackUnderflow } from './x87-arithmetic.ts'
+import { ofOneValue, replaceTop, stackUnderflow } from './x87-arithmetic.ts'
 import { pushExtended } from './x87-loads.ts'
 import { QuickStack } from './x87-quick.ts'
 import { BEFORE, C1, INDEFINITE, INDEFINITE_EXPONENT, STACK_FAULT, X87 } from './x87-stack.ts'
 
 /** FRNDINT: to an integral number by the rounding control. */
-export const x87RoundToInteger = replaceTop('x87RoundToInteger', (code, x87, a, result, leave) => {
+const roundToInteger: Parameters<typeof replaceTop>[1] = (code, x87, a, result, leave) => {
   leave(a.isZero.or(a.exponent.geU(16383 + 63)), () => {})
   x87.raise(DENORMAL, a.isDenormal)
   leave(x87.unmasked(BEFORE), () => {})
@@ -24,7 +24,9 @@ export const x87RoundToInteger = replaceTop('x87RoundToInteger', (code, x87, a, 
   result.significand.value = value.value.shl(shift.value)
   const exponent = code.const(16383 + 63, 32).sub(shift.value.truncate(32))
   result.head.value = value.value.isZero().select(code.const(0, 32), exponent).or(a.sign.shl(15))
-})
+}
+export const x87RoundToInteger = replaceTop('x87RoundToInteger', roundToInteger)
+export const x87RoundToIntegerValue = ofOneValue('x87RoundToIntegerValue', roundToInteger)
 
 /** FSCALE: ST(0) times two to the power of ST(1) cut to an integer. */
 export const x87Scale = routine('x87Scale', [], undefined, code => {

@@ -145,3 +145,23 @@ export class X87 {
     setStatusWord(this.code, word.value.or(error.select(this.code.const(ERROR_SUMMARY | BUSY, 32), 0)))
   }
 }
+
+/** With sign and exponent of a number in a 32-bit word: it is zero, denormal, infinite, NaN or in no supported format. */
+export const UNUSUAL = 1 << 16
+
+/** Sign and exponent (16 bits, in 32) with {@link UNUSUAL} added where it applies. */
+export function classify(code: Code, significand: Int, head: Int): Int {
+  const odd = head.and(0x7fff).sub(1).geU(0x7ffe).or(significand.isNegative().isZero())
+  return code.variable(32, head.and(0xffff).or(odd.zeroExtend(32).shl(16))).value
+}
+
+/**
+ * What a routine on numbers gives back, for {@link takeNumber}: its result is the significand, `F.serviceResult2` holds what
+ * {@link classify} makes of sign and exponent, `F.x87Flags` exceptions and C1.
+ */
+export function giveNumber(code: Code, significand: Int, head: Int, flags: Int): Int {
+  const kept = code.variable(64, significand).value
+  code.set(F.serviceResult2, classify(code, kept, head).zeroExtend(64))
+  code.set(F.x87Flags, flags)
+  return kept
+}

@@ -4,7 +4,7 @@
  * changes nothing.
  */
 import { F } from '../cpu/state.ts'
-import { type Code, type Int, type Routine, routine } from '../isa/semantics.ts'
+import { type Code, type Int, type Routine, routine, type Variable } from '../isa/semantics.ts'
 import { UnpackedExtended } from './extended.ts'
 import {
   BINARY32,
@@ -19,7 +19,7 @@ import {
 } from './rounding.ts'
 import { Unrounded } from './unrounded.ts'
 import { needPlainControl, QuickStack } from './x87-quick.ts'
-import { C1, type Extended, INDEFINITE, INDEFINITE_EXPONENT, STACK_FAULT, STOPPED, X87 } from './x87-stack.ts'
+import { C1, Extended, INDEFINITE, INDEFINITE_EXPONENT, STACK_FAULT, STOPPED, X87 } from './x87-stack.ts'
 
 /** Reads the top of the stack for a store; an empty one sets the flags and runs `missing` instead. */
 function withTop(code: Code, x87: X87, missing: () => void, then: (a: Extended) => void): void {
@@ -39,6 +39,64 @@ function keepFlags(code: Code, x87: X87, stopping: number): void {
   x87.raise(STOPPED, x87.unmasked(stopping))
   code.set(F.x87Flags, x87.flags.value)
 }
+
+/** A number rounded to a format: its bits. */
+function narrow(code: Code, x87: X87, format: Format, a: Extended, result: Variable, indefinite: () => void): void {
+  const { width, precision, maximum } = format
+  const infinity = BigInt(maximum) << BigInt(precision - 1)
+  code.block(done => {
+    const sign = () => a.sign.zeroExtend(64).shl(width - 1)
+    code.if(a.isNormal.isZero(), () => {
+      code.if(a.isUnsupported, () => {
+        x87.raise(INVALID)
+        indefinite()
+      })
+      code.leave(done, a.isUnsupported)
+      code.if(a.exponent.eq(0x7fff), () => {
+        x87.raise(INVALID, a.isSignalling)
+        const quiet = a.isNaN.select(code.const(1n << 62n, 64), 0)
+        const fraction = a.significand.value
+          .or(quiet)
+          .shl(1)
+          .shr(65 - precision)
+        result.value = fraction.or(infinity).or(sign()).truncate(width)
+      })
+      code.leave(done, a.exponent.eq(0x7fff))
+    })
+    const p = new UnpackedExtended(code, a)
+    p.normalise(code)
+    const number = new Unrounded(code)
+    number.sign.value = p.sign.value
+    number.exponent.value = p.exponent.value
+    number.high.value = p.significand.value
+    const up = code.variable(32, 0)
+    roundTo(code, format, number, { mode: x87.mode, masks: x87.fcw.value }, x87.flags, result, up)
+    x87.raise(C1, up.value.isNonZero())
+    // What is not stored is not inexact either.
+    code.if(x87.unmasked(OVERFLOW | UNDERFLOW), () => {
+      x87.flags.value = x87.flags.value.and(0xffffffff & ~(PRECISION | C1))
+    })
+  })
+}
+
+/** The bits that stand for an invalid operation in a format. */
+function indefiniteBits({ width, precision, maximum }: Format): bigint {
+  return (BigInt(maximum) << BigInt(precision - 1)) | (1n << BigInt(precision - 2)) | (1n << BigInt(width - 1))
+}
+
+const storeValue = (format: Format): Routine =>
+  routine(`x87Store${format.width}Value`, [64, 32], format.width, (code, significand, head) => {
+    const x87 = new X87(code)
+    const result = code.variable(format.width, 0)
+    const a = new Extended(code, significand, head)
+    narrow(code, x87, format, a, result, () => result.set(indefiniteBits(format)))
+    code.set(F.x87Flags, x87.flags.value)
+    return result.value
+  })
+
+/** A number rounded to binary32 or binary64 with all exceptions masked: its bits; exceptions and C1 are in `F.x87Flags`. */
+export const x87Store32Value = storeValue(BINARY32)
+export const x87Store64Value = storeValue(BINARY64)
 
 const store = (format: Format): Routine =>
   routine(`x87Store${format.width}`, [], format.width, code => {
@@ -71,43 +129,8 @@ const store = (format: Format): Routine =>
     })
     const x87 = new X87(code)
     const result = code.variable(width, 0)
-    const infinity = BigInt(maximum) << BigInt(precision - 1)
-    const indefinite = () => result.set(infinity | (1n << BigInt(precision - 2)) | (1n << BigInt(width - 1)))
-    withTop(code, x87, indefinite, a => {
-      code.block(done => {
-        const sign = () => a.sign.zeroExtend(64).shl(width - 1)
-        code.if(a.isNormal.isZero(), () => {
-          code.if(a.isUnsupported, () => {
-            x87.raise(INVALID)
-            indefinite()
-          })
-          code.leave(done, a.isUnsupported)
-          code.if(a.exponent.eq(0x7fff), () => {
-            x87.raise(INVALID, a.isSignalling)
-            const quiet = a.isNaN.select(code.const(1n << 62n, 64), 0)
-            const fraction = a.significand.value
-              .or(quiet)
-              .shl(1)
-              .shr(65 - precision)
-            result.value = fraction.or(infinity).or(sign()).truncate(width)
-          })
-          code.leave(done, a.exponent.eq(0x7fff))
-        })
-        const p = new UnpackedExtended(code, a)
-        p.normalise(code)
-        const number = new Unrounded(code)
-        number.sign.value = p.sign.value
-        number.exponent.value = p.exponent.value
-        number.high.value = p.significand.value
-        const up = code.variable(32, 0)
-        roundTo(code, format, number, { mode: x87.mode, masks: x87.fcw.value }, x87.flags, result, up)
-        x87.raise(C1, up.value.isNonZero())
-        // What is not stored is not inexact either.
-        code.if(x87.unmasked(OVERFLOW | UNDERFLOW), () => {
-          x87.flags.value = x87.flags.value.and(0xffffffff & ~(PRECISION | C1))
-        })
-      })
-    })
+    const indefinite = () => result.set(indefiniteBits(format))
+    withTop(code, x87, indefinite, a => narrow(code, x87, format, a, result, indefinite))
     keepFlags(code, x87, INVALID | OVERFLOW | UNDERFLOW)
     return result.value
   })
@@ -153,31 +176,50 @@ function roundToInteger(
   })
 }
 
+/** A number as an integer of so many bits, cut towards zero or by rounding control; `result` stays as it is where it does not fit. */
+function narrowInteger(code: Code, x87: X87, a: Extended, width: Int, truncate: Int, result: Variable): void {
+  const limit = code.variable(64, code.const(1, 64).shl(width.sub(1)))
+  const mode = code.variable(32, x87.mode.or(truncate.mul(3)))
+  roundToInteger(
+    code,
+    x87,
+    a,
+    mode.value,
+    (magnitude, negative) => magnitude.ltU(limit.value).or(negative.and(magnitude.eq(limit.value))),
+    () => {},
+    (magnitude, negative) => {
+      result.value = negative.select(magnitude.neg(), magnitude)
+    },
+  )
+}
+
+/** As {@link x87StoreInteger} of a number that is given: significand, sign and exponent, width, 1 to cut towards zero. Exceptions are in `F.x87Flags`. */
+export const x87StoreIntegerValue = routine(
+  'x87StoreIntegerValue',
+  [64, 32, 32, 32],
+  64,
+  (code, significand, head, width, truncate) => {
+    const x87 = new X87(code)
+    const result = code.variable(64, code.const(1, 64).shl(width.sub(1)).neg())
+    narrowInteger(code, x87, new Extended(code, significand, head), width, truncate, result)
+    code.set(F.x87Flags, x87.flags.value)
+    return result.value
+  },
+)
+
 /**
  * The top of the stack as a signed integer (FIST, FISTTP). Parameters: its width in bits (16, 32 or 64), and 1 to cut towards
  * zero. The result is the integer indefinite if it does not fit.
  */
 export const x87StoreInteger = routine('x87StoreInteger', [32, 32], 64, (code, width, truncate) => {
   const x87 = new X87(code)
-  const result = code.variable(64, 0)
-  const limit = code.variable(64, code.const(1, 64).shl(width.sub(1)))
-  const indefinite = () => {
-    result.value = limit.value.neg()
-  }
-  withTop(code, x87, indefinite, a => {
-    const mode = code.variable(32, x87.mode.or(truncate.mul(3)))
-    roundToInteger(
-      code,
-      x87,
-      a,
-      mode.value,
-      (magnitude, negative) => magnitude.ltU(limit.value).or(negative.and(magnitude.eq(limit.value))),
-      indefinite,
-      (magnitude, negative) => {
-        result.value = negative.select(magnitude.neg(), magnitude)
-      },
-    )
-  })
+  const result = code.variable(64, code.const(1, 64).shl(width.sub(1)).neg())
+  withTop(
+    code,
+    x87,
+    () => {},
+    a => narrowInteger(code, x87, a, width, truncate, result),
+  )
   keepFlags(code, x87, INVALID)
   return result.value
 })

@@ -5,6 +5,7 @@ import { Label } from '../ir/node.ts'
 import { Float, Int, int, type Operandish, typeOf, type ValueWidth, Vector, type Width } from '../ir/values.ts'
 import { LOAD_OPCODES, STORE_OPCODES } from '../wasm/memory-opcodes.ts'
 import { F32, F64, I32, I64, V128, type ValueType } from '../wasm/types.ts'
+import type { X87Locals } from './x87-locals.ts'
 
 /** The execution mode classes that change what an instruction means (SDM vol. 1, 3.1; vol. 3, 20). */
 export type Mode = 'real' | 'virtual-8086' | 'protected' | 'compatibility' | 'long'
@@ -436,6 +437,11 @@ export abstract class Semantics extends Code {
   settle(_operand: VectorOperand, _width: 32 | 64, _all: boolean): void {}
   /** Ends what is known of all registers: MXCSR is another. */
   unsettle(): void {}
+
+  /** The x87's registers, where the engine keeps them in variables: definitions then work on those and not on the state. */
+  get x87(): X87Locals | undefined {
+    return undefined
+  }
 
   /** Pushes a value of its own width (16, 32 or 64): the stack pointer moves after the write succeeded. */
   abstract push(value: Int): void

@@ -1,8 +1,17 @@
 /** x87 arithmetic, comparisons and moves within the stack (SDM vol. 2, FADD to FYL2XP1). */
 
 import { F } from '../cpu/state.ts'
-import { type Operation, x87Add, x87Divide, x87Multiply, x87SquareRoot, x87Subtract } from '../float/x87-arithmetic.ts'
+import {
+  type Operation,
+  x87Add,
+  x87Divide,
+  x87Multiply,
+  x87SquareRoot,
+  x87SquareRootValue,
+  x87Subtract,
+} from '../float/x87-arithmetic.ts'
 import { x87Compare, x87Examine } from '../float/x87-compare.ts'
+import { type InlineOperation, inlineAdd, inlineMultiply, inlineSubtract } from '../float/x87-inline.ts'
 import { x87Operand32, x87Operand64, x87OperandInteger } from '../float/x87-loads.ts'
 import { x87Remainder } from '../float/x87-remainder.ts'
 import {
@@ -11,13 +20,27 @@ import {
   x87Exchange,
   x87Extract,
   x87RoundToInteger,
+  x87RoundToIntegerValue,
   x87Scale,
 } from '../float/x87-scale.ts'
 import { MEMORY } from '../float/x87-stack.ts'
 import { setStatusWord } from '../float/x87-status.ts'
 import { type Instruction, instruction } from './definition.ts'
 import type { Int, MemoryOperand, NumberedOperand, Routine, Semantics } from './semantics.ts'
-import { isMemory, notePointers, type X87Operand } from './x87-unit.ts'
+import {
+  localArithmetic,
+  localChangeSign,
+  localCompare,
+  localCompareFlags,
+  localConditionalMove,
+  localExamine,
+  localExchange,
+  localFunction,
+  localMemoryArithmetic,
+  localTest,
+  type X87Locals,
+} from './x87-locals.ts'
+import { isMemory, notePointers, numberOf, type X87Operand } from './x87-unit.ts'
 
 /** Makes a memory operand, floating point or integer, the operand of the routine that follows. */
 function loadOperand(m: Semantics, operand: MemoryOperand, integer: boolean): void {
@@ -28,16 +51,27 @@ function loadOperand(m: Semantics, operand: MemoryOperand, integer: boolean): vo
 }
 
 /** FADD, FADDP and FIADD, and their like. `row`: ModRM.reg of the D8 forms. */
-function family(name: string, operation: Operation, row: number): Instruction[] {
+function family(name: string, routines: Operation, inline: InlineOperation | undefined, row: number): Instruction[] {
+  const operation = { ...routines, inline }
   const reversed = name.endsWith('R')
   const integer = name.replace('F', 'FI')
   // DC and DE have the reversed forms in the other's row.
   const other = row >= 4 ? row ^ 1 : row
+  const inLocals = (m: Semantics, to: NumberedOperand | 0, from: NumberedOperand | 0, pop = false): boolean => {
+    if (!m.x87) return false
+    const number = (operand: NumberedOperand | 0) => (operand === 0 ? 0 : numberOf(operand))
+    localArithmetic(m, m.x87, operation, number(to), number(from), reversed, pop)
+    return true
+  }
   return [
     instruction<[MemoryOperand]>(name, {
       encodings: [`D8 /${row}  Md`, `DC /${row}  Mq`],
       unit: 'x87',
       execute(m, a) {
+        if (m.x87) {
+          localMemoryArithmetic(m, m.x87, operation, a, reversed, false)
+          return
+        }
         const value = a.read()
         notePointers(m, a)
         if (value.width === 64) m.call(reversed ? operation.doubleReversed : operation.double, value)
@@ -48,6 +82,7 @@ function family(name: string, operation: Operation, row: number): Instruction[] 
       encodings: [`D8 /${row} reg  ST,STi`],
       unit: 'x87',
       execute(m, _top, b) {
+        if (inLocals(m, 0, b)) return
         notePointers(m)
         m.call(reversed ? operation.toTopReversed : operation.toTop, b.number)
       },
@@ -56,6 +91,7 @@ function family(name: string, operation: Operation, row: number): Instruction[] 
       encodings: [`DC /${other} reg  STi,ST`],
       unit: 'x87',
       execute(m, a) {
+        if (inLocals(m, a, 0)) return
         notePointers(m)
         m.call(reversed ? operation.toOtherReversed : operation.toOther, a.number)
       },
@@ -64,6 +100,7 @@ function family(name: string, operation: Operation, row: number): Instruction[] 
       encodings: [`DE /${other} reg  STi,ST`],
       unit: 'x87',
       execute(m, a) {
+        if (inLocals(m, a, 0, true)) return
         notePointers(m)
         m.call(reversed ? operation.toOtherReversedPop : operation.toOtherPop, a.number)
       },
@@ -72,6 +109,10 @@ function family(name: string, operation: Operation, row: number): Instruction[] 
       encodings: [`DA /${row}  Md`, `DE /${row}  Mw`],
       unit: 'x87',
       execute(m, a) {
+        if (m.x87) {
+          localMemoryArithmetic(m, m.x87, operation, a, reversed, true)
+          return
+        }
         loadOperand(m, a, true)
         const [zero, memory] = [m.const(0, 32), m.const(MEMORY, 32)]
         m.call(operation.general, zero, reversed ? memory : zero, reversed ? zero : memory, zero)
@@ -90,6 +131,10 @@ function comparison(name: string, encodings: readonly string[], quiet: boolean, 
     encodings,
     unit: 'x87',
     execute(m, a) {
+      if (m.x87) {
+        localCompare(m, m.x87, isMemory(a) ? a : numberOf(a), quiet, pops, integer)
+        return
+      }
       if (isMemory(a)) loadOperand(m, a, integer)
       else notePointers(m)
       compare(m, isMemory(a) ? m.const(MEMORY, 32) : a.number, quiet, pops)
@@ -103,6 +148,10 @@ const compareAndPopTwice = (name: string, encoding: string, quiet: boolean) =>
     encodings: [encoding],
     unit: 'x87',
     execute(m) {
+      if (m.x87) {
+        localCompare(m, m.x87, 1, quiet, 2, false)
+        return
+      }
       notePointers(m)
       compare(m, m.const(1, 32), quiet, 2)
     },
@@ -115,6 +164,10 @@ const compareFlags = (name: string, encoding: string, quiet: boolean, pops: numb
     unit: 'x87',
     feature: 'cmov',
     execute(m, a) {
+      if (m.x87) {
+        localCompareFlags(m, m.x87, numberOf(a), quiet, pops)
+        return
+      }
       notePointers(m)
       const zero = m.const(0, 32)
       const found = m.call(x87Compare, zero, a.number, m.const(quiet ? 1 : 0, 32), m.const(pops, 32), zero)
@@ -131,17 +184,27 @@ const conditionalMove = (name: string, encoding: string, condition: number) =>
     unit: 'x87',
     feature: 'cmov',
     execute(m, a) {
+      if (m.x87) {
+        localConditionalMove(m, m.x87, numberOf(a), m.flags.condition(condition))
+        return
+      }
       notePointers(m)
       m.call(x87ConditionalMove, a.number, m.flags.condition(condition).zeroExtend(32))
     },
   })
 
-/** An instruction without operands that is a call of a routine with constants. */
-const plain = (name: string, encoding: string, routine: Routine, ...args: number[]) =>
+type InLocals = (m: Semantics, x87: X87Locals) => void
+
+/** An instruction without operands: a call of a routine with constants, or what is done in an engine's variables. */
+const plain = (name: string, encoding: string, locals: InLocals | undefined, routine: Routine, ...args: number[]) =>
   instruction<[]>(name, {
     encodings: [encoding],
     unit: 'x87',
     execute(m) {
+      if (m.x87 && locals) {
+        locals(m, m.x87)
+        return
+      }
       notePointers(m)
       m.call(routine, ...args.map(arg => m.const(arg, 32)))
     },
@@ -151,6 +214,10 @@ export const FTST = instruction<[]>('FTST', {
   encodings: ['D9 /4 /rm4'],
   unit: 'x87',
   execute(m) {
+    if (m.x87) {
+      localTest(m, m.x87)
+      return
+    }
     notePointers(m)
     m.call(x87OperandInteger, m.const(0, 64))
     compare(m, m.const(MEMORY, 32), false, 0)
@@ -161,6 +228,10 @@ export const FXCH = instruction<[NumberedOperand]>('FXCH', {
   encodings: ['D9 /1 reg  STi', 'DD /1 reg  STi', 'DF /1 reg  STi'],
   unit: 'x87',
   execute(m, a) {
+    if (m.x87) {
+      localExchange(m, m.x87, numberOf(a))
+      return
+    }
     notePointers(m)
     m.call(x87Exchange, a.number)
   },
@@ -183,6 +254,11 @@ const moveTop = (name: string, encoding: string, by: number) =>
     encodings: [encoding],
     unit: 'x87',
     execute(m) {
+      if (m.x87) {
+        m.x87.moveTop(by)
+        m.x87.clearC1()
+        return
+      }
       const fsw = m.get(F.fsw)
       const top = fsw.add(by << 11).and(0x3800)
       // C1 is cleared.
@@ -194,6 +270,11 @@ export const FFREE = instruction<[NumberedOperand]>('FFREE', {
   encodings: ['DD /0 reg  STi'],
   unit: 'x87',
   execute(m, a) {
+    if (m.x87) {
+      m.x87.free(numberOf(a))
+      m.x87.clearC1()
+      return
+    }
     const fsw = m.get(F.fsw)
     const n = fsw.shr(11).add(a.number).and(7)
     m.set(F.ftw, m.get(F.ftw).or(m.const(3, 32).shl(n.shl(1))))
@@ -219,12 +300,12 @@ export const FFREEP = instruction<[NumberedOperand]>('FFREEP', {
 })
 
 export const instructions: readonly Instruction[] = [
-  ...family('FADD', x87Add, 0),
-  ...family('FMUL', x87Multiply, 1),
-  ...family('FSUB', x87Subtract, 4),
-  ...family('FSUBR', x87Subtract, 5),
-  ...family('FDIV', x87Divide, 6),
-  ...family('FDIVR', x87Divide, 7),
+  ...family('FADD', x87Add, inlineAdd, 0),
+  ...family('FMUL', x87Multiply, inlineMultiply, 1),
+  ...family('FSUB', x87Subtract, inlineSubtract, 4),
+  ...family('FSUBR', x87Subtract, inlineSubtract, 5),
+  ...family('FDIV', x87Divide, undefined, 6),
+  ...family('FDIVR', x87Divide, undefined, 7),
   comparison('FCOM', ['D8 /2  Md', 'DC /2  Mq', 'D8 /2 reg  STi', 'DC /2 reg  STi'], false, 0),
   comparison('FCOMP', ['D8 /3  Md', 'DC /3  Mq', 'D8 /3 reg  STi', 'DC /3 reg  STi', 'DE /2 reg  STi'], false, 1),
   comparison('FICOM', ['DA /2  Md', 'DE /2  Mw'], false, 0, true),
@@ -245,16 +326,16 @@ export const instructions: readonly Instruction[] = [
   conditionalMove('FCMOVNE', 'DB /1 reg  STi', 5),
   conditionalMove('FCMOVNBE', 'DB /2 reg  STi', 7),
   conditionalMove('FCMOVNU', 'DB /3 reg  STi', 11),
-  plain('FCHS', 'D9 /4 /rm0', x87ChangeSign, 0xffff, 0x8000),
-  plain('FABS', 'D9 /4 /rm1', x87ChangeSign, 0x7fff, 0),
+  plain('FCHS', 'D9 /4 /rm0', (m, x87) => localChangeSign(m, x87, 0xffff, 0x8000), x87ChangeSign, 0xffff, 0x8000),
+  plain('FABS', 'D9 /4 /rm1', (m, x87) => localChangeSign(m, x87, 0x7fff, 0), x87ChangeSign, 0x7fff, 0),
   FTST,
-  plain('FXAM', 'D9 /4 /rm5', x87Examine),
-  plain('FXTRACT', 'D9 /6 /rm4', x87Extract),
-  plain('FPREM1', 'D9 /6 /rm5', x87Remainder, 1),
-  plain('FPREM', 'D9 /7 /rm0', x87Remainder, 0),
-  plain('FSQRT', 'D9 /7 /rm2', x87SquareRoot),
-  plain('FRNDINT', 'D9 /7 /rm4', x87RoundToInteger),
-  plain('FSCALE', 'D9 /7 /rm5', x87Scale),
+  plain('FXAM', 'D9 /4 /rm5', localExamine, x87Examine),
+  plain('FXTRACT', 'D9 /6 /rm4', undefined, x87Extract),
+  plain('FPREM1', 'D9 /6 /rm5', undefined, x87Remainder, 1),
+  plain('FPREM', 'D9 /7 /rm0', undefined, x87Remainder, 0),
+  plain('FSQRT', 'D9 /7 /rm2', (m, x87) => localFunction(m, x87, x87SquareRootValue), x87SquareRoot),
+  plain('FRNDINT', 'D9 /7 /rm4', (m, x87) => localFunction(m, x87, x87RoundToIntegerValue), x87RoundToInteger),
+  plain('FSCALE', 'D9 /7 /rm5', undefined, x87Scale),
   FXCH,
   FFREE,
   FFREEP,

@@ -87,7 +87,8 @@ function readEnvironment(m: Semantics, a: MemoryOperand): () => void {
     const word = m.variable(32, control.and(0x1f3f).or(0x40))
     m.set(F.fcw, word.value)
     setStatusWord(m, summarise(m, word.value, status))
-    m.set(F.ftw, tags.and(0xffff))
+    // Only whether a register is empty is kept of its tag.
+    m.set(F.ftw, tags.and(tags.shr(1)).and(0x5555).mul(3))
     if (isReal(m)) {
       const high = (value: Int) =>
         value
@@ -181,7 +182,9 @@ export const FLDCW = instruction<[MemoryOperand]>('FLDCW', {
   encodings: ['D9 /5  Mw'],
   unit: 'x87',
   execute(m, a) {
-    m.call(x87SetControl, a.read().zeroExtend(32))
+    const value = a.read().zeroExtend(32)
+    if (m.x87) m.x87.setControlWord(value)
+    else m.call(x87SetControl, value)
   },
 })
 
@@ -189,7 +192,7 @@ export const FNSTCW = instruction<[MemoryOperand]>('FNSTCW', {
   encodings: ['D9 /7  Mw'],
   unit: 'x87-no-wait',
   execute(m, a) {
-    a.write(m.get(F.fcw).truncate(16))
+    a.write((m.x87?.controlWord ?? m.get(F.fcw)).truncate(16))
   },
 })
 
@@ -197,7 +200,7 @@ export const FNSTSW = instruction<[MemoryOperand]>('FNSTSW', {
   encodings: ['DD /7  Mw'],
   unit: 'x87-no-wait',
   execute(m, a) {
-    a.write(m.get(F.fsw).truncate(16))
+    a.write((m.x87?.statusWord() ?? m.get(F.fsw)).truncate(16))
   },
 })
 
@@ -206,7 +209,7 @@ export const FNSTSW_AX = instruction<[]>('FNSTSW', {
   encodings: ['DF /4 /rm0'],
   unit: 'x87-no-wait',
   execute(m) {
-    m.accumulator(16).write(m.get(F.fsw).truncate(16))
+    m.accumulator(16).write((m.x87?.statusWord() ?? m.get(F.fsw)).truncate(16))
   },
 })
 
@@ -214,7 +217,8 @@ export const FNCLEX = instruction<[]>('FNCLEX', {
   encodings: ['DB /4 /rm2'],
   unit: 'x87-no-wait',
   execute(m) {
-    m.set(F.fsw, m.get(F.fsw).and(0x7f00))
+    if (m.x87) m.x87.clearExceptions()
+    else m.set(F.fsw, m.get(F.fsw).and(0x7f00))
   },
 })
 

@@ -22,13 +22,26 @@ import {
 } from '../float/x87-stores.ts'
 import { type Instruction, instruction } from './definition.ts'
 import type { Int, MemoryOperand, NumberedOperand, Semantics } from './semantics.ts'
-import { isMemory, notePointers, type X87Operand } from './x87-unit.ts'
+import {
+  localConstant,
+  localLoad,
+  localLoadExtended,
+  localPushRegister,
+  localStore,
+  localStoreExtended,
+  localStoreInteger,
+  localStoreRegister,
+} from './x87-locals.ts'
+import { isMemory, notePointers, numberOf, type X87Operand } from './x87-unit.ts'
 
 export const FLD = instruction<[X87Operand]>('FLD', {
   encodings: ['D9 /0  Md', 'DD /0  Mq', 'D9 /0 reg  STi'],
   unit: 'x87',
   execute(m, a) {
-    if (isMemory(a)) {
+    if (m.x87) {
+      if (isMemory(a)) localLoad(m, m.x87, a, false)
+      else localPushRegister(m.x87, numberOf(a))
+    } else if (isMemory(a)) {
       const value = a.read()
       notePointers(m, a)
       m.call(value.width === 64 ? x87Push64 : x87Push32, value)
@@ -44,6 +57,10 @@ export const FLD_EXTENDED = instruction<[MemoryOperand]>('FLD', {
   encodings: ['DB /5  Mt'],
   unit: 'x87',
   execute(m, a) {
+    if (m.x87) {
+      localLoadExtended(m, m.x87, a)
+      return
+    }
     const significand = a.at(0, 64).read()
     const head = a.at(8, 16).read()
     notePointers(m, a)
@@ -55,6 +72,10 @@ export const FILD = instruction<[MemoryOperand]>('FILD', {
   encodings: ['DF /0  Mw', 'DB /0  Md', 'DF /5  Mq'],
   unit: 'x87',
   execute(m, a) {
+    if (m.x87) {
+      localLoad(m, m.x87, a, true)
+      return
+    }
     const value = a.read()
     notePointers(m, a)
     m.call(x87PushInteger, value.signExtend(64))
@@ -84,7 +105,10 @@ const store = (name: string, encodings: readonly string[], pop: boolean) =>
     encodings,
     unit: 'x87',
     execute(m, a) {
-      if (isMemory(a)) {
+      if (m.x87) {
+        if (isMemory(a)) localStore(m, m.x87, a, pop)
+        else localStoreRegister(m.x87, numberOf(a), pop)
+      } else if (isMemory(a)) {
         const bits = m.call(a.width === 64 ? x87Store64 : x87Store32)
         finishStore(m, a, pop, () => a.write(bits))
       } else {
@@ -100,18 +124,32 @@ const storeInteger = (name: string, encodings: readonly string[], pop: boolean, 
     unit: 'x87',
     feature: truncate ? 'pni' : undefined,
     execute(m, a) {
+      if (m.x87) {
+        localStoreInteger(m, m.x87, a, pop, truncate)
+        return
+      }
       const value = m.call(x87StoreInteger, m.const(a.width, 32), m.const(truncate ? 1 : 0, 32))
       finishStore(m, a, pop, () => a.write(value.truncate(a.width)))
     },
   })
 
 /** The two stores of ten bytes; `value` gives the low eight, the upper two are in F.serviceResult2. */
-const storeTen = (name: string, encoding: string, title: string, value: (m: Semantics) => Int) =>
+const storeTen = (
+  name: string,
+  encoding: string,
+  title: string,
+  value: (m: Semantics) => Int,
+  locals?: typeof localStoreExtended,
+) =>
   instruction<[MemoryOperand]>(name, {
     title,
     encodings: [encoding],
     unit: 'x87',
     execute(m, a) {
+      if (m.x87 && locals) {
+        locals(m, m.x87, a)
+        return
+      }
       a.probeWrite(10)
       const low = m.variable(64, value(m))
       const high = m.variable(16, m.get(F.serviceResult2).truncate(16))
@@ -138,6 +176,10 @@ const constants = CONSTANTS.map(([name, nearest, cut, exponent], i) =>
     encodings: [`D9 /5 /rm${i}`],
     unit: 'x87',
     execute(m) {
+      if (m.x87) {
+        localConstant(m, m.x87, nearest, exponent)
+        return
+      }
       notePointers(m)
       let significand = m.const(nearest, 64)
       const exact = name === 'FLD1' || name === 'FLDZ'
@@ -173,7 +215,7 @@ export const instructions: readonly Instruction[] = [
   store('FST', ['D9 /2  Md', 'DD /2  Mq', 'DD /2 reg  STi'], false),
   store('FSTP', FSTP_ENCODINGS, true),
   FSTPNCE,
-  storeTen('FSTP', 'DB /7  Mt', 'm80', m => m.call(x87StoreExtended)),
+  storeTen('FSTP', 'DB /7  Mt', 'm80', m => m.call(x87StoreExtended), localStoreExtended),
   storeTen('FBSTP', 'DF /6  Mt', 'm80', m => m.call(x87StoreBcd)),
   storeInteger('FIST', ['DF /2  Mw', 'DB /2  Md'], false),
   storeInteger('FISTP', ['DF /3  Mw', 'DB /3  Md', 'DF /7  Mq'], true),

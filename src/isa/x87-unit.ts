@@ -88,6 +88,10 @@ export function checkWait(m: Semantics): void {
 
 /** Notes where the last non-control instruction and its memory operand are. Nothing may fault afterwards. */
 export function notePointers(m: Semantics, memory?: MemoryOperand): void {
+  if (m.x87) {
+    m.x87.notePointers(memory)
+    return
+  }
   m.set(F.fip, m.thisRip)
   if (memory) m.set(F.fdp, memory.offset.zeroExtend(64))
   if (m.context.mode === 'long') return
@@ -100,3 +104,9 @@ export type X87Operand = NumberedOperand | MemoryOperand
 
 /** Whether it is in memory. */
 export const isMemory = (operand: X87Operand): operand is MemoryOperand => 'kind' in operand
+
+/** The number of a stack register as the engine knows it while building. */
+export function numberOf({ number }: NumberedOperand): number {
+  if (number.constant === undefined) throw new Error('the number of a stack register is not known')
+  return Number(number.constant)
+}

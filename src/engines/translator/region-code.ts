@@ -11,6 +11,7 @@ import { REGION_TYPE } from '../interpreter/main.ts'
 import { lookUpJump } from '../jump-table.ts'
 import { tlbOffset } from '../tlb-offset.ts'
 import { RegionFlags } from './flags.ts'
+import { RegionX87, type X87Assumption } from './x87.ts'
 
 const PAGE_MASK = 0xfffffffffffff000n
 
@@ -41,8 +42,10 @@ export class RegionCode {
   private readonly long: boolean
   /** Instructions executed that the budget does not know of yet. */
   pending = 0
+  /** The x87 in locals, if instructions of the region use it. */
+  readonly x87: RegionX87 | undefined
 
-  constructor(long: boolean, flat: boolean) {
+  constructor(long: boolean, flat: boolean, x87?: X87Assumption) {
     this.long = long
     this.flat = flat
     this.f = new FunctionBuilder(REGION_TYPE)
@@ -51,6 +54,7 @@ export class RegionCode {
     this.rip = new Variable(this.f, 64)
     this.budget = new Variable(this.f, 32)
     this.flags = new RegionFlags(this.code)
+    this.x87 = x87 && new RegionX87(this.code, x87, long, distance => this.ripAt(distance))
     this.left = this.f.open(OP_BLOCK)
     this.leftWithLocals = this.f.open(OP_BLOCK)
     this.bailed = this.f.open(OP_BLOCK)
@@ -136,6 +140,7 @@ export class RegionCode {
   private leave(to: Label, withLocals: Label): void {
     const { flags, f } = this
     this.settleBudget()
+    this.x87?.leaving()
     if (flags.known !== 'locals') flags.toState()
     f.branch(flags.known === 'locals' ? withLocals : to)
   }
@@ -172,6 +177,7 @@ export class RegionCode {
       const [field, index] = placeOfXmm(number)
       code.setVector(field, this.readXmm(number), index)
     }
+    this.x87?.store()
     code.set(F.rip, this.rip.value)
     code.set(F.budget, this.budget.value)
     if (flat) {
@@ -210,6 +216,7 @@ export class RegionCode {
       const limit = code.get(F.segmentLimit, CS).zeroExtend(64)
       code.if(this.entry.value.add(extent).gtU(limit.add(1)), () => f.return(f.const32(1)), undefined, 'unlikely')
     }
+    this.x87?.load(() => f.return(f.const32(1)))
     this.budget.value = code.get(F.budget)
     this.gprs.forEach((local, number) => {
       if (local !== undefined) f.setLocal(local, code.get(F.gpr, number).node)

@@ -24,6 +24,7 @@ import { tlbOffset } from '../tlb-offset.ts'
 import { FprOperand } from '../vector-register.ts'
 import type { RegionFlags } from './flags.ts'
 import type { RegionCode } from './region-code.ts'
+import type { RegionX87 } from './x87.ts'
 
 /** How an instruction ends, if not by going on with the next. */
 export type Ending =
@@ -127,6 +128,9 @@ export class TranslatorSemantics extends EngineSemantics {
 
   get flags(): RegionFlags {
     return this.region.flags
+  }
+  override get x87(): RegionX87 | undefined {
+    return this.region.x87
   }
 
   get nextRip(): Int {
@@ -437,6 +441,11 @@ export class TranslatorSemantics extends EngineSemantics {
       this.if(this.get(F.cpl).isNonZero(), () => this.bail(), undefined, 'unlikely')
     }
     const { unit } = this.decoded.form.instruction
+    if (this.x87 && (unit === 'x87' || unit === 'x87-no-wait')) {
+      this.x87.begin(this.end - this.decoded.length, this.context.segment, () => this.bail())
+      if (unit === 'x87') this.x87.needMasked()
+      return
+    }
     if (unit !== 'mmx' && unit !== 'x87') return
     const pending = this.get(F.fsw).and(this.get(F.fcw).not()).and(0x3f)
     this.if(pending.isNonZero(), () => this.bail(), undefined, 'unlikely')

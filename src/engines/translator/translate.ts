@@ -13,11 +13,13 @@ import { successors } from './region.ts'
 import { RegionCode } from './region-code.ts'
 import { TranslatorSemantics } from './semantics.ts'
 import { jumpKind, outerLoop, type PlacedBlock, placeBlocks } from './structure.ts'
+import { wantsX87Locals, worksOnStack, type X87Assumption, type X87Known } from './x87.ts'
 
 /**
  * Builds the function of a region.
  * @param start the entry's address in memory 1
  * @param index the region's number, if its entries are to be counted (src/memory/layout.ts, REGION_HEAT_BASE)
+ * @param x87 what the region may count on, to have the x87 in locals
  */
 export function translateRegion(
   name: string,
@@ -26,8 +28,9 @@ export function translateRegion(
   mode: number,
   info: ReturnType<typeof decodeMode>,
   index?: number,
+  x87?: X87Assumption,
 ): Unit {
-  return new RegionTranslator(found, start, mode, info).translate(name, index)
+  return new RegionTranslator(found, start, mode, info, x87).translate(name, index)
 }
 
 /** What is known where a block begins that is reached in one way only. */
@@ -36,6 +39,7 @@ interface Arrival {
   readonly pending: number
   /** Settled numbers of XMM registers. */
   readonly settled: readonly number[]
+  readonly x87: X87Known | undefined
 }
 
 class RegionTranslator {
@@ -58,12 +62,21 @@ class RegionTranslator {
   /** By index: instructions from the start of a block until the budget is asked again, at most. */
   private readonly longest: number[] = []
 
-  constructor(found: FoundRegion, start: number, mode: number, info: ReturnType<typeof decodeMode>) {
+  constructor(
+    found: FoundRegion,
+    start: number,
+    mode: number,
+    info: ReturnType<typeof decodeMode>,
+    x87: X87Assumption | undefined,
+  ) {
     this.mode = mode
     this.info = info
     this.pages = found.pages
     this.offset = start & 0xfff
-    this.region = new RegionCode(info.mode === 'long', !info.segmented)
+    const wants = x87 && wantsX87Locals(found.blocks.flatMap(({ instructions }) => instructions))
+    const atOnce = found.blocks[0].instructions.some(worksOnStack)
+    const assumed = wants ? { ...x87, fromEntry: x87.fromEntry && atOnce } : undefined
+    this.region = new RegionCode(info.mode === 'long', !info.segmented, assumed)
     this.placed = placeBlocks(found.blocks[0])
     for (const { block, index } of this.placed) this.indexOf.set(block, index)
     this.ways = this.placed.map(() => 0)
@@ -138,6 +151,8 @@ class RegionTranslator {
     region.pending = arrival ? arrival.pending : 0
     region.unsettle()
     if (arrival) region.settled = [...arrival.settled]
+    if (arrival?.x87) region.x87!.known = arrival.x87
+    else region.x87?.startBlock(index, index === 0)
     const meets = block.instructions.length === 0
     if (index === 0 || place.loopEnd >= 0) region.checkBudget(meets ? undefined : block.distance, this.longest[index])
     if (meets) {
@@ -256,8 +271,14 @@ class RegionTranslator {
       region.code.if(moved, () => region.exit(edge.distance), undefined, 'unlikely')
     }
     if (this.ways[to] === 1 && this.placed[to].loopEnd < 0 && to !== 0) {
-      this.arrivals[to] = { flags: region.flags.known, pending: region.pending, settled: [...region.settled] }
+      this.arrivals[to] = {
+        flags: region.flags.known,
+        pending: region.pending,
+        settled: [...region.settled],
+        x87: region.x87?.known,
+      }
     } else {
+      if (region.x87?.meet(to, () => region.exit(edge.distance)) === false) return
       region.settleBudget()
       if (this.flagsMatter[to]) region.flags.toLocals()
     }

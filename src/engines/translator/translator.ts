@@ -1,5 +1,6 @@
 /** Translates hot code: regions become functions that the interpreter calls in place of blocks. */
 import { MODE_USER } from '../../cpu/mode.ts'
+import { F } from '../../cpu/state.ts'
 import type { Decoded } from '../../isa/decoder.ts'
 import { regionHeatAddress } from '../../memory/layout.ts'
 import type { Block } from '../interpreter/blocks.ts'
@@ -11,6 +12,7 @@ import { listRegion, type TranslatedCode } from './listing.ts'
 import { EAGER, type FoundRegion, findRegion, LARGE, type RegionHost, type RegionLimits, SMALL } from './region.ts'
 import { TranslatorSemantics } from './semantics.ts'
 import { translateRegion } from './translate.ts'
+import { assumedOfX87, type X87Assumption } from './x87.ts'
 
 interface Extent {
   first: number
@@ -133,13 +135,27 @@ export class Translator {
     const region = this.register(block, found, replaces)
     if (region) {
       const counted = !this.interpreter.eager && !info.segmented && !replaces ? region.index : undefined
-      const unit = translateRegion(`region ${this.serial++}`, found, block.address, block.mode, info, counted)
+      const unit = translateRegion(
+        `region ${this.serial++}`,
+        found,
+        block.address,
+        block.mode,
+        info,
+        counted,
+        this.x87(),
+      )
       if (counted !== undefined) this.heats[regionHeatAddress(counted) >> 2] = REGION_HEAT
       if (this.waiting.length === 0) this.waitingSince = this.interpreter.instructions
       this.waiting.push({ region, unit })
       if (this.waiting.length >= this.batch) this.compile()
     }
     this.statistics.translateMilliseconds += this.translatingTime() - from
+  }
+
+  /** What regions may count on of the x87; undefined where results do not come out as regions have them. */
+  private x87(): X87Assumption | undefined {
+    const { state } = this.interpreter.vcpu
+    return assumedOfX87(state.get32(F.fcw), state.get32(F.ftw), state.get32(F.x87Top), !this.interpreter.eager)
   }
 
   private limits(info: ReturnType<typeof decodeMode>, replaces: Region | undefined): RegionLimits {
