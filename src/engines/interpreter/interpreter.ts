@@ -74,6 +74,8 @@ export class Interpreter implements Engine, BlockSource {
   onHotBlock: ((block: Block) => void) | undefined
   /** Told of a region that was entered as often as it was to be: src/memory/layout.ts, REGION_HEAT_BASE. */
   onHotRegion: ((index: number) => void) | undefined
+  /** A region, by its index, was entered where the processor is not what it was made for. */
+  onUnfitRegion: ((index: number) => void) | undefined
   /** Called before each run. */
   beforeRun: (() => void) | undefined
   /** Told when everything decoded was dropped. */
@@ -211,6 +213,8 @@ export class Interpreter implements Engine, BlockSource {
         }
       case 'regionIsHot':
         return (index: number) => activity.during(ACTIVITY_TRANSLATING, () => this.onHotRegion?.(index))
+      case 'regionIsUnfit':
+        return (index: number) => this.onUnfitRegion?.(index)
     }
     if (name.startsWith('service:')) {
       const service = services[name.slice(8)]

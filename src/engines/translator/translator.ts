@@ -54,6 +54,11 @@ const WARM_SHARE = 100
 /** A function that was entered this much less often than a region that calls it is not made part of it. */
 const CALLED_SHARE = 2
 
+/** A region that was entered so often where it does not fit is made anew. */
+const MOST_UNFIT = 100
+/** So many regions are remembered that did not fit. */
+const MOST_UNFIT_KNOWN = 1000
+
 /** The last index of the function table. */
 const LAST_REGION = 65535
 
@@ -90,6 +95,8 @@ export class Translator {
   private waiting: Waiting[] = []
   private waitingSince = 0
   private readonly batch: number
+  /** Whether regions that begin with x87 instructions count on its tags and control word from their entry on. */
+  x87FromEntry: boolean
   /** Gets a listing of each region that is translated (src/engines/translator/listing.ts). */
   onTranslated: ((code: TranslatedCode) => void) | undefined
 
@@ -97,10 +104,12 @@ export class Translator {
     this.interpreter = interpreter
     interpreter.blocks.heat = heat
     interpreter.eager = heat <= 1
+    this.x87FromEntry = heat > 1
     this.batch = heat <= 1 ? 1 : BATCH
     this.heats = new Int32Array(interpreter.memory.cpuMemory.buffer)
     interpreter.onHotBlock = block => this.translate(block)
     interpreter.onHotRegion = index => this.regionIsHot(index)
+    interpreter.onUnfitRegion = index => this.regionIsUnfit(index)
     interpreter.beforeRun = () => this.compileOld()
     interpreter.blocks.onDrop = block => this.blockDropped(block)
     interpreter.onFlush = () => this.flush()
@@ -142,7 +151,7 @@ export class Translator {
         block.mode,
         info,
         counted,
-        this.x87(),
+        this.x87(region),
       )
       if (counted !== undefined) this.heats[regionHeatAddress(counted) >> 2] = REGION_HEAT
       if (this.waiting.length === 0) this.waitingSince = this.interpreter.instructions
@@ -152,10 +161,28 @@ export class Translator {
     this.statistics.translateMilliseconds += this.translatingTime() - from
   }
 
-  /** What regions may count on of the x87; undefined where results do not come out as regions have them. */
-  private x87(): X87Assumption | undefined {
+  /** By address of a region's first block: how often its x87 was not what the region counts on. */
+  private readonly unfit = new Map<number, number>()
+
+  /** What a region may count on of the x87; undefined where results do not come out as regions have them. */
+  private x87({ block, index }: Region): X87Assumption | undefined {
     const { state } = this.interpreter.vcpu
-    return assumedOfX87(state.get32(F.fcw), state.get32(F.ftw), state.get32(F.x87Top), !this.interpreter.eager)
+    const unfit = this.unfit.get(block.address) ?? 0
+    if (unfit >= 2 * MOST_UNFIT) return undefined
+    const fromEntry = this.x87FromEntry && unfit < MOST_UNFIT
+    const assumed = assumedOfX87(state.get32(F.fcw), state.get32(F.ftw), state.get32(F.x87Top))
+    return assumed && { ...assumed, fromEntry, region: index }
+  }
+
+  /** The x87 is not what a region counts on: after some times it is made anew so that it counts on less. */
+  private regionIsUnfit(index: number): void {
+    const region = this.byIndex.get(index)
+    if (!region || region.dropped) return
+    const { address } = region.block
+    const unfit = (this.unfit.get(address) ?? 0) + 1
+    if (this.unfit.size >= MOST_UNFIT_KNOWN) this.unfit.clear()
+    this.unfit.set(address, unfit)
+    if (unfit === MOST_UNFIT || unfit === 2 * MOST_UNFIT) this.drop(region)
   }
 
   private limits(info: ReturnType<typeof decodeMode>, replaces: Region | undefined): RegionLimits {

@@ -9,6 +9,7 @@ import { C0, C1, C2, C3, classify } from '../../float/x87-stack.ts'
 import type { Int } from '../../ir/values.ts'
 import { type Code, type MemoryOperand, Variable } from '../../isa/semantics.ts'
 import type { X87Locals } from '../../isa/x87-locals.ts'
+import { I32 } from '../../wasm/types.ts'
 import type { RegionInstruction } from './region.ts'
 
 /** All exceptions masked; rounding control to nearest, and precision control for each precision. */
@@ -25,6 +26,8 @@ export interface X87Assumption {
   readonly tags: number
   /** Whether the region shall count on tags and control word from its entry on: else only where it needs them. */
   readonly fromEntry: boolean
+  /** The region's index, to tell where it does not hold. */
+  readonly region: number
 }
 
 /** What a region may count on in a state: control word, tag word, top as an offset; undefined where results are rounded in other ways. */
@@ -32,11 +35,10 @@ export function assumedOfX87(
   control: number,
   tags: number,
   top: number,
-  fromEntry: boolean,
-): X87Assumption | undefined {
+): Pick<X87Assumption, 'precision' | 'tags'> | undefined {
   const precision = ([64, 53] as const).find(precision => (control & CONTROL) === PLAIN[precision])
   const turn = top >> 3
-  return precision && { precision, tags: ((tags >> turn) | (tags << (16 - turn))) & 0xffff, fromEntry }
+  return precision && { precision, tags: ((tags >> turn) | (tags << (16 - turn))) & 0xffff }
 }
 
 /** What is known of the x87 at a place. Registers count from the one that was the top at the entry. */
@@ -169,7 +171,17 @@ export class RegionX87 implements X87Locals {
   }
 
   private leaveIf(condition: Int): void {
-    this.code.if(condition, this.bail, undefined, 'unlikely')
+    const leave = () => {
+      this.tell()
+      this.bail()
+    }
+    this.code.if(condition, leave, undefined, 'unlikely')
+  }
+
+  /** Tells the engine that the region does not fit. */
+  private tell(): void {
+    const { f } = this.code
+    f.call('regionIsUnfit', { params: [I32], results: [] }, [f.const32(this.assumption.region)])
   }
 
   needMasked(): void {
@@ -425,7 +437,11 @@ export class RegionX87 implements X87Locals {
     if (assumption.fromEntry) {
       const mask = tagsOf(this.looked)
       const others = this.tags.value.and(mask).ne(assumption.tags & mask)
-      code.if(others.or(this.isPlain().isZero()), leave, undefined, 'unlikely')
+      const tell = () => {
+        this.tell()
+        leave()
+      }
+      code.if(others.or(this.isPlain().isZero()), tell, undefined, 'unlikely')
     }
     const status = code.get(F.fsw)
     this.status.value = status.and(0xffff & ~(STACK_TOP | C1))
