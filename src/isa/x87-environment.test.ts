@@ -52,11 +52,12 @@ test('FNSTENV with 32 bits', () => {
   assert.deepEqual(words(0x9020, 14), [0x37f, ones, 0x3800, ones, 0x7fff, ones, 0x8102, ones, 0, 0, 0x9028, ones, 0, 0])
 })
 
+// Of a tag only whether the register is empty is kept.
 test('FLDENV takes what FNSTENV stored', () => {
   const { cpu } = realMode([...FNINIT, ...FLD_DI_8, 0xd9, 0x35, ...FNINIT, 0xd9, 0x25], 5)
   assert.deepEqual(
     [F.fcw, F.fsw, F.ftw, F.fip, F.fdp].map(field => cpu.state.get32(field)),
-    [0x37f, 0x3800, 0x7fff, 0x8102, 0x9028],
+    [0x37f, 0x3800, 0x3fff, 0x8102, 0x9028],
   )
 })
 
