@@ -142,6 +142,13 @@ export class FakeHost implements CommandHost {
     return this.machine
   }
 
+  /** Paths of firmware by name. */
+  firmwareFiles: Record<string, string[]> = {}
+
+  async firmware(name: string): Promise<string[]> {
+    return this.firmwareFiles[name]
+  }
+
   async defaultGuest(): Promise<{ kernel: string; initrd: string; append: string }> {
     if (this.guest instanceof Error) throw this.guest
     return this.guest

@@ -4,6 +4,7 @@
  */
 import type { Readable, Writable } from 'node:stream'
 import type { DefaultGuest, Report } from '../hosts/node/default-guest.ts'
+import type { FirmwareName } from '../hosts/node/firmware.ts'
 import type { Machine, MachineOptions } from '../index.ts'
 
 /** Standard input; the last two only where it is a terminal. */
@@ -32,9 +33,10 @@ export type RunningMachine = Pick<
 >
 
 /** What a machine is made of: the library's options, with the host left to choose the worker. */
-export type MachineRequest = Omit<MachineOptions, 'worker' | 'kernel' | 'initrd'> & {
-  kernel: () => Promise<Uint8Array>
+export type MachineRequest = Omit<MachineOptions, 'worker' | 'kernel' | 'initrd' | 'firmware'> & {
+  kernel?: () => Promise<Uint8Array>
   initrd?: () => Promise<Uint8Array>
+  firmware?: () => Promise<Uint8Array>
   commandLine: string
 }
 
@@ -51,6 +53,8 @@ export interface CommandHost {
   suspend(): void
   createMachine(request: MachineRequest): Promise<RunningMachine>
   defaultGuest(report: Report): Promise<DefaultGuest>
+  /** Paths of the files of a firmware that has a name. */
+  firmware(name: FirmwareName, report: Report): Promise<string[]>
 }
 
 /** Writes one message of typetwo's to standard error. */

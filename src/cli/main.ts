@@ -1,5 +1,6 @@
 /** Where `bin/typetwo` begins: the real process as a {@link CommandHost}, and its end. */
 import { ensureDefaultGuest } from '../hosts/node/default-guest.ts'
+import { ensureFirmware } from '../hosts/node/firmware.ts'
 import type { CommandHost } from './host.ts'
 import { program } from './program.ts'
 
@@ -19,6 +20,7 @@ const host: CommandHost = {
     return Machine.create(request)
   },
   defaultGuest: report => ensureDefaultGuest({ report }),
+  firmware: (name, report) => ensureFirmware(name, { report }),
 }
 
 // Not process.exitCode: an open standard input or a guest's thread must not keep the process.

@@ -18,6 +18,16 @@ const options = {
     example: "'console=ttyS0'",
     help: "The kernel command line. With the default kernel it is added to the default guest's own, and the later word wins. With another kernel it is all there is; when it is not given, a bzImage gets 'console=ttyS0'.",
   },
+  bios: {
+    value: 'FILE',
+    example: 'seabios',
+    help: "Starts the machine in firmware: an image that is mapped beneath 4 GiB, or the word seabios for SeaBIOS of Debian's package, which is got on first use and kept in the cache. Without a display the firmware speaks on COM1. Default: none with a kernel, which is loaded directly; else seabios.",
+  },
+  boot: {
+    value: 'HOW',
+    example: 'order=cdrom:disk,menu=on',
+    help: 'What the firmware boots: order=DEVICE:DEVICE… names kinds of devices (floppy, disk, cdrom, network), the first to try first; menu=on lets it show its boot menu when Esc is pressed. Default: order=disk:cdrom:floppy,menu=off.',
+  },
   memory: {
     value: 'SIZE',
     example: '256M',

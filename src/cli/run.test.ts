@@ -60,9 +60,9 @@ test('what the machine is made of', async () => {
   machine.end({ reason: 'poweroff' })
   await status
   const { kernel: image, initrd: disk, ...rest } = host.request!
-  assert.equal(Buffer.from(await image()).toString(), 'a kernel')
+  assert.equal(Buffer.from(await image!()).toString(), 'a kernel')
   // A reset reads it anew.
-  assert.equal(Buffer.from(await image()).toString(), 'a kernel')
+  assert.equal(Buffer.from(await image!()).toString(), 'a kernel')
   assert.equal(Buffer.from(await disk!()).toString(), 'an initrd')
   assert.deepEqual(rest, {
     memory: 64 * 2 ** 20,
@@ -70,8 +70,33 @@ test('what the machine is made of', async () => {
     engine: 'interpreter',
     clock: 'instructions',
     reboot: false,
+    boot: undefined,
+    firmware: undefined,
   })
 })
+
+test('--bios and --boot start the machine in firmware, without a kernel', async () => {
+  const host = new FakeHost()
+  host.firmwareFiles.seabios = [kernel]
+  const status = program(['run', '--boot', 'order=cdrom,menu=on'], host)
+  while (!host.machine.started) await new Promise(resolve => setTimeout(resolve, 1))
+  host.machine.end({ reason: 'poweroff' })
+  assert.equal(await status, 0)
+  assert.equal(host.request!.kernel, undefined)
+  assert.deepEqual(host.request!.boot, { order: ['cdrom'], menu: true })
+  assert.equal(Buffer.from(await host.request!.firmware!()).toString(), 'a kernel')
+})
+
+for (const [words, sentence] of [
+  [['--kernel', kernel, '--boot', 'menu=on'], /^typetwo: --boot is for firmware, and a kernel is loaded without/],
+  [['--bios', kernel, '--append', 'x'], /^typetwo: --append is for a kernel, and firmware boots a disk/],
+  [['--bios', 'nowhere'], /^typetwo: the firmware 'nowhere' cannot be read/],
+] as const)
+  test(`refused: ${words.join(' ')}`, async () => {
+    const host = new FakeHost()
+    assert.notEqual(await program(['run', ...words], host), 0)
+    assert.match(host.stderr.text, sentence)
+  })
 
 test('a bzImage without a command line talks to the serial port, another kernel gets none', async () => {
   const image = Buffer.alloc(0x300)

@@ -2,6 +2,7 @@
 import { readWhole, terminalWords, UserError } from '../hosts/node/index.ts'
 import type { Stats, TranslatedCode } from '../index.ts'
 import { isElf } from '../machine/boot/elf.ts'
+import { parseBoot } from './boot-option.ts'
 import { CodeDump } from './code-dump.ts'
 import type { OptionValues } from './command.ts'
 import { type Ending, endingOf, STATUS } from './ending.ts'
@@ -82,10 +83,30 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
     kernel: options.kernel === undefined ? undefined : await readFile(options.kernel, 'the kernel'),
     initrd: options.initrd === undefined ? undefined : await readFile(options.initrd, 'the initrd'),
   }
+  const boot = options.boot === undefined ? undefined : parseBoot(options.boot)
+  if (own.kernel && boot && options.bios === undefined)
+    throw new UserError('--boot is for firmware, and a kernel is loaded without: leave out --boot or --kernel')
+  const firmware = options.bios !== undefined || boot ? await readFirmware(options.bios ?? 'seabios', host) : undefined
+  if (firmware && !own.kernel) {
+    for (const name of ['initrd', 'append'] as const)
+      if (options[name] !== undefined)
+        throw new UserError(
+          `--${name} is for a kernel, and firmware boots a disk: give --kernel, or leave out --${name}`,
+        )
+    return { ...rest, dump, boot, firmware: rereadable(firmware), commandLine: '' }
+  }
   if (own.kernel) {
     if (options.stats || dump) rest.symbols ??= ownSymbols(own.kernel.bytes)
     const commandLine = options.append ?? (isBzImage(own.kernel.bytes) ? 'console=ttyS0' : '')
-    return { ...rest, dump, kernel: rereadable(own.kernel), initrd: own.initrd && rereadable(own.initrd), commandLine }
+    return {
+      ...rest,
+      dump,
+      boot,
+      firmware: firmware && rereadable(firmware),
+      kernel: rereadable(own.kernel),
+      initrd: own.initrd && rereadable(own.initrd),
+      commandLine,
+    }
   }
   const progress = new Progress(host.stderr)
   try {
@@ -102,6 +123,18 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
       initrd: rereadable(own.initrd ?? (await readFile(guest.initrd, "the default guest's initrd"))),
       commandLine: words.join(' '),
     }
+  } finally {
+    progress.done()
+  }
+}
+
+/** Firmware that the user named. */
+async function readFirmware(name: string, host: CommandHost): Promise<ReadFile> {
+  if (name !== 'seabios') return readFile(name, 'the firmware')
+  const progress = new Progress(host.stderr)
+  try {
+    const [path] = await host.firmware(name, (text, fraction) => progress.show(text, fraction))
+    return await readFile(path, 'the firmware')
   } finally {
     progress.done()
   }
@@ -137,9 +170,10 @@ function rereadable({ bytes, again }: ReadFile): () => Promise<Uint8Array> {
 /** A sentence of the machine's about the kernel or the initrd names the file, where the user gave one. */
 function withFile(error: unknown, options: RunOptions): unknown {
   if (!(error instanceof Error) || error.name !== 'MachineError') return error
-  const [, subject] = /^the (?:ELF |multiboot )?(kernel|initrd)\b/.exec(error.message) ?? []
-  const path = subject && options[subject as 'kernel' | 'initrd']
-  return path === undefined ? error : new UserError(`--${subject} ${path}: ${error.message}`)
+  const [, subject] = /^the (?:ELF |multiboot )?(kernel|initrd|firmware)\b/.exec(error.message) ?? []
+  const option = subject === 'firmware' ? 'bios' : (subject as 'kernel' | 'initrd' | undefined)
+  const path = option && options[option]
+  return path === undefined ? error : new UserError(`--${option} ${path}: ${error.message}`)
 }
 
 /** Whether it is a Linux bzImage: the magic number of the setup header, Documentation/arch/x86/boot.rst. */

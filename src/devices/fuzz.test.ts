@@ -4,6 +4,7 @@ import { AcpiPm } from './acpi-pm.ts'
 import type { AccessSize, Device } from './bus.ts'
 import { DebugPorts } from './debug-ports.ts'
 import { Dma8237 } from './dma8237.ts'
+import { FwCfg } from './fw-cfg.ts'
 import { Hpet } from './hpet.ts'
 import { createChipset } from './i440fx.ts'
 import { I8042 } from './i8042.ts'
@@ -31,6 +32,8 @@ function createMachine() {
   const chipset = createChipset(bus, { pci, acpi })
   const pit = new Pit8254(bus)
   const dma = new Dma8237(bus)
+  const fwCfg = new FwCfg(bus)
+  fwCfg.setFile('etc/file', new Uint8Array(100))
   const channel = dma.channel(2, () => {
     channel.write(new Uint8Array(16))
   })
@@ -43,7 +46,7 @@ function createMachine() {
     },
   })
   const uart = new Uart16550(bus, { port: 0x3f8, irq: 4, endpoint: { transmit() {} } })
-  const keyboard = new I8042(bus, { onReset() {}, onA20: enabled => control.setKeyboardA20(enabled) })
+  const keyboard = new I8042(bus, { onReset() {}, onA20: enabled => control.setA20(enabled) })
   const ports = new DebugPorts(bus, {})
   const terminal = new VirtioConsole({ transmit() {} })
   const message = (low: number, high: number, data: number) => system.message(low, high, data)

@@ -14,7 +14,7 @@ function setUp() {
   })
   const keyboard = new I8042(bus, {
     onReset: () => void events.push('reset'),
-    onA20: enabled => control.setKeyboardA20(enabled),
+    onA20: enabled => control.setA20(enabled),
   })
   return { bus, events, control, keyboard }
 }
@@ -59,16 +59,18 @@ test('the reset line: FEh pulse, output port, port 92h, register cf9h', () => {
   assert.deepEqual(events, ['reset', 'reset', 'reset', 'reset'])
 })
 
-test('either gate opens A20', () => {
+test('port 92h and the keyboard controller are one gate: the last write counts', () => {
   const { bus, events } = setUp()
   bus.out(0x92, 0)
-  assert.deepEqual(events, [])
-  bus.out(0x64, 0xdd)
   assert.deepEqual(events, ['a20 false'])
-  assert.equal(bus.in(0x92), 0)
-  bus.out(0x92, 2)
   bus.out(0x64, 0xdf)
   assert.deepEqual(events, ['a20 false', 'a20 true'])
+  assert.equal(bus.in(0x92), 2)
+  bus.out(0x64, 0xdd)
+  assert.equal(bus.in(0x92), 0)
+  bus.out(0x64, 0xd1)
+  bus.out(0x60, 3)
+  assert.deepEqual(events, ['a20 false', 'a20 true', 'a20 false', 'a20 true'])
 })
 
 test('debug ports', () => {

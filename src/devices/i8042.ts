@@ -30,7 +30,7 @@ const RESEND = 0xfe
 export interface I8042Options {
   /** The guest pulsed the reset line. */
   onReset(): void
-  /** The guest moved the controller's half of the A20 gate. */
+  /** The guest wrote the A20 gate. */
   onA20?(enabled: boolean): void
 }
 
@@ -198,10 +198,8 @@ export class I8042 implements Device {
   }
 
   #writeOutputPort(value: number): void {
-    const s = this.state
-    const changed = value ^ s.outputPort
-    s.outputPort = value | OUTPUT_PORT_NOT_RESET
-    if (changed & OUTPUT_PORT_A20) this.#options.onA20?.((value & OUTPUT_PORT_A20) !== 0)
+    this.state.outputPort = value | OUTPUT_PORT_NOT_RESET
+    this.#options.onA20?.((value & OUTPUT_PORT_A20) !== 0)
     if ((value & OUTPUT_PORT_NOT_RESET) === 0) this.#options.onReset()
   }
 

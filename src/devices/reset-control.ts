@@ -22,12 +22,12 @@ export interface ResetControlOptions {
 
 /**
  * The ways to reset a PC but for the keyboard controller's, and the A20 gate that port 92h and the keyboard controller
- * share. Port cf9h is answered through {@link registerCf9}, as PCI's configuration address port lies across it.
+ * share: who writes last decides, so that programs that know one of them only get what they want. Port cf9h is answered through {@link registerCf9}, as PCI's configuration address port lies across it.
  */
 export class ResetControl implements Device {
   readonly name = 'reset-control'
   readonly version = 1
-  state = { resetControl: 0, fastA20: true, keyboardA20: true }
+  state = { resetControl: 0, a20: true }
   /** Answers port cf9h. */
   readonly registerCf9: PortHandler
   readonly #options: ResetControlOptions
@@ -37,10 +37,9 @@ export class ResetControl implements Device {
   constructor(bus: Bus, options: ResetControlOptions) {
     this.#options = options
     attachBytes(bus, PORT_A, 1, {
-      readByte: () => (this.state.fastA20 ? PORT_A_A20 : 0),
+      readByte: () => (this.state.a20 ? PORT_A_A20 : 0),
       writeByte: (_port, value) => {
-        this.state.fastA20 = (value & PORT_A_A20) !== 0
-        this.#updateA20()
+        this.setA20((value & PORT_A_A20) !== 0)
         if (value & PORT_A_FAST_RESET) this.#resetProcessor()
       },
     })
@@ -62,14 +61,14 @@ export class ResetControl implements Device {
     else this.#options.onReset()
   }
 
-  /** The keyboard controller's half of the A20 gate: either opens it. */
-  setKeyboardA20(enabled: boolean): void {
-    this.state.keyboardA20 = enabled
+  /** Opens or closes the A20 gate, as the keyboard controller does. */
+  setA20(enabled: boolean): void {
+    this.state.a20 = enabled
     this.#updateA20()
   }
 
   reset(): void {
-    this.state = { resetControl: 0, fastA20: true, keyboardA20: true }
+    this.state = { resetControl: 0, a20: true }
     this.#updateA20()
   }
 
@@ -78,7 +77,7 @@ export class ResetControl implements Device {
   }
 
   #updateA20(): void {
-    const a20 = this.state.fastA20 || this.state.keyboardA20
+    const { a20 } = this.state
     if (a20 === this.#a20) return
     this.#a20 = a20
     this.#options.onA20?.(a20)

@@ -269,7 +269,7 @@ export class Pc implements Runnable {
           rtc.connect(!taken)
         },
       }),
-      new I8042(bus, { onReset: resetProcessor, onA20: enabled => resetControl.setKeyboardA20(enabled) }),
+      new I8042(bus, { onReset: resetProcessor, onA20: enabled => resetControl.setA20(enabled) }),
       new DebugPorts(bus, {
         onDebugByte: byte => this.#debugConsole.add(byte),
         onFirmwareByte: byte => this.#firmwareConsole.add(byte),

@@ -44,7 +44,8 @@ export class Guest {
         commandLine: options.commandLine,
         engine,
         clock: 'instructions',
-        reboot: false,
+        // Firmware lives on when its processor alone is reset.
+        reboot: options.firmware !== undefined,
         boot: {},
         holdInput: false,
       },

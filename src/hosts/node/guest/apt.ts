@@ -49,8 +49,11 @@ export class PrivateApt {
   /** What `apt-get update` complained of; the likely reason when a package is not found. */
   #complaint: string | undefined
 
-  private constructor(folder: string, architecture: GuestArchitecture) {
+  readonly #instead: string
+
+  private constructor(folder: string, architecture: GuestArchitecture, instead: string) {
     this.#folder = folder
+    this.#instead = instead
     const settings = {
       'Dir::State': folder,
       'Dir::State::Lists': join(folder, 'lists'),
@@ -71,10 +74,16 @@ export class PrivateApt {
   /**
    * Makes the private state and gets the lists of packages.
    * @param folder an existing folder of the caller's; the caller removes it
+   * @param instead what a user can do who gets no packages, for the end of every sentence about it
    * @throws UserError when there is no apt.
    */
-  static async open(folder: string, architecture: GuestArchitecture, report: Report): Promise<PrivateApt> {
-    const apt = new PrivateApt(folder, architecture)
+  static async open(
+    folder: string,
+    architecture: GuestArchitecture,
+    report: Report,
+    instead = INSTEAD,
+  ): Promise<PrivateApt> {
+    const apt = new PrivateApt(folder, architecture, instead)
     for (const needed of ['lists/partial', 'cache/archives/partial', 'log']) {
       await mkdir(join(folder, needed), { recursive: true })
     }
@@ -101,7 +110,7 @@ export class PrivateApt {
     if (shown.status === 0 && name !== undefined) return name
     const reason = this.#complaint ?? complaintOf(shown) ?? 'its sources do not have it'
     throw new UserError(
-      `apt cannot get Debian's package ${metapackage} (${reason}): look at the network and /etc/apt, or ${INSTEAD}`,
+      `apt cannot get Debian's package ${metapackage} (${reason}): look at the network and /etc/apt, or ${this.#instead}`,
     )
   }
 
@@ -122,7 +131,7 @@ export class PrivateApt {
       if (run.status === 0 && file !== undefined) return join(folder, file)
       const reason = complaintOf(run) ?? this.#complaint ?? `apt-get ended with status ${run.status}`
       throw new UserError(
-        `apt cannot download Debian's package ${name} (${reason}): look at the network, or ${INSTEAD}`,
+        `apt cannot download Debian's package ${name} (${reason}): look at the network, or ${this.#instead}`,
       )
     })
   }
@@ -130,7 +139,7 @@ export class PrivateApt {
   /** Runs one of apt's programs; `progress` hears what it writes to its status descriptor. */
   #run(program: string, words: string[], progress?: (fraction: number) => void, cwd = this.#folder): Promise<Outcome> {
     const options = progress ? [...this.#options, '-o', 'APT::Status-Fd=3'] : this.#options
-    return run(program, [...options, ...words], cwd, line => {
+    return run(program, [...options, ...words], { cwd, instead: this.#instead }, line => {
       const percent = /^dlstatus:[^:]*:([\d.]+):/.exec(line)?.[1]
       if (percent !== undefined) progress?.(Math.min(1, Number(percent) / 100))
     })
@@ -165,7 +174,12 @@ function complaintOf({ errors }: Outcome): string | undefined {
 }
 
 /** Runs a program to its end and collects what it says, in English; lines of descriptor 3 go to `onStatus`. */
-function run(program: string, words: string[], cwd: string, onStatus: (line: string) => void): Promise<Outcome> {
+function run(
+  program: string,
+  words: string[],
+  { cwd, instead }: { cwd: string; instead: string },
+  onStatus: (line: string) => void,
+): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const environment = { ...process.env, LC_ALL: 'C.UTF-8', DEBIAN_FRONTEND: 'noninteractive' }
     const child = spawn(program, words, { cwd, env: environment, stdio: ['ignore', 'pipe', 'pipe', 'pipe'] })
@@ -185,7 +199,7 @@ function run(program: string, words: string[], cwd: string, onStatus: (line: str
     })
     child.on('error', (error: NodeJS.ErrnoException) => {
       const reason = error.code === 'ENOENT' ? `this host has no ${program}` : reasonOf(error)
-      reject(new UserError(`the default guest is made of Debian's packages by apt, and ${reason}: ${INSTEAD}`))
+      reject(new UserError(`what is missing comes from Debian's packages by apt, and ${reason}: ${instead}`))
     })
     child.on('close', code => resolve({ ...outcome, status: code }))
   })

@@ -1,0 +1,161 @@
+/** A machine that starts in firmware: shadow RAM, A20, reset of the processor, and SeaBIOS, on both engines in lock-step. */
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { test } from 'node:test'
+import { ensureFirmware } from '../../src/hosts/node/firmware.ts'
+import { Guest } from '../lockstep/guest.ts'
+import { lockstep } from '../lockstep/lockstep.ts'
+import { configure, firmwareImage, loadDs, outAl, outb, printByte, storeByte } from './tiny-firmware.ts'
+
+const ENGINES = ['interpreter', 'translator'] as const
+const PAM0 = 0x59
+const MEMORY = 16 << 20
+const END = [...outb(0xf4, 1), 0xf4]
+
+/** Runs firmware to its end by the debug exit port, or for a while. @returns what it wrote to COM1 */
+async function run(firmware: Uint8Array, engine: (typeof ENGINES)[number]): Promise<string> {
+  const guest = await Guest.create({ firmware, commandLine: '', memory: MEMORY }, engine)
+  guest.runTo(3_000_000)
+  assert.equal(guest.end?.kind, 'debug-exit', `it did not come to its end: ${guest.serial}`)
+  return guest.serial
+}
+
+/** A routine in the segment F000h that gives a letter: `mov al, letter; ret`. */
+const ROUTINE = 0x1000
+const CALL = (at: number) => [0xe8, (ROUTINE - at - 3) & 0xff, ((ROUTINE - at - 3) >> 8) & 0xff]
+
+/** Code at F000:0000 of pieces, of which those that call need to know where they are. */
+function program(pieces: (number[] | ((at: number) => number[]))[]): number[] {
+  const code: number[] = []
+  for (const piece of pieces) code.push(...(typeof piece === 'function' ? piece(code.length) : piece))
+  return code
+}
+
+for (const engine of ENGINES) {
+  test(`shadow RAM is ROM, RAM or both as PAM0 says, also for code that was executed: ${engine}`, async () => {
+    const say = [CALL, outAl(0x3f8)]
+    const stack = [0x31, 0xc0, 0x8e, 0xd0, 0xbc, 0x00, 0x7c]
+    // cld; xor si, si; xor di, di; mov cx, 8000h; rep movsw, within the segment.
+    const copy = [0x8e, 0xc0, 0xfc, 0x31, 0xf6, 0x31, 0xff, 0xb9, 0x00, 0x80, 0xf3, 0xa5]
+    const firmware = firmwareImage(
+      program([
+        stack,
+        configure(PAM0, 0x20),
+        loadDs(0xf000),
+        copy,
+        storeByte(ROUTINE + 1, 0x42),
+        ...say, // the ROM: A
+        configure(PAM0, 0x30),
+        ...say, // the RAM: B
+        ...Array.from({ length: 20 }, () => [configure(PAM0, 0x00), ...say, configure(PAM0, 0x30), ...say]).flat(),
+        configure(PAM0, 0x10),
+        storeByte(ROUTINE + 1, 0x43),
+        ...say, // written in vain: B
+        configure(PAM0, 0x30),
+        storeByte(ROUTINE + 1, 0x44),
+        ...say, // D
+        configure(PAM0, 0x00),
+        storeByte(ROUTINE + 1, 0x45),
+        ...say, // A
+        configure(PAM0, 0x30),
+        ...say, // D
+        END,
+      ]),
+      { [ROUTINE]: [0xb0, 0x41, 0xc3] },
+    )
+    assert.equal(await run(firmware, engine), `AB${'AB'.repeat(20)}BDAD`)
+  })
+
+  test(`A20: the second megabyte is the first while the gate is closed: ${engine}`, async () => {
+    const outside = [loadDs(0xffff), printByte(0x510)].flat()
+    const close = outb(0x64, 0xdd)
+    const firmware = firmwareImage(
+      program([
+        loadDs(0),
+        storeByte(0x500, 0x4c),
+        close,
+        outside, // L
+        outb(0x92, 2),
+        loadDs(0xffff),
+        storeByte(0x510, 0x48),
+        outside, // H
+        loadDs(0),
+        printByte(0x500), // L
+        outb(0x92, 0),
+        outside, // L
+        storeByte(0x510, 0x4d),
+        loadDs(0),
+        printByte(0x500), // M
+        outb(0x64, 0xdf),
+        outside, // H
+        END,
+      ]),
+    )
+    assert.equal(await run(firmware, engine), 'LHLLMH')
+  })
+
+  test(`the display's hole is no RAM, and what is written to ROM is lost: ${engine}`, async () => {
+    // cmp byte [0], ffh; sete al; add al, '0'
+    const isOnes = [0x80, 0x3e, 0, 0, 0xff, 0x0f, 0x94, 0xc0, 0x04, 0x30]
+    const firmware = firmwareImage(
+      program([
+        loadDs(0xa000),
+        storeByte(0, 0x41),
+        isOnes,
+        outAl(0x3f8), // 1
+        configure(0x72, 0x48),
+        storeByte(0, 0x42),
+        printByte(0), // system management RAM is open: B
+        configure(0x72, 0x08),
+        isOnes,
+        outAl(0x3f8), // 1
+        configure(0x72, 0x58),
+        isOnes,
+        outAl(0x3f8), // locking closes it: 1
+        loadDs(0xf000),
+        storeByte(0x2000, 0x43),
+        printByte(0x2000), // A
+        END,
+      ]),
+      { 8192: [0x41] },
+    )
+    assert.equal(await run(firmware, engine), '1B11A')
+  })
+
+  test(`the keyboard controller resets the processor alone: ${engine}`, async () => {
+    // cmp byte [600h], 55h; jne over what the second start does
+    const second = [...printByte(0x600), ...END]
+    const firmware = firmwareImage(
+      program([
+        loadDs(0),
+        [0x80, 0x3e, 0x00, 0x06, 0x52, 0x75, second.length],
+        second,
+        storeByte(0x600, 0x52),
+        // A device that keeps what it is: the scratch register of COM1.
+        outb(0x64, 0xfe),
+        [0xf4],
+      ]),
+    )
+    assert.equal(await run(firmware, engine), 'R')
+  })
+}
+
+const bios = await ensureFirmware('seabios')
+  .then(([path]) => readFile(path))
+  .catch(error => `no SeaBIOS: ${(error as Error).message}`)
+const skip = typeof bios === 'string' && bios
+
+test('SeaBIOS comes to where it looks for something to boot, the same on both engines', { skip }, async () => {
+  const outcome = await lockstep({
+    firmware: new Uint8Array(bios as Buffer),
+    commandLine: '',
+    memory: 64 << 20,
+    engine: 'translator',
+    slice: 20_011,
+    memoryEvery: 50,
+    limit: 5_300_000,
+    bisect: true,
+  })
+  assert.equal(outcome.difference, undefined)
+  assert.match(outcome.serial, /SeaBIOS \(version [\s\S]*Booting from Hard Disk\.\.\.[\s\S]*No bootable device/)
+})
