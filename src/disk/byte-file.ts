@@ -27,7 +27,10 @@ export interface ByteFile {
    * be killed in between, and when it is, has written all parts before one and none after it.
    */
   writeInOrder(parts: readonly FilePart[]): Promise<void>
-  /** Cuts or extends the file to `size` bytes; what is new reads as zeros and takes no space where the host can do that. */
+  /**
+   * Cuts or extends the file to `size` bytes, at once: requests made later come after it. What is new reads as zeros and
+   * takes no space where the host can do that.
+   */
   truncate(size: number): Promise<void>
   /** Gives the space of a range back. @returns whether it could: then, and only then, the range reads as zeros */
   punch(offset: number, length: number): Promise<boolean>

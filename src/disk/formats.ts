@@ -5,6 +5,12 @@ import type { Disk } from './disk.ts'
 import { QCOW2_MAGIC } from './qcow2/header.ts'
 import { openQcow2 } from './qcow2/open.ts'
 import { RawDisk } from './raw.ts'
+import { openVdi, VDI_SIGNATURE } from './vdi.ts'
+import { isVhd, openVhd } from './vhd.ts'
+import { openVhdx } from './vhdx/disk.ts'
+import { VHDX_SIGNATURE } from './vhdx/structures.ts'
+import { isDescriptor, openVmdk } from './vmdk/open.ts'
+import { VMDK_MAGIC } from './vmdk/sparse.ts'
 
 /** What opening an image needs besides its file. */
 export interface OpenContext {
@@ -41,8 +47,29 @@ export const FORMAT_TABLE = {
   },
   qcow2: {
     endings: ['qcow2', 'qcow'],
-    recognize: start => start.getUint32(0) === QCOW2_MAGIC,
+    recognize: (start: DataView) => start.getUint32(0) === QCOW2_MAGIC,
     open: openQcow2,
+  },
+  vmdk: {
+    endings: ['vmdk'],
+    recognize: start => start.getUint32(0) === VMDK_MAGIC || isDescriptor(start),
+    open: openVmdk,
+  },
+  vdi: {
+    endings: ['vdi'],
+    recognize: start => start.getUint32(64, true) === VDI_SIGNATURE,
+    open: openVdi,
+  },
+  vhd: {
+    endings: ['vhd', 'vpc'],
+    aliases: ['vpc'],
+    recognize: isVhd,
+    open: openVhd,
+  },
+  vhdx: {
+    endings: ['vhdx'],
+    recognize: start => start.getUint32(0) === VHDX_SIGNATURE[0] && start.getUint32(4) === VHDX_SIGNATURE[1],
+    open: openVhdx,
   },
 } as const satisfies Record<string, FormatDescription>
 
