@@ -57,6 +57,12 @@ export interface GuestMemory {
   read(address: number, length: number): Uint8Array
   /** Copies bytes in, marks pages dirty and drops translations of them. Where there is no RAM they are lost. */
   write(address: number, bytes: Uint8Array): void
+  /**
+   * Views of the bytes themselves, in order, for a transfer that is over before anything else happens: nobody keeps them.
+   * For a transfer into memory (`forWrite`) pages are marked as by {@link write}. Where there is no RAM the views are of bytes
+   * that nobody has, 0xff.
+   */
+  views(address: number, length: number, forWrite: boolean): Uint8Array[]
 }
 
 /** Where a device attaches. The machine implements it; a test implements it with a few maps. */

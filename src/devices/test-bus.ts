@@ -125,6 +125,11 @@ export class TestBus implements Bus {
       write(address, bytes) {
         if (address < ram.length) ram.set(bytes.subarray(0, ram.length - address), address)
       },
+      views(address, length, _forWrite) {
+        const inside = Math.max(0, Math.min(length, ram.length - address))
+        const outside = new Uint8Array(length - inside).fill(0xff)
+        return [ram.subarray(address, address + inside), outside].filter(view => view.length > 0)
+      },
     }
   }
 

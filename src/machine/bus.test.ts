@@ -7,7 +7,7 @@ function makeBus() {
   const log: string[] = []
   const bus = new MachineBus({
     clock: new MachineClock('instructions'),
-    memory: { read: (_, length) => new Uint8Array(length), write: () => {} },
+    memory: { read: (_, length) => new Uint8Array(length), write: () => {}, views: () => [] },
     interrupt: () => ({ set: () => {} }),
     log: message => log.push(message),
   })

@@ -339,6 +339,26 @@ export class PhysicalMemory implements GuestMemory {
     flush(bytes.length)
   }
 
+  views(address: number, length: number, forWrite: boolean): Uint8Array[] {
+    const views: Uint8Array[] = []
+    let start = -1
+    let end = -1
+    for (let done = 0; done < length; ) {
+      const part = Math.min(length - done, FRAME_SIZE - ((address + done) & 0xfff))
+      const at = forWrite ? this.locateForWrite(address + done, part) : this.locate(address + done)
+      // Frames that lie one behind the other are one view.
+      if (at < 0 || at !== end) {
+        if (start >= 0) views.push(this.ram.subarray(start, end))
+        start = at
+        if (at < 0) views.push(new Uint8Array(part).fill(0xff))
+      }
+      end = at < 0 ? -1 : at + part
+      done += part
+    }
+    if (start >= 0) views.push(this.ram.subarray(start, end))
+    return views
+  }
+
   /** A little-endian number of 1, 2 or 4 bytes; all ones where there is no RAM. */
   readNumber(address: number, size: 1 | 2 | 4): number {
     if ((address & 0xfff) + size <= FRAME_SIZE) {

@@ -1,0 +1,290 @@
+/**
+ * What storage controllers have in common: the medium behind them, lists of guest memory, and when a request completes.
+ *
+ * A medium answers at once or by a promise. At once is the fast way, straight between the host's file and the guest's RAM.
+ * Where it takes a promise, what the guest wants written is copied when the request starts, and what it reads gets into
+ * its memory only when it is all there, so that nothing of the host's timing is visible in between.
+ *
+ * When the guest hears of it: by the host's clock as soon as the medium is done, but never before the instruction that
+ * started the request is over. Where time is counted in instructions, requests of a controller complete one behind the
+ * other, each {@link REQUEST_NANOSECONDS} and a nanosecond a byte after its start or the one before; if the host is not
+ * done by then the machine waits for it, and guest time stands. So a run is the same on every host.
+ */
+import type { Clock, GuestMemory, Timer } from '../bus.ts'
+
+/** Bytes of a sector, as the oldest and most common of media have it. */
+export const SECTOR = 512
+
+/** Guest time that a request takes where time is counted, besides a nanosecond a byte. */
+export const REQUEST_NANOSECONDS = 20_000
+
+/** Bytes that a controller moves without a break between two looks at the clock: a guest must not stop its machine's thread. */
+const BURST_BYTES = 64 << 20
+
+/** Where bytes of a medium are. What takes time gives a promise; everything throws or rejects when the host cannot do it. */
+export interface BlockMedium {
+  /** Bytes, a multiple of {@link SECTOR}. */
+  readonly size: number
+  /** Writes are refused. */
+  readonly readonly: boolean
+  /**
+   * Whether reads and writes are done when the call returns. Only then do they get views of the guest's memory; otherwise
+   * buffers of their own.
+   */
+  readonly immediate: boolean
+  /** Identifies the medium to the guest: a serial number of at most 20 characters. */
+  readonly serial?: string
+  /** Fills the buffers with what is at `offset`. Offset and lengths lie within the medium. */
+  read(offset: number, into: readonly Uint8Array[]): void | Promise<void>
+  /** Writes the buffers, one behind the other, at `offset`. */
+  write(offset: number, from: readonly Uint8Array[]): void | Promise<void>
+  /** Returns when everything written before is where a power failure does not reach it. */
+  flush(): void | Promise<void>
+  /** The bytes are of no use any more; they may read as anything. Not there if the medium cannot. */
+  discard?(offset: number, length: number): void | Promise<void>
+  /** The bytes read as zeros from now on. Not there if only writing zeros does it. */
+  writeZeroes?(offset: number, length: number): void | Promise<void>
+}
+
+/** A piece of guest-physical memory. */
+export interface Segment {
+  address: number
+  length: number
+}
+
+/** The host's part in requests that it does not answer at once. */
+export interface HostWork {
+  /** Guest time is counted, and requests complete at times of their own. */
+  readonly repeatable: boolean
+  /** Something has begun that the host will finish behind the machine's back: the event loop is wanted soon. */
+  begin(): void
+  /** Something that has begun is over. */
+  end(): void
+  /** The guest executes nothing before this resolves. */
+  hold(until: Promise<void>): void
+}
+
+/** A host that is never late, for machines without asynchronous media and for tests. */
+export const IMMEDIATE_HOST: HostWork = { repeatable: false, begin() {}, end() {}, hold() {} }
+
+/** How many bytes there are in a list. */
+export function totalLength(segments: readonly Segment[]): number {
+  let sum = 0
+  for (const { length } of segments) sum += length
+  return sum
+}
+
+/** The part of a list from byte `offset`, `length` bytes of it or what there is. */
+export function sliceSegments(segments: readonly Segment[], offset: number, length: number): Segment[] {
+  const part: Segment[] = []
+  for (const segment of segments) {
+    if (length <= 0) break
+    if (offset >= segment.length) {
+      offset -= segment.length
+      continue
+    }
+    const count = Math.min(segment.length - offset, length)
+    part.push({ address: segment.address + offset, length: count })
+    length -= count
+    offset = 0
+  }
+  return part
+}
+
+/** Views of a list's memory, for one transfer. */
+export function viewsOf(memory: GuestMemory, segments: readonly Segment[], forWrite: boolean): Uint8Array[] {
+  if (segments.length === 1) return memory.views(segments[0].address, segments[0].length, forWrite)
+  return segments.flatMap(({ address, length }) => memory.views(address, length, forWrite))
+}
+
+/** Copies bytes into a list's memory, as far as there is room. @returns how many */
+export function scatter(memory: GuestMemory, segments: readonly Segment[], bytes: Uint8Array): number {
+  let done = 0
+  for (const { address, length } of segments) {
+    if (done >= bytes.length) break
+    const count = Math.min(length, bytes.length - done)
+    memory.write(address, bytes.subarray(done, done + count))
+    done += count
+  }
+  return done
+}
+
+/** Copies a list's memory out. */
+export function gather(memory: GuestMemory, segments: readonly Segment[]): Uint8Array {
+  const bytes = new Uint8Array(totalLength(segments))
+  let done = 0
+  for (const { address, length } of segments) {
+    bytes.set(memory.read(address, length), done)
+    done += length
+  }
+  return bytes
+}
+
+/** A transfer of a medium's bytes to or from guest memory. The list is as long as the transfer. */
+export function transfer(
+  medium: BlockMedium,
+  memory: GuestMemory,
+  { offset, segments, write }: { offset: number; segments: readonly Segment[]; write: boolean },
+): void | Promise<void> {
+  if (medium.immediate) {
+    const views = viewsOf(memory, segments, !write)
+    return write ? medium.write(offset, views) : medium.read(offset, views)
+  }
+  if (write) return medium.write(offset, [gather(memory, segments)])
+  const bytes = new Uint8Array(totalLength(segments))
+  const read = medium.read(offset, [bytes])
+  const deliver = () => void scatter(memory, segments, bytes)
+  return read === undefined ? deliver() : read.then(deliver)
+}
+
+/** Zeros the bytes of a medium by the best way it has. */
+export function writeZeroes(medium: BlockMedium, offset: number, length: number): void | Promise<void> {
+  if (medium.writeZeroes) return medium.writeZeroes(offset, length)
+  const zeros = new Uint8Array(Math.min(length, 1 << 20))
+  const next = (done: number): void | Promise<void> => {
+    while (done < length) {
+      const count = Math.min(zeros.length, length - done)
+      const written = medium.write(offset + done, [zeros.subarray(0, count)])
+      done += count
+      const from = done
+      if (written !== undefined) return written.then(() => next(from))
+    }
+  }
+  return next(0)
+}
+
+/** One request of a controller. */
+export interface BlockOperation {
+  /** Bytes that it moves: what it costs. */
+  bytes: number
+  /** Does it. A throw or rejection is its failure. */
+  run(): void | Promise<void>
+  /** Tells the guest: the registers change, the interrupt comes. `error` is undefined if all went well. */
+  done(error: Error | undefined): void
+}
+
+interface Started {
+  operation: BlockOperation
+  deadline: number
+  finished: boolean
+  error: Error | undefined
+  /** Resolves when an operation that took a promise is finished. */
+  settled: Promise<void> | undefined
+  cancelled: boolean
+}
+
+/** The requests of one controller, or of one queue of it, and when each completes. */
+export class BlockRequests {
+  readonly #clock: Clock
+  readonly #host: HostWork
+  readonly #timer: Timer
+  /** In the order of completion, which is that of the starts. */
+  #started: Started[] = []
+  /** What waits for its start because much was moved already. */
+  #waiting: BlockOperation[] = []
+  #burst = 0
+  /** Asynchronous operations by the host's clock, which complete when they do. */
+  #loose = new Set<Started>()
+
+  constructor(clock: Clock, host: HostWork = IMMEDIATE_HOST) {
+    this.#clock = clock
+    this.#host = host
+    this.#timer = clock.timer(() => this.#complete())
+  }
+
+  /** How many requests have begun or wait and are not complete. */
+  get pending(): number {
+    return this.#started.length + this.#waiting.length + this.#loose.size
+  }
+
+  /** Begins a request. {@link BlockOperation.done} is never called before this returns. */
+  start(operation: BlockOperation): void {
+    if (this.#waiting.length > 0 || this.#burst > BURST_BYTES) {
+      this.#waiting.push(operation)
+      this.#arm()
+    } else this.#begin(operation)
+  }
+
+  /** Forgets every request: nobody hears of it. What it was doing may still happen to the medium, but not to the guest. */
+  cancel(): void {
+    for (const started of this.#started) started.cancelled = true
+    for (const started of this.#loose) started.cancelled = true
+    this.#started = []
+    this.#waiting = []
+    this.#loose.clear()
+    this.#timer.cancel()
+  }
+
+  #begin(operation: BlockOperation): void {
+    const { repeatable } = this.#host
+    this.#burst += operation.bytes
+    const started: Started = {
+      operation,
+      deadline: 0,
+      finished: false,
+      error: undefined,
+      settled: undefined,
+      cancelled: false,
+    }
+    let work: void | Promise<void>
+    try {
+      work = operation.run()
+    } catch (error) {
+      started.error = asError(error)
+    }
+    const now = this.#clock.now()
+    const before = this.#started.at(-1)?.deadline ?? now
+    started.deadline = repeatable ? Math.max(now, before) + REQUEST_NANOSECONDS + operation.bytes : now
+    if (work !== undefined) this.#follow(started, work)
+    else started.finished = true
+    if (work !== undefined && !repeatable) {
+      this.#loose.add(started)
+      return
+    }
+    this.#started.push(started)
+    this.#arm()
+  }
+
+  #follow(started: Started, work: Promise<void>): void {
+    this.#host.begin()
+    started.settled = work.then(
+      () => this.#finish(started, undefined),
+      error => this.#finish(started, asError(error)),
+    )
+  }
+
+  #finish(started: Started, error: Error | undefined): void {
+    started.finished = true
+    started.error = error
+    this.#host.end()
+    if (!this.#loose.delete(started) || started.cancelled) return
+    started.operation.done(error)
+  }
+
+  #arm(): void {
+    const deadline = this.#started.length > 0 ? this.#started[0].deadline : this.#clock.now()
+    this.#timer.arm(deadline)
+  }
+
+  /** The first deadline is here. */
+  #complete(): void {
+    this.#burst = 0
+    while (this.#started.length > 0) {
+      const [first] = this.#started
+      if (first.deadline > this.#clock.now()) break
+      if (!first.finished) {
+        // By counted time the guest waits for the host; the timer is due again as soon as it goes on.
+        this.#host.hold(first.settled!)
+        break
+      }
+      this.#started.shift()
+      first.operation.done(first.error)
+    }
+    while (this.#waiting.length > 0 && this.#burst <= BURST_BYTES) this.#begin(this.#waiting.shift()!)
+    if (this.#started.length + this.#waiting.length > 0) this.#arm()
+  }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error))
+}
