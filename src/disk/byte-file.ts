@@ -3,6 +3,8 @@
  * files of a browser's private file system and memory are the same to them.
  */
 
+import type { ImmediateAccess } from './disk.ts'
+
 /** A piece of a file: bytes and where they go. */
 export interface FilePart {
   offset: number
@@ -18,6 +20,8 @@ export interface ByteFile {
   readonly readOnly: boolean
   /** In bytes, as of the last request that came back. */
   readonly size: number
+  /** How to read and write without a promise, where the host can; as the other calls, it knows no end of the file. */
+  readonly immediate?: ImmediateAccess
   /** Fills `buffer` with what is at `offset`; what lies behind the end reads as zeros. */
   read(offset: number, buffer: Uint8Array): Promise<void>
   /** Writes `buffer` to `offset`. A file that ends before grows, reading as zeros in between. */

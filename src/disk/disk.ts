@@ -58,6 +58,8 @@ export interface Disk {
   readonly sectorSize: number
   /** Whether writes are refused. */
   readonly readOnly: boolean
+  /** How to read and write without a promise, where the disk can. */
+  readonly immediate?: ImmediateAccess
   /** Fills `buffer` with what is at `offset`. */
   read(offset: number, buffer: Uint8Array): Promise<void>
   /** Writes `buffer` to `offset`. The write survives a crash once a {@link flush} that was called after it has come back. */
@@ -73,6 +75,17 @@ export interface Disk {
    * does nothing. Also when it rejects, because the last flush failed, the files are let go of.
    */
   close(): Promise<void>
+}
+
+/**
+ * Reads and writes that are over when the call returns: what a device asks for first, because they can go straight to and from
+ * a guest's memory. Ranges are checked as those of the other calls.
+ */
+export interface ImmediateAccess {
+  /** Fills the buffers, in order. @returns false where it did nothing, because it would take too long: then use {@link Disk.read} */
+  read(offset: number, into: readonly Uint8Array[]): boolean
+  /** Writes the buffers, in order. @returns false where it did nothing: then use {@link Disk.write} */
+  write(offset: number, from: readonly Uint8Array[]): boolean
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Raw images: the file's bytes are the disk's. */
 import type { ByteFile } from './byte-file.ts'
-import { checkRange, checkWrite, type Disk, DiskError } from './disk.ts'
+import { checkRange, checkWrite, type Disk, DiskError, type ImmediateAccess } from './disk.ts'
 
 /** Most bytes of zeros that are written at once where the host cannot punch holes. */
 const ZEROES = 2 ** 20
@@ -15,12 +15,19 @@ export interface RawOptions {
   size?: number
 }
 
+function lengthOf(buffers: readonly Uint8Array[]): number {
+  let length = 0
+  for (const buffer of buffers) length += buffer.length
+  return length
+}
+
 /** A file, or a part of one, as a disk. */
 export class RawDisk implements Disk {
   readonly name: string
   readonly size: number
   readonly sectorSize: number
   readonly readOnly: boolean
+  readonly immediate: ImmediateAccess | undefined
   readonly #file: ByteFile
   readonly #start: number
   #closed: Promise<void> | undefined
@@ -34,6 +41,19 @@ export class RawDisk implements Disk {
     this.size = options.size ?? Math.ceil(Math.max(0, file.size - this.#start) / this.sectorSize) * this.sectorSize
     this.name = file.name
     this.readOnly = file.readOnly
+    const { immediate } = file
+    this.immediate = immediate && {
+      read: (offset, into) => {
+        this.#checkOpen()
+        checkRange(this, offset, lengthOf(into))
+        return immediate.read(this.#start + offset, into)
+      },
+      write: (offset, from) => {
+        this.#checkOpen()
+        checkWrite(this, offset, lengthOf(from))
+        return immediate.write(this.#start + offset, from)
+      },
+    }
   }
 
   async read(offset: number, buffer: Uint8Array): Promise<void> {

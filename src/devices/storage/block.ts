@@ -1,15 +1,16 @@
 /**
- * What storage controllers have in common: the medium behind them, lists of guest memory, and when a request completes.
+ * What storage controllers have in common: lists of guest memory, transfers, and when a request completes.
  *
- * A medium answers at once or by a promise. At once is the fast way, straight between the host's file and the guest's RAM.
- * Where it takes a promise, what the guest wants written is copied when the request starts, and what it reads gets into
- * its memory only when it is all there, so that nothing of the host's timing is visible in between.
+ * A disk answers by promises, and some also at once (`Disk.immediate`): the fast way, straight between the host's
+ * file and the guest's RAM. Otherwise what the guest wants written is copied when the request starts, and what it reads gets
+ * into its memory all at once when the request completes, so that nothing of the host's timing is visible in between.
  *
- * When the guest hears of it: by the host's clock as soon as the medium is done, but never before the instruction that
+ * When the guest hears of it: by the host's clock as soon as the disk is done, but never before the instruction that
  * started the request is over. Where time is counted in instructions, requests of a controller complete one behind the
  * other, each {@link REQUEST_NANOSECONDS} and a nanosecond a byte after its start or the one before; if the host is not
  * done by then the machine waits for it, and guest time stands. So a run is the same on every host.
  */
+import type { Disk } from '../../disk/disk.ts'
 import type { Clock, GuestMemory, Timer } from '../bus.ts'
 
 /** Bytes of a sector, as the oldest and most common of media have it. */
@@ -20,31 +21,6 @@ export const REQUEST_NANOSECONDS = 20_000
 
 /** Bytes that a controller moves without a break between two looks at the clock: a guest must not stop its machine's thread. */
 const BURST_BYTES = 64 << 20
-
-/** Where bytes of a medium are. What takes time gives a promise; everything throws or rejects when the host cannot do it. */
-export interface BlockMedium {
-  /** Bytes, a multiple of {@link SECTOR}. */
-  readonly size: number
-  /** Writes are refused. */
-  readonly readonly: boolean
-  /**
-   * Whether reads and writes are done when the call returns. Only then do they get views of the guest's memory; otherwise
-   * buffers of their own.
-   */
-  readonly immediate: boolean
-  /** Identifies the medium to the guest: a serial number of at most 20 characters. */
-  readonly serial?: string
-  /** Fills the buffers with what is at `offset`. Offset and lengths lie within the medium. */
-  read(offset: number, into: readonly Uint8Array[]): void | Promise<void>
-  /** Writes the buffers, one behind the other, at `offset`. */
-  write(offset: number, from: readonly Uint8Array[]): void | Promise<void>
-  /** Returns when everything written before is where a power failure does not reach it. */
-  flush(): void | Promise<void>
-  /** The bytes are of no use any more; they may read as anything. Not there if the medium cannot. */
-  discard?(offset: number, length: number): void | Promise<void>
-  /** The bytes read as zeros from now on. Not there if only writing zeros does it. */
-  writeZeroes?(offset: number, length: number): void | Promise<void>
-}
 
 /** A piece of guest-physical memory. */
 export interface Segment {
@@ -64,7 +40,7 @@ export interface HostWork {
   hold(until: Promise<void>): void
 }
 
-/** A host that is never late, for machines without asynchronous media and for tests. */
+/** A host that is never late, for tests. */
 export const IMMEDIATE_HOST: HostWork = { repeatable: false, begin() {}, end() {}, hold() {} }
 
 /** How many bytes there are in a list. */
@@ -120,45 +96,14 @@ export function gather(memory: GuestMemory, segments: readonly Segment[]): Uint8
   return bytes
 }
 
-/** A transfer of a medium's bytes to or from guest memory. The list is as long as the transfer. */
-export function transfer(
-  medium: BlockMedium,
-  memory: GuestMemory,
-  { offset, segments, write }: { offset: number; segments: readonly Segment[]; write: boolean },
-): void | Promise<void> {
-  if (medium.immediate) {
-    const views = viewsOf(memory, segments, !write)
-    return write ? medium.write(offset, views) : medium.read(offset, views)
-  }
-  if (write) return medium.write(offset, [gather(memory, segments)])
-  const bytes = new Uint8Array(totalLength(segments))
-  const read = medium.read(offset, [bytes])
-  const deliver = () => void scatter(memory, segments, bytes)
-  return read === undefined ? deliver() : read.then(deliver)
-}
-
-/** Zeros the bytes of a medium by the best way it has. */
-export function writeZeroes(medium: BlockMedium, offset: number, length: number): void | Promise<void> {
-  if (medium.writeZeroes) return medium.writeZeroes(offset, length)
-  const zeros = new Uint8Array(Math.min(length, 1 << 20))
-  const next = (done: number): void | Promise<void> => {
-    while (done < length) {
-      const count = Math.min(zeros.length, length - done)
-      const written = medium.write(offset + done, [zeros.subarray(0, count)])
-      done += count
-      const from = done
-      if (written !== undefined) return written.then(() => next(from))
-    }
-  }
-  return next(0)
-}
-
 /** One request of a controller. */
 export interface BlockOperation {
   /** Bytes that it moves: what it costs. */
   bytes: number
   /** Does it. A throw or rejection is its failure. */
   run(): void | Promise<void>
+  /** Hands over what was read, before {@link done}; not called after a failure. */
+  deliver?(): void
   /** Tells the guest: the registers change, the interrupt comes. `error` is undefined if all went well. */
   done(error: Error | undefined): void
 }
@@ -170,7 +115,25 @@ interface Started {
   error: Error | undefined
   /** Resolves when an operation that took a promise is finished. */
   settled: Promise<void> | undefined
-  cancelled: boolean
+}
+
+/** Completes a request towards the guest. */
+function tell({ operation, error }: Started): void {
+  if (error === undefined) operation.deliver?.()
+  operation.done(error)
+}
+
+/** A transfer between a disk and guest memory. */
+export interface BlockTransfer {
+  disk: Disk
+  /** Where on the disk, in bytes. */
+  offset: number
+  /** Where in memory: as long as the transfer. */
+  segments: readonly Segment[]
+  /** From memory to the disk. */
+  write: boolean
+  /** As {@link BlockOperation.done}. */
+  done(error: Error | undefined): void
 }
 
 /** The requests of one controller, or of one queue of it, and when each completes. */
@@ -197,6 +160,31 @@ export class BlockRequests {
     return this.#started.length + this.#waiting.length + this.#loose.size
   }
 
+  /** Begins a transfer. */
+  transfer(memory: GuestMemory, { disk, offset, segments, write, done }: BlockTransfer): void {
+    const bytes = totalLength(segments)
+    if (write) {
+      const run = () => {
+        if (disk.immediate?.write(offset, viewsOf(memory, segments, false))) return
+        return disk.write(offset, gather(memory, segments))
+      }
+      this.start({ bytes, run, done })
+      return
+    }
+    let buffer: Uint8Array | undefined
+    const run = () => {
+      // By counted time even what is there at once is seen only at its time, as it would be if it came later.
+      if (!this.#host.repeatable && disk.immediate?.read(offset, viewsOf(memory, segments, true))) return
+      buffer = new Uint8Array(bytes)
+      if (disk.immediate?.read(offset, [buffer])) return
+      return disk.read(offset, buffer)
+    }
+    const deliver = () => {
+      if (buffer) scatter(memory, segments, buffer)
+    }
+    this.start({ bytes, run, deliver, done })
+  }
+
   /** Begins a request. {@link BlockOperation.done} is never called before this returns. */
   start(operation: BlockOperation): void {
     if (this.#waiting.length > 0 || this.#burst > BURST_BYTES) {
@@ -205,10 +193,8 @@ export class BlockRequests {
     } else this.#begin(operation)
   }
 
-  /** Forgets every request: nobody hears of it. What it was doing may still happen to the medium, but not to the guest. */
+  /** Forgets every request: nobody hears of it. What it was doing may still happen to the disk, but not to the guest. */
   cancel(): void {
-    for (const started of this.#started) started.cancelled = true
-    for (const started of this.#loose) started.cancelled = true
     this.#started = []
     this.#waiting = []
     this.#loose.clear()
@@ -224,9 +210,8 @@ export class BlockRequests {
       finished: false,
       error: undefined,
       settled: undefined,
-      cancelled: false,
     }
-    let work: void | Promise<void>
+    let work: void | Promise<void> = undefined
     try {
       work = operation.run()
     } catch (error) {
@@ -257,8 +242,7 @@ export class BlockRequests {
     started.finished = true
     started.error = error
     this.#host.end()
-    if (!this.#loose.delete(started) || started.cancelled) return
-    started.operation.done(error)
+    if (this.#loose.delete(started)) tell(started)
   }
 
   #arm(): void {
@@ -278,7 +262,7 @@ export class BlockRequests {
         break
       }
       this.#started.shift()
-      first.operation.done(first.error)
+      tell(first)
     }
     while (this.#waiting.length > 0 && this.#burst <= BURST_BYTES) this.#begin(this.#waiting.shift()!)
     if (this.#started.length + this.#waiting.length > 0) this.#arm()

@@ -22,6 +22,8 @@ export interface VirtioDevice {
   readonly type: number
   /** Its PCI class in 24 bits. */
   readonly classCode: number
+  /** Whether legacy drivers may use it, too (Virtual I/O Device 1.2, 1.4.1); not by default. */
+  readonly transitional?: boolean
   /** Feature bits that it offers besides those of the rings. */
   readonly features: readonly number[]
   /** The largest size of each queue. */

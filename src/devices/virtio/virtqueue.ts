@@ -1,4 +1,5 @@
 import type { GuestMemory } from '../bus.ts'
+import type { Segment } from '../storage/block.ts'
 
 /** Feature bits that the queues look at (Virtual I/O Device 1.2, chapter 6). */
 export const VIRTIO_F_RING_INDIRECT_DESC = 28
@@ -34,10 +35,6 @@ export interface VirtqueueState {
   broken: boolean
 }
 
-interface Segment {
-  address: number
-  length: number
-}
 
 /** A chain of buffers that the driver made available: first what the device reads, then what it writes. */
 export class Chain {
@@ -87,6 +84,21 @@ export class Chain {
       offset = 0
     }
     return bytes
+  }
+
+  /** Where the device may read, in order. */
+  get readable(): readonly Segment[] {
+    return this.#readable
+  }
+
+  /** Where the device may write, in order. */
+  get writable(): readonly Segment[] {
+    return this.#writable
+  }
+
+  /** The first so many bytes of the writable part were written by other means. */
+  wrote(length: number): void {
+    this.#written = Math.max(this.#written, length)
   }
 
   /** Appends to the writable part what fits, and gives how much that was. */
@@ -169,6 +181,11 @@ export class Virtqueue {
 
   #write16(address: number, value: number): void {
     this.#memory.write(address, Uint8Array.of(value & 0xff, (value >> 8) & 0xff))
+  }
+
+  /** The device cannot make sense of what the driver gave it: the queue is broken until a reset. */
+  fail(reason: string): void {
+    this.#break(reason)
   }
 
   #break(reason: string): undefined {

@@ -13,6 +13,10 @@ const SMALL = 2 ** 17
 const SLOW = 0.5
 /** and how many of the next requests are then left to other threads. */
 const PATIENCE = 32
+/** Bytes of a larger request that the cache gives in a millisecond, at the least. */
+const CACHE_RATE = 2 ** 20
+/** Most buffers of one system call (IOV_MAX). */
+const MOST_BUFFERS = 1024
 /** Most bytes of one system call. */
 const LARGEST_CALL = 2 ** 30
 /** Fewest bytes whose space is given back: doing so starts a process. */
@@ -110,6 +114,52 @@ class NodeFile implements ByteFile {
     this.#isDevice = isDevice
     this.#release = release
     this.#canPunch = process.platform === 'linux' && !isDevice
+  }
+
+  readonly immediate = {
+    read: (offset: number, into: readonly Uint8Array[]): boolean => {
+      return this.#atOnce('read', into, (part, done) => {
+        const count = fs.readvSync(this.#fd, part, offset + done)
+        // Behind the end there are zeros.
+        if (count === 0) for (const buffer of part) buffer.fill(0)
+        return count
+      })
+    },
+    write: (offset: number, from: readonly Uint8Array[]): boolean => {
+      return this.#atOnce('written', from, (part, done) => {
+        const count = fs.writevSync(this.#fd, part, offset + done)
+        this.size = Math.max(this.size, offset + done + count)
+        return count
+      })
+    },
+  }
+
+  /** Reads or writes buffers in this thread, unless the host's cache does not seem to have what is asked. */
+  #atOnce(verb: string, buffers: readonly Uint8Array[], call: (part: Uint8Array[], done: number) => number): boolean {
+    this.#checkOpen()
+    if (this.#patience > 0) {
+      this.#patience--
+      return false
+    }
+    const begun = performance.now()
+    let done = 0
+    try {
+      const left = buffers.filter(({ length }) => length > 0)
+      while (left.length > 0) {
+        let count = call(left.slice(0, MOST_BUFFERS), done)
+        if (count === 0) {
+          left.splice(0, MOST_BUFFERS)
+          continue
+        }
+        done += count
+        while (left.length > 0 && count >= left[0].length) count -= left.shift()!.length
+        if (count > 0) left[0] = left[0].subarray(count)
+      }
+    } catch (error) {
+      throw fileError(this.name, verb, error)
+    }
+    if (performance.now() - begun > SLOW + done / CACHE_RATE) this.#patience = PATIENCE
+    return true
   }
 
   async read(offset: number, buffer: Uint8Array): Promise<void> {
