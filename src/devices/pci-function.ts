@@ -165,6 +165,8 @@ export class PciFunction implements Device {
       write: (address, bytes) => {
         if (this.busMaster) bus.memory.write(address, bytes)
       },
+      views: (address, length, forWrite) =>
+        this.busMaster ? bus.memory.views(address, length, forWrite) : [new Uint8Array(length).fill(0xff)],
     }
   }
 

@@ -211,12 +211,8 @@ export class BlockRequests {
       error: undefined,
       settled: undefined,
     }
-    let work: void | Promise<void> = undefined
-    try {
-      work = operation.run()
-    } catch (error) {
-      started.error = asError(error)
-    }
+    const { work, error } = attempt(operation)
+    started.error = error
     const now = this.#clock.now()
     const before = this.#started.at(-1)?.deadline ?? now
     started.deadline = repeatable ? Math.max(now, before) + REQUEST_NANOSECONDS + operation.bytes : now
@@ -246,6 +242,7 @@ export class BlockRequests {
   }
 
   #arm(): void {
+    if (this.#started.length + this.#waiting.length === 0) return
     const deadline = this.#started.length > 0 ? this.#started[0].deadline : this.#clock.now()
     this.#timer.arm(deadline)
   }
@@ -258,14 +255,23 @@ export class BlockRequests {
       if (first.deadline > this.#clock.now()) break
       if (!first.finished) {
         // By counted time the guest waits for the host; the timer is due again as soon as it goes on.
-        this.#host.hold(first.settled!)
-        break
+        this.#host.hold(first.settled!.then(() => this.#arm()))
+        return
       }
       this.#started.shift()
       tell(first)
     }
     while (this.#waiting.length > 0 && this.#burst <= BURST_BYTES) this.#begin(this.#waiting.shift()!)
-    if (this.#started.length + this.#waiting.length > 0) this.#arm()
+    this.#arm()
+  }
+}
+
+/** Begins an operation. What it throws is an error as any other. */
+function attempt(operation: BlockOperation): { work?: Promise<void>; error?: Error } {
+  try {
+    return { work: operation.run() ?? undefined }
+  } catch (error) {
+    return { error: asError(error) }
   }
 }
 

@@ -1,8 +1,9 @@
 import type { AccessSize, Bus, Device, MmioHandler } from '../bus.ts'
 import { type MessageSignal, MsiX, type MsiXState } from '../msix.ts'
-import { type PciCapability, PciFunction } from '../pci-function.ts'
+import { type BarDeclaration, type PciCapability, PciFunction } from '../pci-function.ts'
 import { maskTo } from '../registers.ts'
 import type { VirtioDevice, VirtioTransport } from './device.ts'
+import { LEGACY_BYTES, type LegacyTransport, legacyRegisters } from './legacy-pci.ts'
 import {
   VIRTIO_F_RING_EVENT_IDX,
   VIRTIO_F_RING_INDIRECT_DESC,
@@ -14,6 +15,8 @@ import {
 const VIRTIO_VENDOR = 0x1af4
 /** PCI device IDs of modern devices are this and the type (Virtual I/O Device 1.2, 4.1.2). */
 const VIRTIO_DEVICE_BASE = 0x1040
+/** Transitional ones by type (4.1.2.1). */
+const TRANSITIONAL_IDS: Record<number, number> = { 1: 0x1000, 2: 0x1001, 3: 0x1003, 4: 0x1005, 5: 0x1002, 8: 0x1004 }
 const VENDOR_CAPABILITY = 9
 
 /** Structures that capabilities point to, and where they are in {@link STRUCTURES_BAR}. */
@@ -28,8 +31,10 @@ const ISR_AT = 1
 const DEVICE_AT = 2
 const NOTIFY_AT = 3
 const NOTIFY_MULTIPLIER = 4
-const STRUCTURES_BAR = 0
 const MSIX_BAR = 1
+/** The BAR of the structures: the first, which in a transitional device is that of the legacy registers. */
+const MODERN_BAR = 0
+const TRANSITIONAL_BAR = 2
 
 /** The common configuration structure (4.1.4.3). */
 const DEVICE_FEATURE_SELECT = 0x00
@@ -82,9 +87,9 @@ function offered(device: VirtioDevice): number[] {
 }
 
 /** A capability that says where a structure is (4.1.4). */
-function structure(type: number, page: number, length: number, more: number[] = []): PciCapability {
+function structure(bar: number, type: number, page: number, length: number, more: number[] = []): PciCapability {
   const dword = (value: number) => [value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, value >>> 24]
-  const bytes = [16 + more.length, type, STRUCTURES_BAR, 0, 0, 0, ...dword(page * STRUCTURE_BYTES), ...dword(length)]
+  const bytes = [16 + more.length, type, bar, 0, 0, 0, ...dword(page * STRUCTURE_BYTES), ...dword(length)]
   return { id: VENDOR_CAPABILITY, bytes: [...bytes, ...more] }
 }
 
@@ -97,7 +102,7 @@ interface VirtioPciState {
   device: object
 }
 
-/** A virtio device on the PCI bus, modern only, with MSI-X and INTx (Virtual I/O Device 1.2, chapter 4.1). */
+/** A virtio device on the PCI bus, modern or transitional, with MSI-X and INTx (Virtual I/O Device 1.2, chapter 4.1). */
 export class VirtioPci implements Device, VirtioTransport {
   readonly name: string
   readonly version: number
@@ -108,6 +113,7 @@ export class VirtioPci implements Device, VirtioTransport {
   readonly #msix: MsiX
   readonly #queues: Virtqueue[]
   readonly #features: readonly number[]
+  readonly #structuresBar: number
   /** Where the window's capability is in configuration space. */
   #windowAt = 0
   #state: TransportState
@@ -135,31 +141,38 @@ export class VirtioPci implements Device, VirtioTransport {
       readMmio: (offset, size) => this.#read(offset, size),
       writeMmio: (offset, size, value) => this.#write(offset, size, value),
     }
+    const transitional = device.transitional ?? false
+    const bar = transitional ? TRANSITIONAL_BAR : MODERN_BAR
+    this.#structuresBar = bar
+    const bars: BarDeclaration[] = []
+    if (transitional) bars[0] = { kind: 'ports', size: LEGACY_BYTES, handler: legacyRegisters(this.#legacy()) }
+    bars[MSIX_BAR] = { kind: 'memory', size: 0x1000, handler: this.#msix.handler }
+    bars[bar] = { kind: 'memory', size: 4 * STRUCTURE_BYTES, handler: structures }
     this.function = new PciFunction(bus, {
       name: `${device.name}-pci`,
       vendorId: VIRTIO_VENDOR,
-      deviceId: VIRTIO_DEVICE_BASE + device.type,
-      revision: 1,
+      deviceId: transitional ? TRANSITIONAL_IDS[device.type] : VIRTIO_DEVICE_BASE + device.type,
+      revision: transitional ? 0 : 1,
       classCode: device.classCode,
       subsystemVendorId: VIRTIO_VENDOR,
-      subsystemId: 0x40 + device.type,
+      subsystemId: transitional ? device.type : 0x40 + device.type,
       interruptPin: 1,
-      bars: [
-        { kind: 'memory', size: 4 * STRUCTURE_BYTES, handler: structures },
-        { kind: 'memory', size: 0x1000, handler: this.#msix.handler },
-      ],
+      bars,
       capabilities: [
-        structure(CAP_COMMON_CFG, COMMON_AT, COMMON_BYTES),
-        structure(CAP_ISR_CFG, ISR_AT, 1),
-        structure(CAP_DEVICE_CFG, DEVICE_AT, STRUCTURE_BYTES),
-        structure(CAP_NOTIFY_CFG, NOTIFY_AT, NOTIFY_MULTIPLIER * device.queueSizes.length, [
+        structure(bar, CAP_COMMON_CFG, COMMON_AT, COMMON_BYTES),
+        structure(bar, CAP_ISR_CFG, ISR_AT, 1),
+        structure(bar, CAP_DEVICE_CFG, DEVICE_AT, STRUCTURE_BYTES),
+        structure(bar, CAP_NOTIFY_CFG, NOTIFY_AT, NOTIFY_MULTIPLIER * device.queueSizes.length, [
           NOTIFY_MULTIPLIER,
           0,
           0,
           0,
         ]),
         // BAR, offset, length and data of the window can be written.
-        { ...structure(CAP_PCI_CFG, 0, 0, [0, 0, 0, 0]), writable: [0, 0, 0xff, 0, 0, 0, ...new Array(12).fill(0xff)] },
+        {
+          ...structure(bar, CAP_PCI_CFG, 0, 0, [0, 0, 0, 0]),
+          writable: [0, 0, 0xff, 0, 0, 0, ...new Array(12).fill(0xff)],
+        },
         this.#msix.capability(MSIX_BAR),
       ],
       onRead: (offset, size) => this.#window(offset, size, false),
@@ -267,13 +280,8 @@ export class VirtioPci implements Device, VirtioTransport {
         const dword = this.#readCommon(within & ~3)
         return maskTo(dword >>> (8 * (within & 3)), size)
       }
-      case ISR_AT: {
-        if (within !== 0) return 0
-        const { isr } = this.#state
-        this.#state.isr = 0
-        this.function.interrupt.set(false)
-        return isr
-      }
+      case ISR_AT:
+        return within === 0 ? this.#readIsr() : 0
       case DEVICE_AT: {
         const bytes = this.#device.configuration()
         let value = 0
@@ -283,6 +291,47 @@ export class VirtioPci implements Device, VirtioTransport {
       default:
         return 0
     }
+  }
+
+  /** Reading acknowledges. */
+  #readIsr(): number {
+    const { isr } = this.#state
+    this.#state.isr = 0
+    this.function.interrupt.set(false)
+    return isr
+  }
+
+  /** What the legacy registers do. */
+  #legacy(): LegacyTransport {
+    return {
+      offered: () => this.#offeredWord(0),
+      features: () => this.#state.driverFeatures[0],
+      setFeatures: value => {
+        this.#state.driverFeatures = [(value & this.#offeredWord(0)) >>> 0, 0]
+      },
+      selected: () => this.#queues[this.#state.queueSelect],
+      queueSelect: () => this.#state.queueSelect,
+      select: value => {
+        this.#state.queueSelect = value
+      },
+      status: () => this.#state.status,
+      setStatus: value => this.#writeStatus(value),
+      readIsr: () => this.#readIsr(),
+      notify: index => {
+        if (this.running && this.#queues[index]?.ready) this.#device.notify(index)
+      },
+      vectors: () => (this.#msix.enabled ? [this.#state.configVector, this.#queue?.vector ?? NO_VECTOR] : undefined),
+      setVector: (queue, value) => {
+        if (!queue) this.#state.configVector = this.#vector(value)
+        else if (this.#queue) this.#queue.vector = this.#vector(value)
+      },
+      configuration: () => this.#device.configuration(),
+      writeConfiguration: (offset, bytes) => this.#device.writeConfiguration?.(offset, bytes),
+    }
+  }
+
+  get #queue(): VirtqueueState | undefined {
+    return this.#queues[this.#state.queueSelect]?.state
   }
 
   #readCommon(offset: number): number {
@@ -423,7 +472,8 @@ export class VirtioPci implements Device, VirtioTransport {
     const { config } = this.function.state
     const length = this.function.read32(at + 12)
     const from = this.function.read32(at + 8)
-    if (config[at + 4] !== STRUCTURES_BAR || length !== size || from % size !== 0 || from >= 4 * STRUCTURE_BYTES) return
+    if (config[at + 4] !== this.#structuresBar || length !== size || from % size !== 0 || from >= 4 * STRUCTURE_BYTES)
+      return
     if (write) this.#write(from, size, maskTo(this.function.read32(at + 16), size))
     else {
       const value = this.#read(from, size)

@@ -35,7 +35,6 @@ export interface VirtqueueState {
   broken: boolean
 }
 
-
 /** A chain of buffers that the driver made available: first what the device reads, then what it writes. */
 export class Chain {
   /** The descriptor that names it in the used ring. */
