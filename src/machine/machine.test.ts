@@ -46,7 +46,11 @@ function localWorker(guest: Guest): WorkerLike {
   const toWorker: ((message: unknown) => void)[] = []
   const toHandle: ((message: unknown) => void)[] = []
   let alive = true
-  const deliver = (listeners: ((message: unknown) => void)[], message: unknown, transfer: ArrayBuffer[] = []) => {
+  const deliver = (
+    listeners: ((message: unknown) => void)[],
+    message: unknown,
+    transfer: (ArrayBuffer | MessagePort)[] = [],
+  ) => {
     const copy = structuredClone(message, { transfer })
     setImmediate(() => {
       if (alive) for (const listener of listeners) listener(copy)

@@ -1,6 +1,15 @@
 /** The library's machine: a handle on a PC that runs in a worker. */
 import type { ClockKind } from './clock.ts'
 import {
+  type CdromOptions,
+  type DiskOptions,
+  type DriveConfiguration,
+  driveConfigurations,
+  type FloppyOptions,
+  type MediumSource,
+  mediumOf,
+} from './drives.ts'
+import {
   type BootOptions,
   CONSOLE_PORT,
   type EngineChoice,
@@ -17,6 +26,7 @@ import { SerialChannel, type SerialPort } from './serial-channel.ts'
 import type { WorkerLike } from './worker-like.ts'
 
 export type { TranslatedCode } from '../engines/translator/listing.ts'
+export type { CacheMode, CdromOptions, DiskBus, DiskOptions, FloppyOptions, MediumSource } from './drives.ts'
 export type { BootOptions, EndReason, EngineChoice, MachineEnd, Stats } from './messages.ts'
 export type { AddressSamples, Profile, Profiler } from './profiler.ts'
 export type { SerialPort } from './serial-channel.ts'
@@ -61,6 +71,12 @@ export interface MachineOptions {
    * comes before some program says otherwise.
    */
   holdInput?: boolean
+  /** Hard disks, in the order in which the guest finds those of a bus. */
+  disks?: readonly DiskOptions[]
+  /** CD-ROM drives. */
+  cdroms?: readonly CdromOptions[]
+  /** Floppy drives, at most two. */
+  floppies?: readonly FloppyOptions[]
   /** Whether an event `code` tells of every region that the translator makes; listing them takes its time. Default: no. */
   listCode?: boolean
   /** Makes the worker in which the machine runs; by default a module worker of the browser or a thread of Node. */
@@ -105,6 +121,46 @@ function configurationOf(options: MachineOptions): MachineConfiguration {
     boot: options.boot ?? {},
     holdInput: options.holdInput ?? false,
     listCode: options.listCode ?? false,
+  }
+}
+
+/** A medium that is to go into a drive, or with `source` undefined out of it. */
+interface MediumRequest {
+  drive: string
+  source: MediumSource | undefined
+  readOnly: boolean
+  force: boolean
+}
+
+/** A drive of a machine. */
+export class Drive {
+  /** Unique in its machine: `disk0`, `cdrom0`, `floppy0` and so on. */
+  readonly name: string
+  readonly kind: 'disk' | 'cdrom' | 'floppy'
+  readonly #change: (request: MediumRequest) => Promise<void>
+
+  /** Made with its machine. */
+  constructor({ name, kind }: DriveConfiguration, change: (request: MediumRequest) => Promise<void>) {
+    this.name = name
+    this.kind = kind
+    this.#change = change
+  }
+
+  /**
+   * Puts a medium in, in place of what is there.
+   * @param force also where the guest has locked the drive
+   * @throws MachineError with one sentence when it cannot be opened, or the guest holds the old one
+   */
+  insert(source: MediumSource, { readOnly = false, force = false } = {}): Promise<void> {
+    return this.#change({ drive: this.name, source, readOnly: readOnly || this.kind === 'cdrom', force })
+  }
+
+  /**
+   * Takes the medium out. Where the guest has locked the drive it is asked, as by the drive's button, and this rejects.
+   * @throws MachineError with one sentence
+   */
+  eject({ force = false } = {}): Promise<void> {
+    return this.#change({ drive: this.name, source: undefined, readOnly: true, force })
   }
 }
 
@@ -166,6 +222,8 @@ function browserWorker(): WorkerLike {
 export class Machine extends EventTarget {
   /** The serial ports COM1 to COM4. */
   readonly serial: readonly SerialPort[]
+  /** Its disks, CD-ROM and floppy drives. */
+  drives: readonly Drive[] = []
   /** The virtio console, `hvc0` to Linux. */
   readonly console: SerialPort
   /** Resolves when the machine has ended, for whatever reason; it never rejects. */
@@ -178,6 +236,7 @@ export class Machine extends EventTarget {
   #end: MachineEnd | undefined
   #created!: { resolve: () => void; reject: (error: Error) => void }
   readonly #statsRequests = new Map<number, { resolve: (stats: Stats) => void; reject: (error: Error) => void }>()
+  readonly #mediumRequests = new Map<number, { resolve: () => void; reject: (error: Error) => void }>()
   #nextStats = 0
   #profileSource: ProfileSource | undefined
 
@@ -189,8 +248,11 @@ export class Machine extends EventTarget {
     const configuration = configurationOf(options)
     const sources = sourcesOf(options)
     const files = await readImages(sources)
+    const { drives, transfer } = driveConfigurations(options, sentence => new MachineError(sentence))
     const machine = new this((options.worker ?? browserWorker)(), sources)
-    await machine.#create(configuration, files)
+    machine.drives = drives.map(drive => new Drive(drive, request => machine.#changeMedium(request)))
+    const allFiles = { images: files.images, transfer: [...files.transfer, ...transfer] }
+    await machine.#create({ ...configuration, drives }, allFiles)
     return machine
   }
 
@@ -283,7 +345,7 @@ export class Machine extends EventTarget {
 
   #create(
     configuration: MachineConfiguration,
-    { images, transfer }: { images: Images; transfer: ArrayBuffer[] },
+    { images, transfer }: { images: Images; transfer: (ArrayBuffer | MessagePort)[] },
   ): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#created = { resolve, reject }
@@ -302,7 +364,22 @@ export class Machine extends EventTarget {
     }
   }
 
-  #post(message: ToWorker, transfer?: ArrayBuffer[]): void {
+  /** Asks the worker to change a medium. */
+  #changeMedium({ drive, source, readOnly, force }: MediumRequest): Promise<void> {
+    const transfer: MessagePort[] = []
+    const medium = source === undefined ? undefined : mediumOf(source, { readOnly, format: 'raw' }, transfer)
+    const id = this.#nextStats++
+    return new Promise((resolve, reject) => {
+      if (this.#end) {
+        reject(new MachineError('the machine has ended'))
+        return
+      }
+      this.#mediumRequests.set(id, { resolve, reject })
+      this.#post({ type: 'medium', id, drive, medium, force }, transfer)
+    })
+  }
+
+  #post(message: ToWorker, transfer?: (ArrayBuffer | MessagePort)[]): void {
     if (this.#end === undefined) this.#worker.postMessage(message, transfer)
   }
 
@@ -322,6 +399,8 @@ export class Machine extends EventTarget {
       if (end.stats) request.resolve(end.stats)
       else request.reject(new MachineError('the machine ended without leaving statistics'))
     this.#statsRequests.clear()
+    for (const request of this.#mediumRequests.values()) request.reject(new MachineError('the machine has ended'))
+    this.#mediumRequests.clear()
     this.#setState('stopped')
     this.#resolveStopped(end)
     void this.#worker.terminate()
@@ -349,6 +428,13 @@ export class Machine extends EventTarget {
         this.#statsRequests.get(message.id)?.resolve(message.stats)
         this.#statsRequests.delete(message.id)
         break
+      case 'medium': {
+        const request = this.#mediumRequests.get(message.id)
+        this.#mediumRequests.delete(message.id)
+        if (message.error === undefined) request?.resolve()
+        else request?.reject(new MachineError(message.error))
+        break
+      }
       case 'log':
         this.dispatchEvent(new CustomEvent('log', { detail: message.message }))
         break

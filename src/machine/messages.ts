@@ -3,6 +3,7 @@ import type { ActivityGroup } from '../cpu/activity.ts'
 import type { TranslatedCode } from '../engines/translator/listing.ts'
 import type { ClockKind } from './clock.ts'
 import type { BootDevice } from './cmos.ts'
+import type { DriveConfiguration, MediumConfiguration } from './drives.ts'
 import type { ProfileSource } from './profiler.ts'
 
 /** Which engine executes the guest: `auto` interprets cold code and translates hot code. */
@@ -37,6 +38,8 @@ export interface MachineConfiguration {
   boot: BootOptions
   /** Whether COM1's input waits until the guest has sent something by COM2. */
   holdInput: boolean
+  /** Disks, CD-ROM and floppy drives. */
+  drives?: readonly DriveConfiguration[]
   /** Whether every region that is translated is listed. */
   listCode?: boolean
 }
@@ -90,6 +93,8 @@ export type ToWorker =
   | { type: 'resume' }
   | { type: 'reset' }
   | { type: 'stats'; id: number }
+  /** Puts a medium into a drive, or takes it out; answered by `medium`. */
+  | { type: 'medium'; id: number; drive: string; medium: MediumConfiguration | undefined; force: boolean }
   | { type: 'resize'; columns: number; rows: number }
   /** Bytes for serial port `port`. */
   | { type: 'serial'; port: number; bytes: Uint8Array }
@@ -107,6 +112,8 @@ export type FromWorker =
   /** The guest was reset and starts again. */
   | { type: 'restarted'; reason: 'reset' | 'triple-fault' }
   | { type: 'stats'; id: number; stats: Stats }
+  /** The medium was changed, or could not be. */
+  | { type: 'medium'; id: number; error?: string }
   | { type: 'log'; message: string }
   | { type: 'code'; code: TranslatedCode }
   | { type: 'serial'; port: number; bytes: Uint8Array }

@@ -35,14 +35,17 @@ import { BootError } from './boot/state.ts'
 import { MachineBus } from './bus.ts'
 import { MachineClock, TSC_FREQUENCY } from './clock.ts'
 import { cmosContents } from './cmos.ts'
+import { type MediumConfiguration, type OpenImage, openMedium } from './drives.ts'
 import { makeEntropy, random32 } from './entropy.ts'
 import { describeMachine, offerKernel } from './firmware.ts'
+import { MachineHostWork } from './host-work.ts'
 import { hypervisorLeaves, KvmClock } from './kvmclock.ts'
 import { LogLines } from './log-lines.ts'
 import { CONSOLE_PORT, type Images, type MachineConfiguration, type Stats } from './messages.ts'
 import { type Processor, type ProcessorOptions, ProcessorPorts } from './processor.ts'
 import type { ProfileSource } from './profiler.ts'
 import type { MachineEvent, Runnable } from './runner.ts'
+import { closeDrives, type OpenDrive, openDrives, Storage } from './storage.ts'
 
 /** What the world outside gives to a PC. */
 export interface PcHooks {
@@ -58,6 +61,10 @@ export interface PcHooks {
   translated?(code: TranslatedCode): void
   /** Hands collected output on; false while the reader is too far behind. */
   flush(): boolean
+  /** Opens image files of the host. */
+  openImage?: OpenImage
+  /** Ends a sleep of the run loop: something that the host did is over. */
+  wake?(): void
   /** Makes the processor. */
   createProcessor(options: ProcessorOptions): Processor | Promise<Processor>
 }
@@ -73,6 +80,9 @@ const PCI_WINDOWS: PciWindows = {
 
 /** Memory 1 reaches 4 GiB, and has read-only memory in it too. */
 const MOST_RAM = 2 ** 32 - LARGEST_ROM - 2 ** 20
+
+/** Where the PIIX3 is. */
+const ISA_BRIDGE_SLOT = 1
 
 /** One PC with its guest loaded. */
 export class Pc implements Runnable {
@@ -92,6 +102,8 @@ export class Pc implements Runnable {
   #timestampOffset = 0n
   readonly #pci: PciBus
   readonly #console: VirtioConsole
+  readonly hostWork: MachineHostWork
+  readonly #storage: Storage
   #event: MachineEvent | undefined
   readonly #map: AddressMap
   readonly #hostBridge: PciFunction
@@ -111,6 +123,22 @@ export class Pc implements Runnable {
     const { kernel, initrd, firmware } = images
     if (kernel && initrd && isLinuxImage(kernel)) await verifyInitrd(initrd)
     if (firmware) checkFirmware(firmware)
+    const drives = await openDrives(configuration.drives ?? [], hooks.openImage)
+    try {
+      return await Pc.#make(configuration, images, hooks, drives)
+    } catch (error) {
+      await closeDrives(drives).catch(() => {})
+      throw error
+    }
+  }
+
+  static async #make(
+    configuration: MachineConfiguration,
+    images: Images,
+    hooks: PcHooks,
+    drives: readonly OpenDrive[],
+  ): Promise<Pc> {
+    const { kernel, firmware } = images
     const memory = makeMemory(configuration.memory)
     const ports = new ProcessorPorts()
     const processor = await hooks.createProcessor({
@@ -122,7 +150,16 @@ export class Pc implements Runnable {
       random32: random32(configuration.clock),
     })
     const multiboot = kernel !== undefined && isMultiboot(kernel)
-    const pc = new Pc({ configuration, hooks, memory, ports, processor, multiboot, firmware: firmware !== undefined })
+    const pc = new Pc({
+      configuration,
+      hooks,
+      memory,
+      ports,
+      processor,
+      multiboot,
+      firmware: firmware !== undefined,
+      drives,
+    })
     if (firmware) pc.#map.setFirmware(firmware)
     pc.#load(images)
     return pc
@@ -136,6 +173,7 @@ export class Pc implements Runnable {
     processor,
     multiboot,
     firmware,
+    drives,
   }: {
     configuration: MachineConfiguration
     hooks: PcHooks
@@ -144,6 +182,7 @@ export class Pc implements Runnable {
     processor: Processor
     multiboot: boolean
     firmware: boolean
+    drives: readonly OpenDrive[]
   }) {
     this.#firmware = firmware
     const map = new AddressMap(memory)
@@ -249,6 +288,20 @@ export class Pc implements Runnable {
       pci.addAnywhere(transport.function)
       return transport
     })
+    this.hostWork = new MachineHostWork(
+      clock.kind === 'instructions',
+      () => {
+        ports.stopRequested = true
+      },
+      () => hooks.wake?.(),
+    )
+    this.#storage = new Storage(bus, drives, {
+      pci,
+      message: (low, high, data) => this.#interrupts.message(low, high, data),
+      work: this.hostWork,
+      isaBridgeSlot: ISA_BRIDGE_SLOT,
+      alwaysIde: firmware,
+    })
     this.#devices = [
       ...this.#interrupts.devices,
       pci,
@@ -279,7 +332,28 @@ export class Pc implements Runnable {
       ...(multiboot ? [new TestDevice(bus)] : []),
       ...uarts,
       ...virtio,
+      ...this.#storage.devices,
     ]
+  }
+
+  /**
+   * Puts a medium into a drive, or with undefined takes out what is in.
+   * @param force also where the guest holds it
+   * @throws Error with one sentence
+   */
+  async changeMedium(drive: string, medium: MediumConfiguration | undefined, force: boolean): Promise<void> {
+    const disk = medium && (await openMedium(medium, this.#hooks.openImage))
+    try {
+      await this.#storage.change(drive, disk, force)
+    } catch (error) {
+      await disk?.close().catch(() => {})
+      throw error
+    }
+  }
+
+  /** Flushes and closes the drives' media: nothing is executed any more. @throws the first error */
+  async close(): Promise<void> {
+    await closeDrives(this.#storage.drives)
   }
 
   /** Whether a reset starts the guest again. */

@@ -11,6 +11,7 @@ import {
 } from '../cpu/activity.ts'
 import type { Engine } from '../engines/contract.ts'
 import { type MachineClock, NANOSECONDS_PER_INSTRUCTION } from './clock.ts'
+import type { MachineHostWork } from './host-work.ts'
 
 /** What a slice can end in that is the machine's matter and not the engine's. */
 export type MachineEvent =
@@ -31,6 +32,8 @@ export interface Runnable {
   beginSlice(nanoseconds: number): void
   /** The slice has ended: takes the event that a device raised in it, if any. */
   takeEvent(): MachineEvent | undefined
+  /** What the host does for devices behind the machine's back. */
+  readonly hostWork?: Pick<MachineHostWork, 'pending' | 'held'>
   /** Hands collected output on. False while the reader is too far behind and the guest has to wait. */
   flush(): boolean
 }
@@ -58,6 +61,8 @@ export interface RunnerHost {
 const TURN_MILLISECONDS = 6
 /** Longest slice in nanoseconds of guest time: how late a deadline may be seen if the estimated speed is wrong. */
 const SLICE_NANOSECONDS = 1_000_000
+/** Longest slice while the host has something under way for a device, which it finishes in a turn of the event loop. */
+const HOST_WORK_NANOSECONDS = 200_000
 /** Most instructions of one slice where time is counted: about 1 ms of an interpreter, and more where each is a REP. */
 const COUNTED_SLICE = 100_000
 /** Bounds of the estimated speed in instructions a nanosecond. */
@@ -168,6 +173,11 @@ export class Runner {
         this.#stopped = false
         return undefined
       }
+      const { hostWork } = this.#machine
+      if (hostWork?.held) {
+        await Promise.race([hostWork.held, this.#sleep(LONGEST_WAIT_MILLISECONDS)])
+        continue
+      }
       if (this.#paused || !this.#machine.flush()) {
         await this.#sleep(LONGEST_WAIT_MILLISECONDS)
         continue
@@ -189,7 +199,7 @@ export class Runner {
   }
 
   #executeForOneTurn(): MachineEvent | 'halted' | 'running' {
-    const { activity } = this.#machine
+    const { activity, clock } = this.#machine
     activity?.enter(ACTIVITY_RUN_LOOP)
     const started = this.#host.now()
     let now = started
@@ -200,6 +210,7 @@ export class Runner {
         if (before >= this.#timersFrom && this.#machine.clock.runTimers() && this.#starved())
           this.#timersFrom = before + STARVED_PROGRESS
         activity?.leave(outside!)
+        if (this.#machine.hostWork?.held) return 'running'
         const exit = this.#machine.engine.run(this.#budget())
         const { exits } = this.stats
         exits[exit.kind] = (exits[exit.kind] ?? 0) + 1
@@ -210,6 +221,8 @@ export class Runner {
         const event = this.#machine.takeEvent()
         if (event) return event
         if (exit.kind === 'shutdown') return { kind: 'triple-fault', message: exit.reason }
+        // What the host has under way is finished in the event loop's turns.
+        if (exit.kind !== 'halt' && this.#machine.hostWork?.pending && clock.kind === 'host') return 'running'
         if (exit.kind !== 'halt') continue
         this.#timersFrom = 0
         if (!this.#skipHalt()) return 'halted'
@@ -227,7 +240,8 @@ export class Runner {
   /** Instructions until the next deadline that counts, but no more than a slice. */
   #budget(): number {
     const { clock } = this.#machine
-    const most = clock.kind === 'instructions' ? COUNTED_SLICE * NANOSECONDS_PER_INSTRUCTION : SLICE_NANOSECONDS
+    const slice = this.#machine.hostWork?.pending ? HOST_WORK_NANOSECONDS : SLICE_NANOSECONDS
+    const most = clock.kind === 'instructions' ? COUNTED_SLICE * NANOSECONDS_PER_INSTRUCTION : slice
     const deferred = this.#machine.instructions() < this.#timersFrom
     const nanoseconds = deferred ? most : Math.min(clock.untilDeadline(), most)
     this.#machine.beginSlice(nanoseconds)

@@ -2,8 +2,8 @@
 
 /** The caller's end of a worker. */
 export interface WorkerLike {
-  /** Sends a structured-cloneable message; buffers in `transfer` move instead of being copied. */
-  postMessage(message: unknown, transfer?: ArrayBuffer[]): void
+  /** Sends a structured-cloneable message; buffers and ports in `transfer` move instead of being copied. */
+  postMessage(message: unknown, transfer?: (ArrayBuffer | MessagePort)[]): void
   /** Calls `listener` with every message from the worker. */
   onMessage(listener: (message: unknown) => void): void
   /** Calls `listener` when the worker dies of an error, or a message cannot be read. */

@@ -1,6 +1,7 @@
 /** A machine's worker: builds the PC that the handle asks for, runs it, and answers messages. */
 import { ArenaFullError } from '../memory/arena.ts'
 import { BootError } from './boot/index.ts'
+import type { OpenImage } from './drives.ts'
 import type { EngineChoice, FromWorker, Images, MachineConfiguration, Stats, ToWorker } from './messages.ts'
 import { Pc } from './pc.ts'
 import type { Processor, ProcessorOptions } from './processor.ts'
@@ -14,13 +15,21 @@ const RESET_MILLISECONDS = 20
 /** Makes the processor of a PC. */
 export type ProcessorFactory = (options: ProcessorOptions) => Processor | Promise<Processor>
 
+/** What a worker's host may do besides. */
+export interface WorkerHost {
+  /** The guest waits and there is time for the host's housekeeping. */
+  idle?(): void
+  /** Opens image files; without it only disks that the caller serves can be used. */
+  openImage?: OpenImage
+}
+
 /**
  * Serves one machine on `port`, which a host's worker module gives.
- * @param idle is called when the guest waits and there is time for the host's housekeeping
+ * @param host what else the host does
  * @returns a function that ends the machine's execution, for a host whose worker cannot be ended as a whole
  */
-export function serveMachine(port: WorkerPort, createProcessor: ProcessorFactory, idle?: () => void): () => void {
-  const server = new MachineServer(port, createProcessor, idle)
+export function serveMachine(port: WorkerPort, createProcessor: ProcessorFactory, host: WorkerHost = {}): () => void {
+  const server = new MachineServer(port, createProcessor, host)
   port.onMessage(message => server.receive(message as ToWorker))
   return () => server.stop()
 }
@@ -29,7 +38,7 @@ export function serveMachine(port: WorkerPort, createProcessor: ProcessorFactory
 class MachineServer {
   readonly #port: WorkerPort
   readonly #createProcessor: ProcessorFactory
-  readonly #idle: (() => void) | undefined
+  readonly #host: WorkerHost
   readonly #serial: SerialBuffers
   #pc: Pc | undefined
   #runner: Runner | undefined
@@ -42,9 +51,9 @@ class MachineServer {
   /** Takes what the guest starts from after a reset. */
   #takeImages: (images: Images) => void = () => {}
 
-  constructor(port: WorkerPort, createProcessor: ProcessorFactory, idle: (() => void) | undefined) {
+  constructor(port: WorkerPort, createProcessor: ProcessorFactory, host: WorkerHost) {
     this.#port = port
-    this.#idle = idle
+    this.#host = host
     this.#createProcessor = createProcessor
     this.#serial = new SerialBuffers(
       (message, transfer) => this.#post(message, transfer),
@@ -94,6 +103,9 @@ class MachineServer {
       case 'stats':
         this.#post({ type: 'stats', id: message.id, stats: this.#stats()! })
         break
+      case 'medium':
+        void this.#changeMedium(message)
+        break
       case 'resize':
         this.#pc?.resizeConsole(message.columns, message.rows)
         this.#runner?.wake()
@@ -122,6 +134,8 @@ class MachineServer {
         translated: code => this.#post({ type: 'code', code }),
         flush: () => this.#serial.flush(),
         createProcessor: this.#createProcessor,
+        openImage: this.#host.openImage,
+        wake: () => this.#runner?.wake(),
       })
     } catch (error) {
       if (!(error instanceof BootError)) throw error
@@ -129,7 +143,7 @@ class MachineServer {
       return
     }
     free(images)
-    this.#runner = new Runner(this.#pc, { ...eventLoopHost(), idle: this.#idle })
+    this.#runner = new Runner(this.#pc, { ...eventLoopHost(), idle: this.#host.idle })
     this.#post({ type: 'created', profile: this.#pc.profileSource })
   }
 
@@ -141,7 +155,7 @@ class MachineServer {
       this.#resetPressed = false
       const restarts = event === undefined ? pressed : isRestart(event) && this.#pc!.reboots
       if (!restarts) {
-        if (event) this.#end(event)
+        if (event) await this.#end(event)
         return
       }
       const images = await this.#images()
@@ -161,9 +175,21 @@ class MachineServer {
     })
   }
 
-  #end(event: MachineEvent): void {
+  /** Changes a drive's medium and says how that went. */
+  async #changeMedium({ id, drive, medium, force }: ToWorker & { type: 'medium' }): Promise<void> {
+    try {
+      await this.#pc!.changeMedium(drive, medium, force)
+      this.#post({ type: 'medium', id })
+    } catch (error) {
+      this.#post({ type: 'medium', id, error: (error as Error).message })
+    }
+    this.#runner?.wake()
+  }
+
+  async #end(event: MachineEvent): Promise<void> {
     this.#ended = true
     this.#serial.flush()
+    await this.#pc!.close().catch(error => this.#post({ type: 'log', message: (error as Error).message }))
     const stats = this.#stats()
     if (event.kind === 'debug-exit')
       this.#post({ type: 'stopped', end: { reason: event.kind, code: event.code, stats } })

@@ -5,6 +5,7 @@ import { v8Flags } from '../../engines/tiering.ts'
 import { createPcProcessor } from '../../machine/create-processor.ts'
 import { serveMachine } from '../../machine/worker.ts'
 import { collector } from './collector.ts'
+import { type OpenDiskOptions, openDisk } from './disks.ts'
 
 v8Flags.set = setFlagsFromString
 const port = parentPort
@@ -15,5 +16,5 @@ serveMachine(
     onMessage: listener => port.on('message', listener),
   },
   createPcProcessor,
-  collector(),
+  { idle: collector(), openImage: (path, options) => openDisk(path, options as OpenDiskOptions) },
 )

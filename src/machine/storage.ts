@@ -1,0 +1,185 @@
+/** Puts drives into a PC: controllers for those that were asked for, on the PCI bus or at their ports. */
+import type { Bus, Device } from '../devices/bus.ts'
+import type { MessageSignal } from '../devices/msix.ts'
+import type { PciBus } from '../devices/pci.ts'
+import type { AtaDevice } from '../devices/storage/ata.ts'
+import { AtaDisk } from '../devices/storage/ata-disk.ts'
+import { AtapiCdrom } from '../devices/storage/atapi.ts'
+import type { HostWork } from '../devices/storage/block.ts'
+import type { Cdrom } from '../devices/storage/cdrom.ts'
+import { IdeController } from '../devices/storage/ide.ts'
+import { VirtioBlk } from '../devices/virtio/blk.ts'
+import { VirtioPci } from '../devices/virtio/transport-pci.ts'
+import type { Disk } from '../disk/disk.ts'
+import { BootError } from './boot/state.ts'
+import { type DriveConfiguration, type OpenImage, openMedium, withCache } from './drives.ts'
+
+/** A drive with its medium open. */
+export interface OpenDrive {
+  configuration: DriveConfiguration
+  disk: Disk | undefined
+}
+
+/** A drive whose medium can go and come. */
+interface RemovableDrive {
+  /** Puts a medium in, or takes it out. @returns what was in */
+  change(disk: Disk | undefined): Disk | undefined
+  /** Whether the guest wants it to stay. */
+  readonly locked: boolean
+  /** Tells the guest that somebody would like to have it. */
+  requestEject(): void
+}
+
+/** The machine's part. */
+export interface StorageHost {
+  pci: PciBus
+  message: MessageSignal
+  work: HostWork
+  /** The slot of the PIIX3, whose function 1 is the IDE controller. */
+  isaBridgeSlot: number
+  /** Whether there is an IDE controller even if nothing is at it. */
+  alwaysIde: boolean
+}
+
+/** Sectors of a CD. */
+const CD_SECTOR = 2048
+/** Where drives go on the four IDE positions: disks from the first, CD-ROM drives from the third. */
+const IDE_DISK_ORDER = [0, 1, 2, 3] as const
+const IDE_CDROM_ORDER = [2, 3, 1, 0] as const
+
+/**
+ * Opens the media of drives.
+ * @throws BootError with one sentence when one cannot be; the others are closed then
+ */
+export async function openDrives(
+  drives: readonly DriveConfiguration[],
+  openImage: OpenImage | undefined,
+): Promise<OpenDrive[]> {
+  const open: OpenDrive[] = []
+  try {
+    for (const configuration of drives) {
+      const { medium } = configuration
+      const disk = medium && (await openMedium(medium, openImage))
+      open.push({ configuration, disk })
+      if (disk) checkMedium(configuration, disk)
+    }
+    return open
+  } catch (error) {
+    await closeDrives(open).catch(() => {})
+    throw new BootError((error as Error).message)
+  }
+}
+
+/** Flushes and closes the media. @throws the first error, after trying all */
+export async function closeDrives(drives: Iterable<OpenDrive>): Promise<void> {
+  const results = await Promise.allSettled([...drives].map(({ disk }) => disk?.close()))
+  for (const result of results) if (result.status === 'rejected') throw result.reason
+}
+
+/** @throws Error with one sentence where a drive cannot take a medium */
+function checkMedium({ kind, bus }: DriveConfiguration, disk: Disk): void {
+  if (kind === 'disk' && disk.size < 512)
+    throw new Error(`disk '${disk.name}' is empty: give an image of a sector at least`)
+  if (kind === 'disk' && (bus === 'ide' || bus === 'sata') && disk.sectorSize !== 512)
+    throw new Error(
+      `disk '${disk.name}' has sectors of ${disk.sectorSize} bytes, which bus ${bus} cannot have: choose virtio or nvme`,
+    )
+  if (kind === 'cdrom' && disk.size < CD_SECTOR)
+    throw new Error(`CD image '${disk.name}' is empty or shorter than a block`)
+}
+
+/** The drives of a PC. */
+export class Storage {
+  readonly devices: Device[] = []
+  readonly #removable = new Map<string, RemovableDrive & { drive: OpenDrive }>()
+  readonly #drives: readonly OpenDrive[]
+  readonly #bus: Bus
+  readonly #host: StorageHost
+
+  /** @throws BootError where there is no room for a drive */
+  constructor(bus: Bus, drives: readonly OpenDrive[], host: StorageHost) {
+    this.#bus = bus
+    this.#drives = drives
+    this.#host = host
+    this.#addIde(drives.filter(({ configuration }) => configuration.bus === 'ide'))
+    for (const drive of drives) if (drive.configuration.bus === 'virtio') this.#addVirtio(drive)
+  }
+
+  /** Every drive with what is in it. */
+  get drives(): readonly OpenDrive[] {
+    return this.#drives
+  }
+
+  /**
+   * Changes the medium of a drive.
+   * @param disk the new one, or undefined to take the old one out
+   * @param force also where the guest has locked it
+   * @throws Error with one sentence where that cannot be
+   */
+  async change(name: string, disk: Disk | undefined, force: boolean): Promise<void> {
+    const drive = this.#removable.get(name)
+    if (drive === undefined) {
+      const all = [...this.#removable.keys()].join(', ') || 'none'
+      throw new Error(`there is no drive '${name}' whose medium can be changed: there are ${all}`)
+    }
+    if (disk) checkMedium(drive.drive.configuration, disk)
+    if (drive.locked && !force) {
+      drive.requestEject()
+      throw new Error(`the guest holds the medium of drive '${name}'; it was asked to let it go`)
+    }
+    const before = drive.change(disk)
+    drive.drive.disk = disk
+    await before?.close()
+  }
+
+  #ata({ configuration, disk }: OpenDrive, sata: boolean): AtaDevice {
+    const { kind, serial, cache } = configuration
+    if (kind !== 'cdrom')
+      return new AtaDisk({ disk: withCache(disk!, cache), serial, sata, writethrough: cache === 'writethrough' })
+    return new AtapiCdrom({ medium: disk, serial, sata })
+  }
+
+  #keep(drive: OpenDrive, device: AtaDevice): void {
+    if (device.packet === undefined) return
+    const cdrom = device.packet as Cdrom
+    this.#removable.set(drive.configuration.name, {
+      drive,
+      change: disk => cdrom.change(disk),
+      get locked() {
+        return cdrom.locked
+      },
+      requestEject: () => cdrom.requestEject(),
+    })
+  }
+
+  #addIde(drives: readonly OpenDrive[]): void {
+    if (drives.length === 0 && !this.#host.alwaysIde) return
+    const devices: (AtaDevice | undefined)[] = [undefined, undefined, undefined, undefined]
+    for (const drive of drives) {
+      const order = drive.configuration.kind === 'cdrom' ? IDE_CDROM_ORDER : IDE_DISK_ORDER
+      const position = order.find(at => devices[at] === undefined)
+      if (position === undefined)
+        throw new BootError('there are more than 4 drives on bus ide: put others on sata, nvme or virtio')
+      const device = this.#ata(drive, false)
+      devices[position] = device
+      this.#keep(drive, device)
+    }
+    const controller = new IdeController(this.#bus, { devices, host: this.#host.work })
+    this.#host.pci.add(this.#host.isaBridgeSlot, 1, controller.function)
+    this.devices.push(controller)
+  }
+
+  #addVirtio({ configuration, disk }: OpenDrive): void {
+    const { cache, name, serial } = configuration
+    const device = new VirtioBlk(this.#bus, {
+      name: `virtio-blk-${name}`,
+      disk: withCache(disk!, cache),
+      serial,
+      writethrough: cache === 'writethrough',
+      host: this.#host.work,
+    })
+    const transport = new VirtioPci(this.#bus, device, this.#host.message)
+    this.#host.pci.addAnywhere(transport.function)
+    this.devices.push(transport)
+  }
+}
