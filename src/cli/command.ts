@@ -11,6 +11,8 @@ export interface OptionDescription {
   value?: string
   /** The values there are, where they can be listed; the first is the default. */
   choices?: readonly string[]
+  /** It may be given more than once, and its values come as a list. */
+  repeatable?: true
   /** A value as a person would write it, for the messages. */
   example?: string
   /** What it does, for the manual: whole sentences. */
@@ -20,9 +22,16 @@ export interface OptionDescription {
 /** The options of a command by name, without the dashes. */
 export type OptionDescriptions = Readonly<Record<string, OptionDescription>>
 
-/** What was given: a string for an option with a value, true for a switch, undefined where it was not given. */
+/**
+ * What was given: a string for an option with a value, a list of them for one that may be given more than once, true for a
+ * switch, undefined where it was not given.
+ */
 export type OptionValues<Options extends OptionDescriptions> = {
-  [Name in keyof Options]?: Options[Name] extends { value: string } ? string : true
+  [Name in keyof Options]?: Options[Name] extends { value: string; repeatable: true }
+    ? string[]
+    : Options[Name] extends { value: string }
+      ? string
+      : true
 }
 
 /** A command. */
@@ -70,7 +79,7 @@ export function parseOptions<Options extends OptionDescriptions>(
       help: { type: 'boolean', short: 'h' },
     },
   })
-  const values: Record<string, string | true> = {}
+  const values: Record<string, string | string[] | true> = {}
   for (const token of tokens) {
     if (token.kind === 'option-terminator') continue
     if (token.kind === 'positional') throw refuse(`the word '${token.value}' belongs to no option`)
@@ -92,13 +101,14 @@ export function parseOptions<Options extends OptionDescriptions>(
     if (option.choices && !option.choices.includes(token.value!)) {
       throw refuse(`--${token.name} is ${alternatives(option.choices)}, not '${token.value}'`)
     }
-    values[token.name] = token.value!
+    if (option.repeatable) values[token.name] = [...((values[token.name] as string[] | undefined) ?? []), token.value!]
+    else values[token.name] = token.value!
   }
   return values.help ? 'help' : (values as OptionValues<Options>)
 }
 
 /** `a, b or c`. */
-function alternatives(words: readonly string[]): string {
+export function alternatives(words: readonly string[]): string {
   return words.length < 2 ? words.join('') : `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`
 }
 

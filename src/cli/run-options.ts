@@ -33,6 +33,24 @@ const options = {
     example: '256M',
     help: "The guest's memory: a number and K, M or G (powers of 1024). Default: 256M.",
   },
+  disk: {
+    value: 'FILE[,…]',
+    example: 'disk.img',
+    repeatable: true,
+    help: "A hard disk: an image file, or a block device of the host. After the path may follow, each behind a comma: bus=ide (default), sata, nvme or virtio; cache=writeback (default: on the host's disk once the guest flushes), writethrough (once it is written) or unsafe (flushes do nothing); readonly; format=NAME (default: by content and name; say raw for a raw image that its guest has written); serial=TEXT. A comma in the path is written twice. May be given more than once.",
+  },
+  cdrom: {
+    value: 'FILE[,…]',
+    example: 'install.iso',
+    repeatable: true,
+    help: "A CD-ROM drive with the image of a CD or DVD; 'none' is a drive that is empty. After the path may follow bus=ide (default) or sata. May be given more than once.",
+  },
+  floppy: {
+    value: 'FILE[,…]',
+    example: 'boot.img',
+    repeatable: true,
+    help: "A floppy drive with the image of a floppy; 'none' is a drive that is empty. After the path may follow readonly. May be given twice.",
+  },
   engine: {
     value: 'NAME',
     choices: ['auto', 'interpreter', 'translator'],
@@ -79,6 +97,7 @@ export const RUN = {
         'typetwo run',
         "printf 'uname -a\\npoweroff -f\\n' | typetwo run",
         'typetwo run --kernel vmlinuz --initrd initrd.img --memory 1G',
+        'typetwo run --disk disk.img,bus=virtio --cdrom install.iso',
         'typetwo run --clock instructions --no-reboot --stats',
       ],
     },

@@ -5,6 +5,7 @@ import { isElf } from '../machine/boot/elf.ts'
 import { parseBoot } from './boot-option.ts'
 import { CodeDump } from './code-dump.ts'
 import type { OptionValues } from './command.ts'
+import { parseCdrom, parseDisk, parseFloppy } from './drive-options.ts'
 import { type Ending, endingOf, STATUS } from './ending.ts'
 import { type CommandHost, type MachineRequest, type RunningMachine, say } from './host.ts'
 import { PanicWatch } from './panic.ts'
@@ -72,6 +73,9 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
     engine: (options.engine ?? 'auto') as MachineRequest['engine'],
     clock: (options.clock ?? 'host') as MachineRequest['clock'],
     reboot: !options['no-reboot'],
+    ...(options.disk && { disks: options.disk.map(parseDisk) }),
+    ...(options.cdrom && { cdroms: options.cdrom.map(parseCdrom) }),
+    ...(options.floppy && { floppies: options.floppy.map(parseFloppy) }),
     ...(options['dump-code'] !== undefined && { listCode: true }),
     symbols:
       options.symbols === undefined

@@ -157,7 +157,16 @@ function channelOf(port: MessagePort): Channel {
  * @throws DiskError with one sentence
  */
 export async function openMedium(medium: MediumConfiguration, openImage: OpenImage | undefined): Promise<Disk> {
-  if ('channel' in medium) return remoteDisk(channelOf(medium.channel))
+  if ('channel' in medium) {
+    const { channel } = medium
+    const disk = await remoteDisk(channelOf(channel))
+    // What a program serves stays its own: it is flushed, not closed.
+    const close = async () => {
+      await disk.flush()
+      channel.close()
+    }
+    return { ...disk, close }
+  }
   if (!openImage)
     throw new DiskError('unsupported', `image '${medium.path}' cannot be opened here: give a disk instead of a path`)
   const { path, ...options } = medium

@@ -1,0 +1,105 @@
+/** Debian's kernel with disks and CDs on every bus: what it writes is in the files, what lies there is what it reads. */
+import assert from 'node:assert/strict'
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import { MemoryDisk, terminalWords } from '../../src/hosts/node/index.ts'
+import { Machine } from '../../src/hosts/node/machine.ts'
+import { debianGuest, type GuestImages, Transcript } from './debian.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'typetwo-storage-'))
+after(() => rmSync(folder, { recursive: true }))
+const guest = await debianGuest('amd64')
+const skip = typeof guest === 'string' ? guest : false
+const timeout = 900_000
+const MiB = 2 ** 20
+const sha1 = (bytes: Uint8Array) => createHash('sha1').update(bytes).digest('hex')
+
+/** A file of random bytes, and zeros up to its size. */
+function image(name: string, size: number, random: number): { path: string; bytes: Buffer } {
+  const path = join(folder, name)
+  const bytes = randomBytes(random)
+  writeFileSync(path, bytes)
+  truncateSync(path, size)
+  return { path, bytes }
+}
+
+/** Runs the default guest with a script. @returns what it wrote */
+async function run(options: object, script: string, during?: (machine: Machine, seen: Transcript) => Promise<void>) {
+  const { kernel, initrd, commandLine } = guest as GuestImages
+  const machine = await Machine.create({
+    kernel,
+    initrd,
+    commandLine: [commandLine, ...terminalWords({ typed: false })].join(' '),
+    holdInput: true,
+    ...options,
+  })
+  const transcript = new Transcript(machine.serial[0].readable)
+  const writer = machine.serial[0].writable.getWriter()
+  await writer.write(new TextEncoder().encode(`${script}\npoweroff -f\n`))
+  await machine.start()
+  await during?.(machine, transcript)
+  const end = await machine.stopped
+  assert.equal(end.reason, 'poweroff', end.message ?? end.reason)
+  return transcript.text
+}
+
+test('disks on every bus and a CD: sums of what is read, what is written, a file system', {
+  skip,
+  timeout,
+}, async () => {
+  const buses = ['ide', 'virtio'] as const
+  const disks = buses.map(bus => ({ bus, ...image(`${bus}.img`, 24 * MiB, 4 * MiB) }))
+  const cd = image('cd.iso', 2 * MiB, 2 * MiB)
+  const served = new MemoryDisk(16 * MiB)
+  await served.write(0, disks[0].bytes)
+  const names = ['sda', 'vda']
+  const script = [
+    'cd /tmp',
+    ...names.map(name => `echo "read ${name} $(dd if=/dev/${name} bs=1M count=4 2>/dev/null | sha1sum)"`),
+    'echo "read cd $(sha1sum </dev/sr0)"',
+    'echo "read served $(dd if=/dev/vdb bs=1M count=4 2>/dev/null | sha1sum)"',
+    ...names.map(
+      name =>
+        `dd if=/dev/urandom of=r bs=1M count=3 2>/dev/null; dd if=r of=/dev/${name} bs=64k seek=128 conv=fsync 2>/dev/null; echo "wrote ${name} $(sha1sum <r)"`,
+    ),
+    'dd if=/dev/sda of=/dev/vdb bs=1M skip=1 seek=8 count=1 conv=fsync 2>/dev/null',
+    'blkdiscard /dev/vda -o 0 -l 1048576 2>/dev/null; echo discarded',
+    'cat /sys/block/vda/queue/write_cache; mke2fs -F /dev/vda >/dev/null 2>&1 || mkfs.vfat /dev/vda',
+    'mount /dev/vda /mnt && echo content >/mnt/file && umount /mnt && mount /dev/vda /mnt && echo "file has $(cat /mnt/file)"; umount /mnt',
+  ].join('\n')
+  const text = await run(
+    {
+      disks: [...disks.map(({ bus, path }) => ({ bus, image: path, format: 'raw' })), { image: served, bus: 'virtio' }],
+      cdroms: [{ image: cd.path }],
+    },
+    script,
+  )
+  for (const [i, name] of names.entries()) assert.match(text, new RegExp(`read ${name} ${sha1(disks[i].bytes)}`), text)
+  assert.match(text, new RegExp(`read cd ${sha1(cd.bytes)}`))
+  assert.match(text, new RegExp(`read served ${sha1(disks[0].bytes)}`))
+  for (const [i, name] of names.entries()) {
+    const written = readFileSync(disks[i].path).subarray(8 * MiB, 11 * MiB)
+    if (name === 'sda') assert.match(text, new RegExp(`wrote ${name} ${sha1(written)}`))
+  }
+  assert.match(text, /file has content/)
+  const there = new Uint8Array(MiB)
+  await served.read(8 * MiB, there)
+  assert.equal(sha1(there), sha1(disks[0].bytes.subarray(MiB, 2 * MiB)))
+})
+
+test('by counted time a machine with disks does the same twice', { skip, timeout }, async () => {
+  const { path } = image('counted.img', 8 * MiB, MiB)
+  const start = readFileSync(path)
+  const outcomes: string[] = []
+  for (let i = 0; i < 2; i++) {
+    writeFileSync(path, start)
+    const script =
+      'dd if=/dev/vda of=/dev/vda bs=64k seek=16 count=16 conv=fsync 2>/dev/null; dd if=/dev/vda bs=4k skip=256 | sha1sum; cat /proc/interrupts /proc/diskstats | sha1sum; date +%N'
+    const text = await run({ disks: [{ image: path, bus: 'virtio' }], clock: 'instructions' }, script)
+    outcomes.push(text + sha1(readFileSync(path)))
+  }
+  assert.equal(outcomes[0], outcomes[1])
+})
