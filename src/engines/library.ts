@@ -10,7 +10,7 @@ import type { FunctionType } from '../wasm/types.ts'
 /** A function to be compiled. */
 export interface Unit {
   name: string
-  f: FunctionBuilder
+  f: Pick<FunctionBuilder, 'type' | 'calls' | 'emit'>
   uses: Iterable<Routine>
 }
 

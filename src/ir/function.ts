@@ -46,7 +46,7 @@ export class FunctionBuilder {
   readonly nodes: Node[] = []
   /** The functions called by name, with their types. */
   readonly calls = new Map<string, FunctionType>()
-  private readonly locals: ValueType[] = []
+  protected readonly locals: ValueType[] = []
   /** How many unlikely parts are open. */
   private cold = 0
 
@@ -109,7 +109,12 @@ export class FunctionBuilder {
 
   /** Assigns a local. */
   setLocal(index: number, value: Node): void {
-    this.effect(N.OP_LOCAL_SET, 0, [value], index, 0, undefined, localBit(index))
+    this.setMasked(index, value, localBit(index))
+  }
+
+  /** @param mask what reads of the local depend on */
+  protected setMasked(index: number, value: Node, mask: number): void {
+    this.effect(N.OP_LOCAL_SET, 0, [value], index, 0, undefined, mask)
   }
 
   /** A load by `opcode` from memory 0 (CPU state) or 1 (guest RAM). */
@@ -235,20 +240,22 @@ export class FunctionBuilder {
   }
 }
 
-class Emitter {
-  private readonly out = new ByteWriter(2048)
+/** Turns nodes into bytes, once. */
+export class Emitter {
+  protected readonly out: ByteWriter
   private readonly type: FunctionType
   private readonly locals: ValueType[]
   private readonly nodes: readonly Node[]
   private readonly linker: Linker
   private readonly labels: (Label | undefined)[] = []
-  private readonly hints: BranchHint[] = []
+  protected readonly hints: BranchHint[] = []
   private readonly free = new Map<ValueType, number[]>()
   private pending: Node[] = []
   private loopDepth = 0
   private currentMark = 0
 
-  constructor(type: FunctionType, locals: readonly ValueType[], nodes: readonly Node[], linker: Linker) {
+  constructor(type: FunctionType, locals: readonly ValueType[], nodes: readonly Node[], linker: Linker, room = 2048) {
+    this.out = new ByteWriter(room)
     this.type = type
     this.locals = [...locals]
     this.nodes = nodes
@@ -256,6 +263,13 @@ class Emitter {
   }
 
   emit(): EmittedBody {
+    this.code()
+    this.out.byte(0x0b)
+    return this.withLocals()
+  }
+
+  /** All of the code but the end of the function. */
+  protected code(): void {
     for (let i = this.nodes.length - 1; i >= 0; i--) {
       const node = this.nodes[i]
       if (node.isEffect) continue
@@ -271,8 +285,6 @@ class Emitter {
       }
     }
     for (const node of this.nodes) this.visit(node)
-    this.out.byte(0x0b)
-    return this.withLocals()
   }
 
   private withLocals(): EmittedBody {
@@ -295,7 +307,7 @@ class Emitter {
 
   private visit(node: Node): void {
     if (!node.isEffect) {
-      if (node.uses === 0 || node.op === N.OP_CONST) return
+      if (node.uses === 0 || isConstant(node)) return
       node.loopDepth = this.loopDepth
       if (node.isSunk) {
         if (node.mask !== 0) this.pending.push(node)
@@ -336,24 +348,49 @@ class Emitter {
     this.compute(node)
     node.temp = this.allocate(node.type as ValueType)
     this.out.byte(0x21)
-    this.out.unsigned(node.temp)
+    this.local(node.temp, true)
   }
 
-  private allocate(type: ValueType): number {
+  /** The number of a local in an instruction that reads or sets it. */
+  protected local(index: number, _sets: boolean): void {
+    this.out.unsigned(index)
+  }
+
+  /** A constant of {@link N.OP_HOLE}. */
+  protected hole(_node: Node): void {
+    throw new Error('code with holes is emitted by its own emitter')
+  }
+
+  /** The number of a label in a branch. @param depth of what is open here */
+  protected label(label: Label, depth: number): void {
+    this.out.unsigned(depth - label.depth)
+  }
+
+  /** The number of a function in a call. */
+  protected callee(name: string): void {
+    this.out.unsigned(this.linker.functionIndex(name))
+  }
+
+  protected allocate(type: ValueType): number {
     const free = this.free.get(type)
     if (free?.length) return free.pop()!
+    return this.another(type)
+  }
+
+  /** One more local. */
+  protected another(type: ValueType): number {
     return this.type.params.length + this.locals.push(type) - 1
   }
 
   /** Puts the value on the stack. */
-  private value(node: Node): void {
-    if (node.op === N.OP_CONST) {
+  protected value(node: Node): void {
+    if (isConstant(node)) {
       this.constant(node)
       return
     }
     if (node.temp >= 0) {
       this.out.byte(0x20)
-      this.out.unsigned(node.temp)
+      this.local(node.temp, false)
       if (--node.uses === 0 && node.loopDepth === this.loopDepth) this.release(node)
       return
     }
@@ -369,6 +406,10 @@ class Emitter {
 
   private constant(node: Node): void {
     const { out } = this
+    if (node.op === N.OP_HOLE) {
+      this.hole(node)
+      return
+    }
     switch (node.type) {
       case I32:
         out.byte(0x41)
@@ -401,7 +442,7 @@ class Emitter {
     switch (node.op) {
       case N.OP_LOCAL_GET:
         out.byte(0x20)
-        out.unsigned(node.imm)
+        this.local(node.imm, false)
         break
       case N.OP_LOAD:
         this.memoryAccess(node)
@@ -442,7 +483,7 @@ class Emitter {
     switch (node.op) {
       case N.OP_LOCAL_SET:
         out.byte(0x21)
-        out.unsigned(node.imm)
+        this.local(node.imm, true)
         break
       case N.OP_STORE:
         this.memoryAccess(node)
@@ -450,7 +491,7 @@ class Emitter {
       case N.OP_CALL:
       case N.OP_RETURN_CALL:
         out.byte(node.op === N.OP_CALL ? 0x10 : 0x12)
-        out.unsigned(this.linker.functionIndex(node.extra as string))
+        this.callee(node.extra as string)
         this.result(node)
         break
       case N.OP_CALL_INDIRECT:
@@ -482,18 +523,18 @@ class Emitter {
         break
       case N.OP_BRANCH:
         out.byte(0x0c)
-        out.unsigned(this.labels.length - (node.extra as Label).depth)
+        this.label(node.extra as Label, this.labels.length)
         break
       case N.OP_BRANCH_IF:
         if (node.imm !== 0) this.hints.push({ offset: out.length, likely: node.imm === 2 })
         out.byte(0x0d)
-        out.unsigned(this.labels.length - (node.extra as Label).depth)
+        this.label(node.extra as Label, this.labels.length)
         break
       case N.OP_BRANCH_TABLE: {
         const labels = node.extra as Label[]
         out.byte(0x0e)
         out.unsigned(labels.length - 1)
-        for (const label of labels) out.unsigned(this.labels.length - label.depth)
+        for (const label of labels) this.label(label, this.labels.length)
         break
       }
       case N.OP_RETURN:
@@ -523,9 +564,12 @@ class Emitter {
     node.loopDepth = this.loopDepth
     node.temp = this.allocate(node.type)
     this.out.byte(0x21)
-    this.out.unsigned(node.temp)
+    this.local(node.temp, true)
   }
 }
+
+/** What costs nothing to be computed again. */
+const isConstant = ({ op }: Node): boolean => op === N.OP_CONST || op === N.OP_HOLE
 
 function markTree(node: Node, mark: number): void {
   for (const arg of node.args) {

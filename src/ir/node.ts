@@ -1,5 +1,10 @@
 import type { ValueType } from '../wasm/types.ts'
 
+/**
+ * A constant that a copy of the code will put in (src/engines/translator/template.ts); `extra` says which. Numbers below
+ * OP_LOCAL_SET are values.
+ */
+export const OP_HOLE = 0xffff
 /** Operations that are not plain WebAssembly opcodes. Plain opcodes stand for themselves (SIMD as 0xfd00 + number). */
 export const OP_CONST = 0x10000
 export const OP_LOCAL_GET = 0x10001

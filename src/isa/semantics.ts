@@ -156,10 +156,11 @@ export class Variable {
   private readonly local: number
   readonly width: Width
 
-  constructor(f: FunctionBuilder, width: Width) {
+  /** @param local its number, where that is settled */
+  constructor(f: FunctionBuilder, width: Width, local: number = f.local(typeOf(width))) {
     this.f = f
     this.width = width
-    this.local = f.local(typeOf(width))
+    this.local = local
   }
   /** Its value now. */
   get value(): Int {

@@ -60,12 +60,42 @@ export class RegionFlags extends PieceFlags {
   /** The pieces in the state, for writing them whatever is known. */
   private readonly inState: PieceFlags
 
-  constructor(code: Code) {
+  /** @param locals numbers of the locals for a recipe's kind and operands, where they are settled */
+  constructor(code: Code, locals: readonly number[] = []) {
     super(code, new StatePieces(code))
     this.inState = new PieceFlags(code, this.pieces)
-    this.kind = new Variable(code.f, 32)
-    this.a = new Variable(code.f, 64)
-    this.b = new Variable(code.f, 64)
+    this.kind = new Variable(code.f, 32, locals[0])
+    this.a = new Variable(code.f, 64, locals[1])
+    this.b = new Variable(code.f, 64, locals[2])
+  }
+
+  /** What is known where the locals hold a recipe of a certain kind. */
+  knownLocals(kind: number): Known {
+    const width = ([8, 16, 32, 64] as const)[(kind - 1) & 3]
+    const operation = kind - ((kind - 1) & 3)
+    const a = this.a.value.truncate(width)
+    if (operation === RECIPE_INCREMENT || operation === RECIPE_DECREMENT) {
+      const step = operation === RECIPE_INCREMENT ? changesOfIncrement(a) : changesOfDecrement(a)
+      return { changes: { ...step, carry: this.b.value.bit(0) }, over: undefined, step: operation }
+    }
+    if (operation === RECIPE_LOGIC) return { operation, a, b: undefined, result: a }
+    const b = this.b.value.truncate(width)
+    return { operation, a, b, result: operation === RECIPE_SUB ? a.sub(b) : a.add(b) }
+  }
+
+  /**
+   * Puts the flags into the locals.
+   * @returns what is known of them now: a recipe's kind, or 'locals' where that is only known when the code runs, or 'settled'
+   */
+  keep(): number | 'locals' | 'state' | 'settled' {
+    const { known } = this
+    this.toLocals()
+    if (typeof known === 'string') {
+      if (known !== 'locals') this.kind.set(RECIPE_UNTOUCHED)
+      return known
+    }
+    if ('operation' in known) return recipeKind(known.operation, known.result.width)
+    return known.step ? recipeKind(known.step, known.changes.result!.width) : 'settled'
   }
 
   /** What comes first in the region's function. */

@@ -3,14 +3,12 @@ import { MODE_USER } from '../../cpu/mode.ts'
 import { CS, F, FIELDS } from '../../cpu/state.ts'
 import type { Vcpu } from '../../cpu/vcpu.ts'
 import type { Linker } from '../../ir/function.ts'
-import { OP_CALL, OP_RETURN_CALL } from '../../ir/node.ts'
 import { disassemble, registerName } from '../../isa/disassembler.ts'
 import { type Names, printBody } from '../../wasm/text.ts'
-import type { FunctionType, ValueType } from '../../wasm/types.ts'
+import type { FunctionType } from '../../wasm/types.ts'
 import { type Block, decodeMode } from '../interpreter/blocks.ts'
 import type { Unit } from '../library.ts'
 import type { FoundRegion } from './region.ts'
-import { translateRegion } from './translate.ts'
 
 /** Hands out indices as they are asked for, and remembers what they mean. */
 class NamingLinker implements Linker, Names {
@@ -44,13 +42,7 @@ class NamingLinker implements Linker, Names {
 
 /** WebAssembly of a region's function: its text, and how many bytes it is of. The function cannot be used any more. */
 export function functionText({ f }: Unit): { text: string; bytes: number } {
-  const signatures = new Map<string, FunctionType>()
-  for (const node of f.nodes) {
-    if (node.op !== OP_CALL && node.op !== OP_RETURN_CALL) continue
-    const params = node.args.map(arg => arg.type as ValueType)
-    signatures.set(node.extra as string, { params, results: node.type ? [node.type] : [] })
-  }
-  const linker = new NamingLinker(signatures)
+  const linker = new NamingLinker(f.calls)
   const { body } = f.emit(linker)
   return { text: printBody(body, f.type, linker), bytes: body.length }
 }
@@ -95,14 +87,14 @@ export interface TranslatedCode {
   text: string
 }
 
-/** Lists a region; makes its function once more. RIP is the block's. */
-export function listRegion(cpu: Vcpu, block: Block, found: FoundRegion): TranslatedCode {
+/** Lists a region. RIP is the block's. @param unit its function, which cannot be used any more */
+export function listRegion(cpu: Vcpu, block: Block, found: FoundRegion, unit: Unit): TranslatedCode {
   const { state, memory } = cpu
   const { mode } = block
   const info = decodeMode(mode)
   const long = info.mode === 'long'
   const address = BigInt.asUintN(long ? 64 : 32, state.get64(F.rip) + state.get64(F.segmentBase, CS))
-  const { text, bytes: wasmBytes } = functionText(translateRegion('region', found, block.address, mode, info))
+  const { text, bytes: wasmBytes } = functionText(unit)
   const offset = block.address & 0xfff
   const bytesAt = (distance: number, length: number) => {
     const at = found.pages.get(Math.floor((offset + distance) / 4096))! + ((offset + distance) & 0xfff)

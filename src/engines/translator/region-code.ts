@@ -11,6 +11,7 @@ import { REGION_TYPE } from '../interpreter/main.ts'
 import { lookUpJump } from '../jump-table.ts'
 import { tlbOffset } from '../tlb-offset.ts'
 import { RegionFlags } from './flags.ts'
+import type { RegionPlace } from './semantics.ts'
 import { RegionX87, type X87Assumption } from './x87.ts'
 
 const PAGE_MASK = 0xfffffffffffff000n
@@ -19,7 +20,7 @@ const PAGE_MASK = 0xfffffffffffff000n
 const placeOfXmm = (number: number): [field: Field, index: number] => [number < 16 ? F.xmm : F.ymmHigh, number & 15]
 
 /** One region's function. */
-export class RegionCode {
+export class RegionCode implements RegionPlace {
   readonly f: FunctionBuilder
   readonly code: Code
   readonly flags: RegionFlags
@@ -69,11 +70,6 @@ export class RegionCode {
   ripAt(distance: number): Int {
     const rip = this.entry.value.add(distance)
     return this.long ? rip : rip.and(0xffffffff)
-  }
-
-  /** A constant of 64 bits by halves. */
-  constant64(low: number, high: number): Int {
-    return new Int(this.f, this.f.const64(low, high), 64)
   }
 
   private gpr(number: number): number {

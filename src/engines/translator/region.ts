@@ -229,6 +229,11 @@ class Search {
         return
       }
       if (endsBlock(instruction) || context.leaders.has(next)) return
+      if (this.pageOf(next) !== this.pageOf(distance)) {
+        // Whether the page is still the same is asked on the way to a block.
+        this.lead(context, next)
+        return
+      }
       distance = next
     }
   }
@@ -307,6 +312,10 @@ class Search {
         break
       }
       if (context.leaders.has(distance)) break
+      if (this.pageOf(distance) !== this.pageOf(instruction.distance)) {
+        block.leavesTo = distance
+        break
+      }
     }
     if (block.instructions.length === 0) return
     context.blocks.set(leader, block)

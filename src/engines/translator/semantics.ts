@@ -3,6 +3,7 @@
 import { THROUGH_STACK_SEGMENT } from '../../cpu/memory-access.ts'
 import { MODE_AVX, MODE_SEGMENTED, MODE_SSE, MODE_TLB_SHIFT, MODE_USER, MODE_X87 } from '../../cpu/mode.ts'
 import { F, FS, SS } from '../../cpu/state.ts'
+import type { FunctionBuilder } from '../../ir/function.ts'
 import { Int, int, Vector, type Width } from '../../ir/values.ts'
 import { type Decoded, isHighByte, NO_REGISTER, RIP_BASE } from '../../isa/decoder.ts'
 import type { OperandSpec } from '../../isa/encoding.ts'
@@ -23,7 +24,6 @@ import {
 import { tlbOffset } from '../tlb-offset.ts'
 import { FprOperand } from '../vector-register.ts'
 import type { RegionFlags } from './flags.ts'
-import type { RegionCode } from './region-code.ts'
 import type { RegionX87 } from './x87.ts'
 
 /** How an instruction ends, if not by going on with the next. */
@@ -36,14 +36,41 @@ export type Ending =
 
 const PAGE_MASK = 0xfffffffffffff000n
 
+/** What the code of an instruction is put into. */
+export interface RegionPlace {
+  readonly f: FunctionBuilder
+  readonly base: Int
+  readonly flags: RegionFlags
+  /** Where execution goes on outside of the region. */
+  readonly rip: Variable
+  /** RIP at a distance from the entry. */
+  ripAt(distance: number): Int
+  /** A general-purpose register, all 64 bits. */
+  readGpr(number: number): Int
+  writeGpr(number: number, value: Int): void
+  /** An XMM register, or 16 further the upper half of a YMM register. */
+  readXmm(number: number): Vector
+  writeXmm(number: number, value: Vector): void
+  /** By XMM register: 0, the width of its lowest number if that is settled (see Semantics.settles), negative if all of them are. */
+  readonly settled: number[]
+  unsettle(): void
+  /** The x87 in locals, where instructions of the region use it. */
+  readonly x87: RegionX87 | undefined
+  /** Leaves so that the interpreter executes the instruction at a distance from the entry. */
+  bail(distance: number): void
+}
+
+/** A constant of 64 bits by halves. */
+const constant64 = (f: FunctionBuilder, low: number, high: number): Int => new Int(f, f.const64(low, high), 64)
+
 /** A general-purpose register in a local. */
 class LocalRegister implements Operand {
   readonly kind = 'register'
   readonly width: Width
-  private readonly region: RegionCode
+  private readonly region: RegionPlace
   private readonly number: number
   private readonly shift: number
-  constructor(region: RegionCode, number: number, width: Width, shift = 0) {
+  constructor(region: RegionPlace, number: number, width: Width, shift = 0) {
     this.region = region
     this.number = number
     this.width = width
@@ -68,9 +95,9 @@ class LocalRegister implements Operand {
 class LocalXmm implements VectorOperand {
   readonly kind = 'register'
   readonly bytes = 16
-  private readonly region: RegionCode
+  private readonly region: RegionPlace
   readonly number: number
-  constructor(region: RegionCode, number: number) {
+  constructor(region: RegionPlace, number: number) {
     this.region = region
     this.number = number
   }
@@ -102,16 +129,16 @@ class LocalXmm implements VectorOperand {
 /** Builds one instruction of a region. */
 export class TranslatorSemantics extends EngineSemantics {
   readonly segmented: boolean
-  readonly region: RegionCode
-  private readonly decoded: Decoded
+  readonly region: RegionPlace
+  protected readonly decoded: Decoded
   private readonly mode: number
   private readonly end: number
-  private relative: Int | undefined
+  protected relative: Int | undefined
   private readonly offset: Int | undefined
   ending: Ending = { kind: 'next' }
 
   /** @param end bytes from the region's entry to the end of the instruction */
-  constructor(region: RegionCode, decoded: Decoded, context: Context, usage: Usage, mode: number, end: number) {
+  constructor(region: RegionPlace, decoded: Decoded, context: Context, usage: Usage, mode: number, end: number) {
     super(region.f, context, usage)
     this.region = region
     this.decoded = decoded
@@ -166,10 +193,10 @@ export class TranslatorSemantics extends EngineSemantics {
     return new LocalXmm(this.region, number)
   }
 
-  private effectiveAddress(): Int {
+  protected effectiveAddress(): Int {
     const { decoded } = this
     const width = decoded.addressSize === 64 ? 64 : 32
-    const wide = (low: number, high: number) => this.region.constant64(low, high)
+    const wide = (low: number, high: number) => constant64(this.f, low, high)
     let sum: Int | undefined
     if (decoded.base === RIP_BASE) {
       return this.nextRip.add(wide(decoded.displacement, decoded.displacement >> 31)).resize(width)
@@ -237,7 +264,7 @@ export class TranslatorSemantics extends EngineSemantics {
    * A 16-bit jump loses the upper half of EIP, and one in a segment with a limit is checked: these go through the RIP
    * variable.
    */
-  private get throughRip(): boolean {
+  protected get throughRip(): boolean {
     return !this.long && (this.context.operandSize === 16 || this.segmented)
   }
 
@@ -328,12 +355,12 @@ export class TranslatorSemantics extends EngineSemantics {
     return this.decoded.form.operands.map(spec => this.operand(spec))
   }
 
-  private gpr(spec: OperandSpec, number: number, width: Width): Operand {
+  protected gpr(spec: OperandSpec, number: number, width: Width): Operand {
     if (spec.size === 'b' && isHighByte(this.decoded, number)) return this.highByte(number - 4)
     return this.register(number, width)
   }
 
-  private operand(spec: OperandSpec): unknown {
+  protected operand(spec: OperandSpec): unknown {
     const { decoded, context } = this
     const width = widthOf(spec, context)
     const fpr = (number: number) =>
@@ -356,13 +383,13 @@ export class TranslatorSemantics extends EngineSemantics {
         if (decoded.form.operands.find(other => other.kind === 'immediate') !== spec) {
           return this.immediate(width, this.const(decoded.imm2, width))
         }
-        return this.immediate(width, this.region.constant64(decoded.immLow, decoded.immHigh).truncate(width))
+        return this.immediate(width, constant64(this.f, decoded.immLow, decoded.immHigh).truncate(width))
       case 'farOffset':
-        return this.immediate(width, this.region.constant64(decoded.immLow, decoded.immHigh).truncate(width))
+        return this.immediate(width, constant64(this.f, decoded.immLow, decoded.immHigh).truncate(width))
       case 'one':
         return this.immediate(8, this.const(1, 8))
       case 'relative':
-        this.relative = this.nextRip.add(this.region.constant64(decoded.immLow, decoded.immHigh))
+        this.relative = this.nextRip.add(constant64(this.f, decoded.immLow, decoded.immHigh))
         return this.relative
       case 'farSelector':
         return this.immediate(16, this.const(decoded.imm2, 16))
@@ -403,7 +430,7 @@ export class TranslatorSemantics extends EngineSemantics {
     }
   }
 
-  private immediate(width: Width, value: Int): Operand {
+  protected immediate(width: Width, value: Int): Operand {
     return {
       kind: 'immediate',
       width,

@@ -8,11 +8,11 @@ import type { decodeMode } from '../interpreter/blocks.ts'
 import { shapeOf } from '../interpreter/handlers.ts'
 import type { Unit } from '../library.ts'
 import type { Known } from './flags.ts'
+import { liveAfter, RegionPlan } from './plan.ts'
 import type { Edge, FoundRegion, RegionBlock, RegionInstruction } from './region.ts'
-import { successors } from './region.ts'
 import { RegionCode } from './region-code.ts'
 import { TranslatorSemantics } from './semantics.ts'
-import { jumpKind, outerLoop, type PlacedBlock, placeBlocks } from './structure.ts'
+import { jumpKind, outerLoop, type PlacedBlock } from './structure.ts'
 import { wantsX87Locals, worksOnStack, type X87Assumption, type X87Known } from './x87.ts'
 
 /**
@@ -44,8 +44,9 @@ interface Arrival {
 
 class RegionTranslator {
   private readonly region: RegionCode
-  private readonly placed: PlacedBlock[]
-  private readonly indexOf = new Map<RegionBlock, number>()
+  private readonly plan: RegionPlan
+  private readonly placed: readonly PlacedBlock[]
+  private readonly indexOf: ReadonlyMap<RegionBlock, number>
   private readonly pages: ReadonlyMap<number, number>
   /** Offset of the entry in its page. */
   private readonly offset: number
@@ -55,12 +56,8 @@ class RegionTranslator {
   private readonly forward: (Label | undefined)[] = []
   private readonly loops: (Label | undefined)[] = []
   private readonly used = new Set<Routine>()
-  /** By index: in how many ways a block is reached; what the one way brings along; whether its flags matter. */
-  private readonly ways: number[]
+  /** By index: what the one way brings along in which a block is reached. */
   private readonly arrivals: (Arrival | undefined)[] = []
-  private readonly flagsMatter: boolean[] = []
-  /** By index: instructions from the start of a block until the budget is asked again, at most. */
-  private readonly longest: number[] = []
 
   constructor(
     found: FoundRegion,
@@ -77,21 +74,9 @@ class RegionTranslator {
     const atOnce = found.blocks[0].instructions.some(worksOnStack)
     const assumed = wants ? { ...x87, fromEntry: x87.fromEntry && atOnce } : undefined
     this.region = new RegionCode(info.mode === 'long', !info.segmented, assumed)
-    this.placed = placeBlocks(found.blocks[0])
-    for (const { block, index } of this.placed) this.indexOf.set(block, index)
-    this.ways = this.placed.map(() => 0)
-    for (const { block, index } of this.placed) {
-      for (const to of successors(block)) {
-        const target = this.indexOf.get(to)!
-        if (jumpKind(this.placed, index, target) !== 'outside') this.ways[target]++
-      }
-    }
-    for (const { block, index } of this.placed.toReversed()) {
-      const next = successors(block).map(to => this.indexOf.get(to)!)
-      const ahead = next.filter(to => to > index && this.placed[to].loopEnd < 0).map(to => this.longest[to])
-      this.longest[index] = block.instructions.length + Math.max(0, ...ahead)
-      this.flagsMatter[index] = this.placed[index].loopEnd >= 0 || index === 0 || flagsMatterAt(block)
-    }
+    this.plan = new RegionPlan(found)
+    this.placed = this.plan.placed
+    this.indexOf = this.plan.indexOf
   }
 
   translate(name: string, index: number | undefined): Unit {
@@ -112,10 +97,7 @@ class RegionTranslator {
         openLoops.pop()
       }
     }
-    const ends = placed.flatMap(({ block }) =>
-      block.instructions.map(({ distance, decoded }) => distance + decoded.length),
-    )
-    region.finish(Math.max(...ends), index)
+    region.finish(this.plan.extent, index)
     for (const routine of region.code.used) this.used.add(routine)
     return { name, f, uses: this.used }
   }
@@ -130,40 +112,27 @@ class RegionTranslator {
     }
   }
 
-  /** Whether the flags after each instruction of a block may be looked at. */
-  private liveAfter({ instructions }: RegionBlock): boolean[] {
-    const after: boolean[] = []
-    let live = true
-    for (let i = instructions.length - 1; i >= 0; i--) {
-      after[i] = live
-      const { usage } = instructions[i]
-      if (usage.setsFlags && !usage.readsFlags) live = false
-      if (usage.readsFlags || usage.mayLeave) live = true
-    }
-    return after
-  }
-
   private block(place: PlacedBlock): void {
     const { region } = this
     const { block, index } = place
     const arrival = this.arrivals[index]
-    region.flags.known = arrival ? arrival.flags : index === 0 && this.ways[0] === 0 ? 'state' : 'locals'
+    region.flags.known = arrival ? arrival.flags : index === 0 && this.plan.ways[0] === 0 ? 'state' : 'locals'
     region.pending = arrival ? arrival.pending : 0
     region.unsettle()
     if (arrival) region.settled = [...arrival.settled]
     if (arrival?.x87) region.x87!.known = arrival.x87
     else region.x87?.startBlock(index, index === 0)
     const meets = block.instructions.length === 0
-    if (index === 0 || place.loopEnd >= 0) region.checkBudget(meets ? undefined : block.distance, this.longest[index])
+    if (this.plan.asksBudget(place)) region.checkBudget(meets ? undefined : block.distance, this.plan.longest[index])
     if (meets) {
       this.goToExpected(index, block.expected)
       region.exitIndirect()
       return
     }
-    const liveAfter = this.liveAfter(block)
+    const live = liveAfter(block)
     let last: TranslatorSemantics | undefined
     block.instructions.forEach((instruction, i) => {
-      last = this.instruction(instruction, liveAfter[i])
+      last = this.instruction(instruction, live[i])
       region.pending++
     })
     this.endBlock(place, last!)
@@ -270,7 +239,7 @@ class RegionTranslator {
       const moved = region.isMapped(edge.distance, address).isZero()
       region.code.if(moved, () => region.exit(edge.distance), undefined, 'unlikely')
     }
-    if (this.ways[to] === 1 && this.placed[to].loopEnd < 0 && to !== 0) {
+    if (this.plan.ways[to] === 1 && this.placed[to].loopEnd < 0 && to !== 0) {
       this.arrivals[to] = {
         flags: region.flags.known,
         pending: region.pending,
@@ -280,7 +249,7 @@ class RegionTranslator {
     } else {
       if (region.x87?.meet(to, () => region.exit(edge.distance)) === false) return
       region.settleBudget()
-      if (this.flagsMatter[to]) region.flags.toLocals()
+      if (this.plan.flagsMatter[to]) region.flags.toLocals()
     }
     region.f.branch(kind === 'back' ? this.loops[to]! : this.forward[to]!)
   }
@@ -290,12 +259,3 @@ class RegionTranslator {
 const FEW_TARGETS = 3
 /** A table for a jump has no more entries. */
 const MOST_TABLE_ENTRIES = 2048
-
-/** Whether anything may look at the flags that a block begins with. */
-function flagsMatterAt({ instructions }: RegionBlock): boolean {
-  for (const { usage } of instructions) {
-    if (usage.readsFlags || usage.mayLeave) return true
-    if (usage.setsFlags) return false
-  }
-  return true
-}

@@ -11,8 +11,10 @@ import type { Usage } from '../semantics.ts'
 import { listRegion, type TranslatedCode } from './listing.ts'
 import { EAGER, type FoundRegion, findRegion, LARGE, type RegionHost, type RegionLimits, SMALL } from './region.ts'
 import { TranslatorSemantics } from './semantics.ts'
+import { assembleRegion } from './template-region.ts'
+import { Templates } from './templates.ts'
 import { translateRegion } from './translate.ts'
-import { assumedOfX87, type X87Assumption } from './x87.ts'
+import { assumedOfX87, wantsX87Locals, type X87Assumption } from './x87.ts'
 
 interface Extent {
   first: number
@@ -92,6 +94,7 @@ export class Translator {
   private readonly free: number[] = []
   private next = FIRST_REGION
   private serial = 0
+  private readonly templates = new Templates()
   private waiting: Waiting[] = []
   private waitingSince = 0
   private readonly batch: number
@@ -140,19 +143,11 @@ export class Translator {
       this.statistics.refused++
       return
     }
-    this.onTranslated?.(listRegion(this.interpreter.vcpu, block, found))
     const region = this.register(block, found, replaces)
     if (region) {
+      this.onTranslated?.(listRegion(this.interpreter.vcpu, block, found, this.unit('region', found, region)))
       const counted = !this.interpreter.eager && !info.segmented && !replaces ? region.index : undefined
-      const unit = translateRegion(
-        `region ${this.serial++}`,
-        found,
-        block.address,
-        block.mode,
-        info,
-        counted,
-        this.x87(region),
-      )
+      const unit = this.unit(`region ${this.serial++}`, found, region, counted)
       if (counted !== undefined) this.heats[regionHeatAddress(counted) >> 2] = REGION_HEAT
       if (this.waiting.length === 0) this.waitingSince = this.interpreter.instructions
       this.waiting.push({ region, unit })
@@ -183,6 +178,20 @@ export class Translator {
     if (this.unfit.size >= MOST_UNFIT_KNOWN) this.unfit.clear()
     this.unfit.set(address, unfit)
     if (unfit === MOST_UNFIT || unfit === 2 * MOST_UNFIT) this.drop(region)
+  }
+
+  /** The function of a region: the first one made of templates, what takes its place made with more care. */
+  private unit(name: string, found: FoundRegion, region: Region, counted?: number): Unit {
+    const { address, mode } = region.block
+    const info = this.info(mode)
+    const x87 = this.x87(region)
+    const isPlain = !info.segmented && found.pages.size === 1
+    if (isPlain && !region.replaces && !(x87 && wantsX87Locals(found.blocks.flatMap(b => b.instructions)))) {
+      const unit = assembleRegion(name, found, mode, info, this.templates, counted)
+      if (unit) return unit
+      this.statistics.refused++
+    }
+    return translateRegion(name, found, address, mode, info, counted, x87)
   }
 
   private limits(info: ReturnType<typeof decodeMode>, replaces: Region | undefined): RegionLimits {
@@ -348,5 +357,6 @@ export class Translator {
     }
     this.byFrame.clear()
     this.waiting = []
+    this.templates.clear()
   }
 }

@@ -131,7 +131,10 @@ export class Bench {
       const y = this.world(other.engine)
       new ProgramRun(y, program, seed, other.slicing).run(at)
       lines.push(...processorDifferences(x.vcpu, y.vcpu), ...memoryDifferences(x, y))
-      if (lines.length === 3) lines.push('not a second time: what ran before matters')
+      if (lines.length === 3) {
+        lines.push('not a second time: what ran before matters')
+        if (a && b) lines.push(...stateDifferences(x, a, b))
+      }
     }
     lines.push('the last instructions:', describeWindow(x.vcpu, trace.slice(-60)))
     return lines.join('\n')

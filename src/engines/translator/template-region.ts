@@ -1,0 +1,349 @@
+/** A region's function made of templates: in a hundredth of the time that building it from definitions takes. */
+import { MODE_TLB_SHIFT } from '../../cpu/mode.ts'
+import { F } from '../../cpu/state.ts'
+import type { EmittedBody, Linker } from '../../ir/function.ts'
+import { regionHeatAddress, TLB_BASE } from '../../memory/layout.ts'
+import { TLB_SIZE } from '../../memory/tlb.ts'
+import type { FunctionType } from '../../wasm/types.ts'
+import type { decodeMode } from '../interpreter/blocks.ts'
+import { REGION_TYPE } from '../interpreter/main.ts'
+import type { Unit } from '../library.ts'
+import { liveAfter, RegionPlan } from './plan.ts'
+import type { Edge, FoundRegion, RegionBlock } from './region.ts'
+import { jumpKind, outerLoop, type PlacedBlock } from './structure.ts'
+import { KNOWN_NOTHING, KNOWN_SAME, LOCAL_GROUPS, LOCALS, type Template } from './template.ts'
+import { type Depth, TemplateWriter } from './template-writer.ts'
+import type { Templates } from './templates.ts'
+
+/** What is known where a block begins that is reached in one way only. */
+interface Arrival {
+  readonly known: number
+  readonly pending: number
+}
+
+/** Above this an address to go on at is looked for one comparison after another. */
+const MOST_COMPARED = 3
+const MOST_TABLE_ENTRIES = 2048
+
+/**
+ * Makes a region's function of templates.
+ * @param index the region's number, if its entries are to be counted (src/memory/layout.ts, REGION_HEAT_BASE)
+ * @returns undefined when something in it is not for templates
+ */
+export function assembleRegion(
+  name: string,
+  found: FoundRegion,
+  mode: number,
+  info: ReturnType<typeof decodeMode>,
+  templates: Templates,
+  index?: number,
+): Unit | undefined {
+  const region = new TemplateRegion(found, mode, info, templates)
+  return region.write() ? { name, f: region.function(index), uses: region.out.routines } : undefined
+}
+
+class TemplateRegion {
+  readonly out: TemplateWriter
+  private readonly plan: RegionPlan
+  private readonly placed: readonly PlacedBlock[]
+  private readonly templates: Templates
+  private readonly long: boolean
+  private readonly info: ReturnType<typeof decodeMode>
+  private readonly forward: Depth[] = []
+  private readonly loops: Depth[] = []
+  private readonly arrivals: (Arrival | undefined)[] = []
+  private readonly left: Depth
+  private readonly bailed: Depth
+  private known = KNOWN_NOTHING
+  private pending = 0
+
+  constructor(found: FoundRegion, mode: number, info: ReturnType<typeof decodeMode>, templates: Templates) {
+    this.info = info
+    this.long = info.mode === 'long'
+    this.templates = templates
+    this.plan = new RegionPlan(found)
+    this.placed = this.plan.placed
+    this.out = new TemplateWriter(TLB_BASE + ((mode >> MODE_TLB_SHIFT) & 3) * TLB_SIZE)
+    this.left = this.out.open(2)
+    this.bailed = this.out.open(2)
+  }
+
+  /** Writes the blocks. @returns whether there is a template for all that is in them */
+  write(): boolean {
+    const { out, placed } = this
+    this.openForward(-1)
+    const openLoops: number[] = []
+    for (const place of placed) {
+      if (place.jumpedTo) out.end()
+      if (place.loopEnd >= 0) {
+        this.loops[place.index] = out.open(3)
+        openLoops.push(place.index)
+        this.openForward(place.index)
+      }
+      if (!this.block(place)) return false
+      while (openLoops.length && placed[openLoops[openLoops.length - 1]].loopEnd === place.index) {
+        out.end()
+        openLoops.pop()
+      }
+    }
+    return true
+  }
+
+  /** Opens WebAssembly blocks for all blocks directly inside a loop (−1: the region) that are jumped to, the last outermost. */
+  private openForward(loop: number): void {
+    const { placed } = this
+    for (let i = placed.length - 1; i > loop; i--) {
+      if (!placed[i].jumpedTo) continue
+      const around = placed[i].loop === i ? outerLoop(placed, i) : placed[i].loop
+      if (around === loop) this.forward[i] = this.out.open(2)
+    }
+  }
+
+  private block(place: PlacedBlock): boolean {
+    const { out, plan } = this
+    const { block, index } = place
+    const arrival = this.arrivals[index]
+    this.known = arrival ? arrival.known : KNOWN_NOTHING
+    this.pending = arrival ? arrival.pending : 0
+    const { instructions } = block
+    const meets = instructions.length === 0
+    if (plan.asksBudget(place)) this.checkBudget(meets ? undefined : block.distance, plan.longest[index])
+    if (meets) {
+      this.goToExpected(index, block.expected)
+      this.leave(this.left)
+      return true
+    }
+    const live = liveAfter(block)
+    let last: Template | undefined
+    for (let i = 0; i < instructions.length; i++) {
+      const { decoded, distance } = instructions[i]
+      const template = this.templates.get(instructions[i], this.info, this.known, live[i])
+      if (!template) return false
+      out.copy(template, decoded, distance, this.pending, this.bailed)
+      if (template.known !== KNOWN_SAME) this.known = template.known
+      this.pending++
+      last = template
+    }
+    this.endBlock(index, block, last!)
+    return true
+  }
+
+  private endBlock(index: number, block: RegionBlock, { ending }: Template): void {
+    const { out } = this
+    if (block.interpretAt !== undefined) this.leaveTo(block.interpretAt, this.bailed)
+    else if (block.leavesTo !== undefined) this.leaveTo(block.leavesTo, this.left)
+    else if (ending === 'indirect') {
+      this.goToExpected(index, block.expected)
+      const meeting = block.jumps?.to
+      const meets = meeting?.instructions.length === 0
+      if (meets && jumpKind(this.placed, index, this.plan.indexOf.get(meeting)!) !== 'outside')
+        this.goTo(index, block.jumps!)
+      else this.leave(this.left)
+    } else {
+      if (ending === 'conditional') {
+        out.if()
+        this.goTo(index, block.jumps!)
+        out.end()
+      }
+      this.goTo(index, ending === 'goto' ? block.jumps! : block.falls!)
+    }
+  }
+
+  private leave(to: Depth): void {
+    this.out.spend(this.pending)
+    this.out.branch(to)
+  }
+  private leaveTo(distance: number, to: Depth): void {
+    this.out.ripAt(distance, this.long)
+    this.out.set(LOCALS.rip)
+    this.leave(to)
+  }
+
+  private checkBudget(distance: number | undefined, instructions: number): void {
+    const { out } = this
+    out.get(LOCALS.budget)
+    out.const32(instructions)
+    out.byte(0x48)
+    out.if(true)
+    if (distance === undefined) this.leave(this.bailed)
+    else this.leaveTo(distance, this.bailed)
+    out.end()
+  }
+
+  private goTo(from: number, { distance, to: target, guarded }: Edge): void {
+    const { plan, out } = this
+    const to = target && plan.indexOf.get(target)
+    const kind = to === undefined ? 'outside' : jumpKind(this.placed, from, to)
+    if (guarded) throw new Error('templates do not go to other pages')
+    if (to === undefined || kind === 'outside') {
+      this.leaveTo(distance, this.left)
+      return
+    }
+    if (plan.ways[to] === 1 && this.placed[to].loopEnd < 0 && to !== 0) {
+      this.arrivals[to] = { known: this.known, pending: this.pending }
+    } else out.spend(this.pending)
+    out.branch(kind === 'back' ? this.loops[to] : this.forward[to])
+  }
+
+  private distanceFrom(first: number): void {
+    const { out } = this
+    out.get(LOCALS.rip)
+    out.ripAt(first, this.long)
+  }
+
+  /** Goes on where an address that is known only now is expected to be. */
+  private goToExpected(from: number, expected: readonly Edge[]): void {
+    const { out } = this
+    if (expected.length <= MOST_COMPARED) {
+      for (const edge of expected) {
+        this.distanceFrom(edge.distance)
+        out.byte(0x51)
+        out.if()
+        this.goTo(from, edge)
+        out.end()
+      }
+      return
+    }
+    const distances = expected.map(({ distance }) => distance)
+    const first = Math.min(...distances)
+    const last = Math.max(...distances)
+    if (last - first > MOST_TABLE_ENTRIES) return
+    const outside = out.open(2)
+    const labels = new Map(expected.map(edge => [edge.distance, out.open(2)]))
+    // What lies far away becomes a number beyond the table.
+    out.const32(-1)
+    this.distanceFrom(first)
+    out.byte(0x7d)
+    out.byte(0xa7)
+    this.distanceFrom(first)
+    out.byte(0x7d)
+    out.const64(32)
+    out.byte(0x88)
+    out.byte(0x50)
+    out.byte(0x45)
+    out.byte(0x1b)
+    out.byte(0x0e)
+    out.unsigned(last - first + 1)
+    for (let at = first; at <= last; at++) out.unsigned(out.depth - (labels.get(at) ?? outside))
+    out.unsigned(out.depth - outside)
+    for (const edge of expected.toReversed()) {
+      out.end()
+      this.goTo(from, edge)
+    }
+    out.end()
+  }
+
+  /** The function, when all blocks are written. */
+  function(index: number | undefined): Unit['f'] {
+    const { out, info } = this
+    out.end()
+    out.const32(1)
+    out.set(LOCALS.bailing)
+    out.end()
+    const { templates } = this
+    return {
+      type: REGION_TYPE,
+      calls: this.allCalls(index),
+      emit: linker => emitRegion(out, templates, info.mode === 'long', index, linker),
+    }
+  }
+
+  private allCalls(index: number | undefined): Map<string, FunctionType> {
+    const calls = new Map(this.out.callTypes)
+    if (index !== undefined) calls.set(REGION_IS_HOT, REGION_IS_HOT_TYPE)
+    return calls
+  }
+}
+
+const REGION_IS_HOT = 'regionIsHot'
+const REGION_IS_HOT_TYPE: FunctionType = { params: [0x7f], results: [] }
+
+/** Puts the way in and the way out around a region's blocks. */
+function emitRegion(
+  written: TemplateWriter,
+  templates: Templates,
+  long: boolean,
+  index: number | undefined,
+  linker: Linker,
+): EmittedBody {
+  const out = new TemplateWriter(0)
+  const groups = written.floats ? LOCAL_GROUPS : LOCAL_GROUPS.slice(0, 2)
+  out.unsigned(groups.length)
+  for (const { count, type } of groups) {
+    out.unsigned(count)
+    out.byte(type)
+  }
+  if (index !== undefined) count(out, index, linker)
+  const load = (local: number, opcode: number, offset: number) => {
+    out.get(0)
+    out.access(opcode, offset)
+    out.set(local)
+  }
+  load(LOCALS.entry, 0x29, F.rip.offset)
+  load(LOCALS.budget, 0x28, F.budget.offset)
+  out.const32(-1)
+  out.set(LOCALS.kind)
+  for (let n = 0; n < 16; n++) {
+    if ((written.gprs >>> n) & 1) load(LOCALS.gpr + n, 0x29, F.gpr.offset + n * F.gpr.stride)
+  }
+  for (let n = 0; n < 32; n++) {
+    if ((written.xmms >>> n) & 1) load(LOCALS.xmm + n, 0xfd00, placeOfXmm(n))
+  }
+  const body = out.length
+  out.raw(written.bytes.subarray(0, written.length))
+  for (const { at, name } of written.calls) {
+    const callee = linker.functionIndex(name)
+    out.bytes[body + at] = (callee & 0x7f) | 0x80
+    out.bytes[body + at + 1] = ((callee >> 7) & 0x7f) | 0x80
+    out.bytes[body + at + 2] = callee >> 14
+  }
+  for (let i = 0; i < written.hints.length; i += 2) out.hints.push(body + written.hints[i], written.hints[i + 1])
+  for (let n = 0; n < 16; n++) {
+    if (((written.writtenGprs >>> n) & 1) === 0) continue
+    out.get(0)
+    out.get(LOCALS.gpr + n)
+    out.access(0x37, F.gpr.offset + n * F.gpr.stride)
+  }
+  for (let n = 0; n < 32; n++) {
+    if (((written.writtenXmms >>> n) & 1) === 0) continue
+    out.get(0)
+    out.get(LOCALS.xmm + n)
+    out.access(0xfd0b, placeOfXmm(n))
+  }
+  const { bytes, hints } = templates.wayOut(long, linker.typeIndex(REGION_TYPE))
+  for (let i = 0; i < hints.length; i += 2) out.hints.push(out.length + hints[i], hints[i + 1])
+  out.raw(bytes)
+  out.byte(0x0b)
+  return { body: out.finish(), hints: pairs(out.hints) }
+}
+
+const placeOfXmm = (n: number): number => (n < 16 ? F.xmm : F.ymmHigh).offset + (n & 15) * F.xmm.stride
+
+function pairs(hints: readonly number[]): EmittedBody['hints'] {
+  const list: { offset: number; likely: boolean }[] = []
+  for (let i = 0; i < hints.length; i += 2) list.push({ offset: hints[i], likely: hints[i + 1] === 1 })
+  return list
+}
+
+/** Counts an entry down and tells when there were as many as were to be. */
+function count(out: TemplateWriter, index: number, linker: Linker): void {
+  const address = regionHeatAddress(index)
+  const scratch = LOCALS.bailing
+  out.const32(address)
+  out.const32(address)
+  out.access(0x28, 0)
+  out.const32(1)
+  out.byte(0x6b)
+  out.byte(0x22)
+  out.byte(scratch)
+  out.access(0x36, 0)
+  out.get(scratch)
+  out.byte(0x45)
+  out.if(true)
+  out.const32(index)
+  out.byte(0x10)
+  out.unsigned(linker.functionIndex(REGION_IS_HOT))
+  out.end()
+  out.const32(0)
+  out.set(scratch)
+}

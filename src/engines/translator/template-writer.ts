@@ -1,0 +1,229 @@
+/** Puts a function together from templates and the few instructions of WebAssembly between them. */
+import type { Decoded } from '../../isa/decoder.ts'
+import type { Routine } from '../../isa/semantics.ts'
+import { ByteWriter } from '../../wasm/bytes.ts'
+import type { FunctionType } from '../../wasm/types.ts'
+import {
+  fieldOf,
+  HOLE_BAIL,
+  HOLE_CALL,
+  HOLE_DISPLACEMENT,
+  HOLE_END,
+  HOLE_GPR,
+  HOLE_IMMEDIATE,
+  HOLE_IMMEDIATE_64,
+  HOLE_PENDING,
+  HOLE_RELATIVE,
+  HOLE_START,
+  HOLE_TARGET,
+  HOLE_TLB,
+  HOLE_XMM,
+  LOCALS,
+  type Template,
+} from './template.ts'
+
+/** A place of a writer's open constructs that branches go to: how many there are, itself with them. */
+export type Depth = number
+
+/** Writes a function's code. */
+export class TemplateWriter extends ByteWriter {
+  /** General-purpose and XMM registers named, and those of them that are written: bits by number. */
+  gprs = 0
+  writtenGprs = 0
+  xmms = 0
+  writtenXmms = 0
+  floats = false
+  /** Offsets of calls with what they call. */
+  readonly calls: { readonly at: number; readonly name: string }[] = []
+  readonly callTypes = new Map<string, FunctionType>()
+  readonly routines = new Set<Routine>()
+  /** Offset of a branch, and 1 if it is likely, in turn. */
+  readonly hints: number[] = []
+  /** Blocks, loops and ifs that are open. */
+  depth: Depth = 0
+  private readonly tlb: number
+
+  /** @param tlb address of the TLB of the region's accesses */
+  constructor(tlb: number) {
+    super(8192)
+    this.tlb = tlb
+  }
+
+  /** Opens a block (2) or loop (3). */
+  open(opcode: 2 | 3): Depth {
+    this.byte(opcode)
+    this.byte(0x40)
+    return ++this.depth
+  }
+  /** Opens an if; its condition is on the stack. */
+  if(isUnlikely = false): void {
+    if (isUnlikely) this.hints.push(this.length, 0)
+    this.byte(4)
+    this.byte(0x40)
+    this.depth++
+  }
+  end(): void {
+    this.byte(0x0b)
+    this.depth--
+  }
+  branch(to: Depth): void {
+    this.byte(0x0c)
+    this.unsigned(this.depth - to)
+  }
+  get(local: number): void {
+    this.byte(0x20)
+    this.byte(local)
+  }
+  set(local: number): void {
+    this.byte(0x21)
+    this.byte(local)
+  }
+  const32(value: number): void {
+    this.byte(0x41)
+    this.signed32(value)
+  }
+  /** A constant of 64 bits that a number is exact for. */
+  const64(value: number): void {
+    this.byte(0x42)
+    this.signed64(value | 0, Math.floor(value / 2 ** 32))
+  }
+  /** A load from or a store to the vCPU's state, whose address is on the stack. */
+  access(opcode: number, offset: number): void {
+    if (opcode >= 0xfd00) {
+      this.byte(0xfd)
+      this.unsigned(opcode - 0xfd00)
+    } else this.byte(opcode)
+    this.byte(0)
+    this.unsigned(offset)
+  }
+
+  /** Puts RIP at a distance from the entry on the stack. */
+  ripAt(distance: number, long: boolean): void {
+    this.get(LOCALS.entry)
+    this.const64(distance)
+    this.byte(0x7c)
+    if (long) return
+    this.byte(0x42)
+    this.signed64(-1, 0)
+    this.byte(0x83)
+  }
+  /** Takes instructions off the budget. */
+  spend(instructions: number): void {
+    if (instructions === 0) return
+    this.get(LOCALS.budget)
+    this.const32(instructions)
+    this.byte(0x6b)
+    this.set(LOCALS.budget)
+  }
+
+  /**
+   * Copies a template for an instruction.
+   * @param distance of the instruction from the entry
+   * @param pending instructions executed that the budget does not know of
+   * @param bailed where regions are bailed from
+   */
+  copy(template: Template, decoded: Decoded, distance: number, pending: number, bailed: Depth): void {
+    const at = this.length
+    this.raw(template.bytes)
+    this.gprs |= template.gprs
+    this.writtenGprs |= template.writtenGprs
+    this.xmms |= template.xmms
+    this.writtenXmms |= template.writtenXmms
+    if (template.floats) this.floats = true
+    const { holes, hints } = template
+    for (let i = 0; i < holes.length; i += 3) {
+      this.fill(at + holes[i], holes[i + 1], holes[i + 2], template, decoded, distance, pending, bailed)
+    }
+    for (let i = 0; i < hints.length; i += 2) this.hints.push(at + hints[i], hints[i + 1])
+    for (const routine of template.routines) this.routines.add(routine)
+  }
+
+  private fill(
+    at: number,
+    kind: number,
+    argument: number,
+    template: Template,
+    decoded: Decoded,
+    distance: number,
+    pending: number,
+    bailed: Depth,
+  ): void {
+    const { bytes } = this
+    switch (kind) {
+      case HOLE_GPR: {
+        const number = fieldOf(decoded, argument >> 2) - (argument & 2 ? 4 : 0)
+        bytes[at] = LOCALS.gpr + number
+        this.gprs |= 1 << number
+        if (argument & 1) this.writtenGprs |= 1 << number
+        break
+      }
+      case HOLE_XMM: {
+        const field = argument >> 1
+        const number = fieldOf(decoded, field & 15) + (field & 16)
+        bytes[at] = LOCALS.xmm + number
+        this.xmms |= 1 << number
+        if (argument & 1) this.writtenXmms |= 1 << number
+        break
+      }
+      case HOLE_IMMEDIATE:
+        this.number(at, decoded.immLow)
+        break
+      case HOLE_DISPLACEMENT:
+        this.number(at, decoded.displacement)
+        break
+      case HOLE_START:
+        this.number(at, distance)
+        break
+      case HOLE_END:
+        this.number(at, distance + decoded.length)
+        break
+      case HOLE_RELATIVE:
+        this.number(at, distance + decoded.length + decoded.displacement)
+        break
+      case HOLE_TARGET:
+        this.number(at, distance + decoded.length + decoded.immLow)
+        break
+      case HOLE_PENDING:
+        bytes[at] = (pending & 0x7f) | 0x80
+        bytes[at + 1] = (pending >> 7) & 0x3f
+        break
+      case HOLE_TLB:
+        this.number(at, this.tlb)
+        break
+      case HOLE_IMMEDIATE_64:
+        this.wideNumber(at, decoded.immLow, decoded.immHigh)
+        break
+      case HOLE_BAIL: {
+        const depth = this.depth + argument - bailed
+        bytes[at] = (depth & 0x7f) | 0x80
+        bytes[at + 1] = depth >> 7
+        break
+      }
+      case HOLE_CALL: {
+        const [name, type] = template.calls[argument]
+        this.calls.push({ at, name })
+        this.callTypes.set(name, type)
+        break
+      }
+    }
+  }
+
+  /** A number of at most 34 bits and a sign in five bytes. */
+  private number(at: number, value: number): void {
+    const { bytes } = this
+    bytes[at] = (value & 0x7f) | 0x80
+    bytes[at + 1] = ((value >> 7) & 0x7f) | 0x80
+    bytes[at + 2] = ((value >> 14) & 0x7f) | 0x80
+    bytes[at + 3] = ((value >> 21) & 0x7f) | 0x80
+    bytes[at + 4] = Math.floor(value / 0x10000000) & 0x7f
+  }
+
+  private wideNumber(at: number, low: number, high: number): void {
+    for (let i = 0; i < 9; i++) {
+      this.bytes[at + i] = (low & 0x7f) | 0x80
+      low = (low >>> 7) | (high << 25)
+      high >>= 7
+    }
+    this.bytes[at + 9] = low & 0x7f
+  }
+}

@@ -1,0 +1,578 @@
+/**
+ * The code of an instruction with holes in it, for what instructions of one shape differ in: registers, numbers, where they
+ * lie. It is built once from the definition; every instruction of the shape is then a copy with its holes filled.
+ */
+import { F } from '../../cpu/state.ts'
+import { Emitter, FunctionBuilder, type Linker } from '../../ir/function.ts'
+import { Label, type Node, OP_HOLE, OP_LOCAL_GET } from '../../ir/node.ts'
+import { Int, Vector, type Width } from '../../ir/values.ts'
+import { Decoded, isHighByte, NO_REGISTER, RIP_BASE } from '../../isa/decoder.ts'
+import type { OperandKind, OperandSpec } from '../../isa/encoding.ts'
+import { Code, type Context, type Routine, Variable } from '../../isa/semantics.ts'
+import { F32, F64, type FunctionType, I32, I64, V128, type ValueType } from '../../wasm/types.ts'
+import { buildAfter } from '../checks.ts'
+import { REGION_TYPE } from '../interpreter/main.ts'
+import { widthOf } from '../interpreter/semantics.ts'
+import type { Usage } from '../semantics.ts'
+import { type Known, RegionFlags } from './flags.ts'
+import { type RegionPlace, TranslatorSemantics } from './semantics.ts'
+
+/** The locals of every function that is made of templates, by number; parameter 0 is the vCPU's base. */
+export const LOCALS = {
+  /** The general-purpose registers. */
+  gpr: 1,
+  /** RIP where the region was entered, and where execution goes on outside of it. */
+  entry: 17,
+  rip: 18,
+  /** The flags: a recipe's kind and operands. */
+  a: 19,
+  b: 20,
+  kind: 45,
+  budget: 46,
+  bailing: 47,
+  /** The XMM registers, then the upper halves of the YMM registers. */
+  xmm: 86,
+} as const
+/** What the locals are in turn, and where those begin that hold values within one template. */
+export const LOCAL_GROUPS: readonly { type: ValueType; count: number; temporaries: number }[] = [
+  { type: I64, count: 44, temporaries: 21 },
+  { type: I32, count: 27, temporaries: 48 },
+  { type: F64, count: 8, temporaries: 72 },
+  { type: F32, count: 6, temporaries: 80 },
+  { type: V128, count: 48, temporaries: 118 },
+]
+const FIRST_FLOAT = LOCAL_GROUPS[2].temporaries
+
+/** What fills a hole. A register's number of the decoded instruction: the next six, plus 1 for a high byte register. */
+export const HOLE_GPR = 0
+export const HOLE_XMM = 1
+/** Numbers, as signed LEB128 of 5 bytes. */
+export const HOLE_IMMEDIATE = 2
+export const HOLE_DISPLACEMENT = 3
+/** Distances from the entry: of the instruction, of the next one, and of what a RIP-relative operand names. */
+export const HOLE_START = 4
+export const HOLE_END = 5
+export const HOLE_RELATIVE = 6
+/** Instructions executed that the budget does not know of yet, in 2 bytes. */
+export const HOLE_PENDING = 7
+/** The TLB's address. */
+export const HOLE_TLB = 8
+/** The immediate in 10 bytes. */
+export const HOLE_IMMEDIATE_64 = 9
+/** A branch out to where regions are bailed from, in 2 bytes; the argument is how deep it lies in the template. */
+export const HOLE_BAIL = 10
+/** A function's index, in 3 bytes; the argument counts the template's calls. */
+export const HOLE_CALL = 11
+
+/** The distance that a relative jump goes to. */
+export const HOLE_TARGET = 12
+
+/** The fields that registers come from. */
+const FIELDS = [
+  'reg',
+  'rm',
+  'base',
+  'index',
+  'opcodeRegister',
+  'vexRegister',
+  'immediateRegister',
+  'vectorIndex',
+] as const
+/** The number of a decoded instruction's register. */
+export function fieldOf(decoded: Decoded, field: number): number {
+  switch (field) {
+    case 0:
+      return decoded.reg
+    case 1:
+      return decoded.rm
+    case 2:
+      return decoded.base
+    case 3:
+      return decoded.index
+    case 4:
+      return decoded.opcodeRegister
+    case 5:
+      return decoded.vexRegister
+    case 6:
+      return decoded.immediateRegister
+    default:
+      return decoded.vectorIndex
+  }
+}
+/** Numbers that stand for a field's register while a template is built; one more is the high byte register's. */
+const GPR_MARKER = 32
+/** Likewise for XMM registers; 16 more is the upper half's. */
+const XMM_MARKER = 64
+/** Locals that stand for markers. */
+const MARKED_LOCAL = 1000
+
+/** Any two registers may be the same one: reads and writes of all keep their order. */
+const GPR_BIT = 1 << 26
+const XMM_BIT = 1 << 25
+
+/** Why no template is made of an instruction. */
+export class NoTemplate extends Error {}
+
+/** The code of a template under construction. */
+export class TemplateFunction extends FunctionBuilder {
+  readonly counts = LOCAL_GROUPS.map(() => 0)
+
+  constructor() {
+    super(REGION_TYPE)
+  }
+  override local(type: ValueType): number {
+    const group = LOCAL_GROUPS.findIndex(g => g.type === type)
+    const { count, temporaries } = LOCAL_GROUPS[group]
+    const first = 1 + LOCAL_GROUPS.slice(0, group).reduce((sum, g) => sum + g.count, 0)
+    const index = temporaries + this.counts[group]++
+    if (index >= first + count) throw new NoTemplate('too many values')
+    return index
+  }
+  private mask(index: number): number {
+    if (index >= MARKED_LOCAL + XMM_MARKER) return XMM_BIT
+    if (index >= MARKED_LOCAL || (index >= LOCALS.gpr && index < LOCALS.gpr + 16)) return GPR_BIT
+    if (index >= LOCALS.xmm && index < LOCALS.xmm + 32) return XMM_BIT
+    return 1 << (index % 25)
+  }
+  override getLocal(index: number, type: ValueType): Node {
+    return this.read(OP_LOCAL_GET, type, [], index, 0, this.mask(index))
+  }
+  override setLocal(index: number, value: Node): void {
+    super.setMasked(index, value, this.mask(index))
+  }
+  /** A number that a copy puts in. */
+  hole(kind: number, width: 32 | 64): Int {
+    return new Int(this, this.pure(OP_HOLE, width === 64 ? I64 : I32, [], kind), width)
+  }
+}
+
+/** The flags in a template: what is known of the locals that hold them depends on what came before. */
+export class TemplateFlags extends RegionFlags {
+  private readonly initial: Known
+  constructor(code: Code, known: number) {
+    super(code, [LOCALS.kind, LOCALS.a, LOCALS.b])
+    this.initial =
+      known === KNOWN_NOTHING
+        ? 'locals'
+        : known === KNOWN_STATE
+          ? 'state'
+          : known === KNOWN_SETTLED
+            ? 'settled'
+            : this.knownLocals(known)
+    this.known = this.initial
+  }
+  override toLocals(): void {
+    if (this.known !== this.initial) super.toLocals()
+  }
+  /** What is known of the locals in the end: {@link Template.known}. */
+  finish(): number {
+    if (this.known === this.initial) return KNOWN_SAME
+    const known = this.keep()
+    return known === 'locals'
+      ? KNOWN_NOTHING
+      : known === 'state'
+        ? KNOWN_STATE
+        : known === 'settled'
+          ? KNOWN_SETTLED
+          : known
+  }
+}
+
+/** What is known of the flags besides recipes' kinds: nothing but what the locals say; they are in the state; there and settled. */
+export const KNOWN_NOTHING = 0
+export const KNOWN_STATE = 21
+export const KNOWN_SETTLED = 22
+export const KNOWN_SAME = -1
+
+class TemplatePlace implements RegionPlace {
+  readonly f = new TemplateFunction()
+  readonly code = new Code(this.f)
+  readonly flags: TemplateFlags
+  readonly rip = new Variable(this.f, 64, LOCALS.rip)
+  readonly entry = new Variable(this.f, 64, LOCALS.entry)
+  readonly budget = new Variable(this.f, 32, LOCALS.budget)
+  readonly bailed = new Label()
+  readonly x87 = undefined
+  readonly settled: number[] = new Array(XMM_MARKER + 32).fill(0)
+
+  constructor(known: number) {
+    this.flags = new TemplateFlags(this.code, known)
+  }
+  get base(): Int {
+    return this.code.base
+  }
+  ripAt(): Int {
+    throw new NoTemplate('a distance is asked for')
+  }
+  private gpr(number: number): number {
+    return number < GPR_MARKER ? LOCALS.gpr + number : MARKED_LOCAL + number
+  }
+  readGpr(number: number): Int {
+    return new Int(this.f, this.f.getLocal(this.gpr(number), I64), 64)
+  }
+  writeGpr(number: number, value: Int): void {
+    this.f.setLocal(this.gpr(number), value.node)
+  }
+  private xmm(number: number): number {
+    return number < GPR_MARKER ? LOCALS.xmm + number : MARKED_LOCAL + number
+  }
+  readXmm(number: number): Vector {
+    return new Vector(this.f, this.f.getLocal(this.xmm(number), V128))
+  }
+  writeXmm(number: number, value: Vector): void {
+    this.f.setLocal(this.xmm(number), value.node)
+    this.settled[number] = 0
+  }
+  unsettle(): void {
+    this.settled.fill(0)
+  }
+  bail(): void {
+    throw new NoTemplate('a distance is bailed to')
+  }
+}
+
+/** Kinds of operands whose numbers are part of the code. */
+const EXACT_REG: ReadonlySet<OperandKind> = new Set(['segment', 'control', 'debug', 'mmx'])
+const EXACT_RM: ReadonlySet<OperandKind> = new Set(['sti', 'mmxRegister', 'mmxRm'])
+
+/** What of an instruction is part of its template: see {@link templateKey}. */
+export interface Exactness {
+  readonly reg: boolean
+  readonly rm: boolean
+  readonly immediate: boolean
+}
+
+/** What is exact in the templates of a form. */
+export function exactness({ decoded, usage }: { decoded: Decoded; usage: Usage }): Exactness {
+  const { operands, instruction, immediates } = decoded.form
+  const small = operands.some(({ kind, size }) => kind === 'immediate' && size === 'b')
+  const matters = usage.setsFlagsSometimes || instruction.unit !== undefined || immediates.length > 1
+  return {
+    reg: operands.some(({ kind }) => EXACT_REG.has(kind)),
+    rm: operands.some(({ kind }) => EXACT_RM.has(kind)),
+    immediate: small && matters,
+  }
+}
+
+class TemplateSemantics extends TranslatorSemantics {
+  private readonly home: TemplatePlace
+  private readonly original: Decoded
+  private readonly exact: Exactness
+  /** The condition of a jump. */
+  condition: Int | undefined
+
+  constructor(
+    home: TemplatePlace,
+    pattern: Decoded,
+    original: Decoded,
+    exact: Exactness,
+    context: Context,
+    usage: Usage,
+  ) {
+    super(home, pattern, context, usage, 0, 0)
+    this.home = home
+    this.original = original
+    this.exact = exact
+  }
+
+  private get function(): TemplateFunction {
+    return this.f as TemplateFunction
+  }
+  private fromEntry(kind: number): Int {
+    const entry = new Int(this.f, this.f.getLocal(LOCALS.entry, I64), 64)
+    const sum = entry.add(this.function.hole(kind, 64))
+    return this.long ? sum : sum.and(0xffffffff)
+  }
+  override get nextRip(): Int {
+    return this.fromEntry(HOLE_END)
+  }
+  override get thisRip(): Int {
+    return this.fromEntry(HOLE_START)
+  }
+  override get privilegeLevel(): Int {
+    return this.get(F.cpl)
+  }
+  override tlbBase(): Int {
+    return this.function.hole(HOLE_TLB, 32)
+  }
+
+  protected override effectiveAddress(): Int {
+    const { decoded, region } = this
+    if (decoded.addressSize === 16) throw new NoTemplate('addresses of 16 bits')
+    const width = decoded.addressSize
+    if (decoded.base === RIP_BASE) return this.fromEntry(HOLE_RELATIVE).resize(width)
+    let sum: Int | undefined
+    if (decoded.base !== NO_REGISTER) sum = region.readGpr(decoded.base).truncate(width)
+    if (decoded.index !== NO_REGISTER) {
+      const index = region.readGpr(decoded.index).truncate(width).shl(decoded.scale)
+      sum = sum ? sum.add(index) : index
+    }
+    if (sum && decoded.displacement === 0) return sum
+    const displacement = this.function.hole(HOLE_DISPLACEMENT, width)
+    return sum ? sum.add(displacement) : displacement
+  }
+
+  protected override gpr(spec: OperandSpec, number: number, width: Width) {
+    const field = FIELDS[(number - GPR_MARKER) >> 1]
+    if (spec.size === 'b' && isHighByte(this.original, this.original[field])) return this.highByte(number + 1)
+    return this.register(number, width)
+  }
+
+  protected override operand(spec: OperandSpec): unknown {
+    const { decoded, exact, context } = this
+    const first = decoded.form.operands.find(other => other.kind === 'immediate')
+    if (spec.kind === 'immediate' && !exact.immediate && spec === first) {
+      const width = widthOf(spec, context)
+      if (width < 64) {
+        const value = this.function.hole(HOLE_IMMEDIATE, 32)
+        return this.immediate(width, new Int(this.f, value.node, width))
+      }
+      return this.immediate(64, this.function.hole(isWide(this.original) ? HOLE_IMMEDIATE_64 : HOLE_IMMEDIATE, 64))
+    }
+    switch (spec.kind) {
+      case 'relative':
+        this.relative = this.fromEntry(HOLE_TARGET)
+        return this.relative
+      case 'xmm':
+      case 'xmmRegister':
+      case 'vexXmm':
+      case 'immediateXmm':
+        return this.xmm(XMM_MARKER + { xmm: 0, xmmRegister: 1, vexXmm: 5, immediateXmm: 6 }[spec.kind])
+      case 'xmmRm':
+        if (!decoded.hasMemory) return this.xmm(XMM_MARKER + 1)
+        break
+      case 'vectorMemory':
+      case 'farOffset':
+      case 'farSelector':
+        throw new NoTemplate(spec.kind)
+    }
+    return super.operand(spec)
+  }
+
+  override bail(): void {
+    const { home } = this
+    home.rip.value = this.thisRip
+    home.budget.value = home.budget.value.sub(this.function.hole(HOLE_PENDING, 32))
+    this.f.branch(home.bailed)
+  }
+
+  override branch(condition: Int, target: Int): void {
+    if (this.throughRip || target !== this.relative || this.nesting > 0) {
+      super.branch(condition, target)
+      return
+    }
+    this.condition = condition
+    this.ending = { kind: 'goto', condition: undefined }
+  }
+}
+
+/** Whether the immediate of 64 bits is more than 32 bits and a sign. */
+export const isWide = ({ immLow, immHigh }: Decoded): boolean => immHigh !== immLow >> 31
+
+/** An instruction's code with holes. */
+export interface Template {
+  readonly bytes: Uint8Array
+  /** In groups of three: offset, kind, argument. */
+  readonly holes: Int32Array
+  /** Offset of a branch, and whether it is likely, in turn. */
+  readonly hints: readonly number[]
+  /** General-purpose and XMM registers that it names, whatever the instruction says: bits by number. */
+  readonly gprs: number
+  readonly writtenGprs: number
+  readonly xmms: number
+  readonly writtenXmms: number
+  readonly calls: readonly (readonly [name: string, type: FunctionType])[]
+  readonly routines: readonly Routine[]
+  /** What is known of the flags behind it: {@link KNOWN_SAME}, {@link KNOWN_NOTHING} … or a recipe's kind. */
+  readonly known: number
+  /** How it ends; a conditional jump leaves its condition on the stack. */
+  readonly ending: 'next' | 'goto' | 'conditional' | 'indirect'
+  /** It uses locals for floats or vectors. */
+  readonly floats: boolean
+}
+
+const NO_LINKER: Linker = {
+  functionIndex() {
+    throw new NoTemplate('a function is named')
+  },
+  typeIndex() {
+    throw new NoTemplate('a call by type')
+  },
+}
+
+/** Turns a template's nodes into bytes. */
+export class TemplateEmitter extends Emitter {
+  private readonly f: TemplateFunction
+  private readonly bailed: Label | undefined
+  private readonly holes: number[] = []
+  private readonly callNames: string[] = []
+  private gprs = 0
+  private writtenGprs = 0
+  private xmms = 0
+  private writtenXmms = 0
+  private floats = false
+
+  /** @param bailed the label of where regions are bailed from */
+  constructor(f: TemplateFunction, bailed: Label | undefined, linker = NO_LINKER) {
+    super(f.type, [], f.nodes, linker, 256)
+    this.f = f
+    this.bailed = bailed
+  }
+  private note(kind: number, argument: number): void {
+    this.holes.push(this.out.length, kind, argument)
+  }
+  protected override local(index: number, sets: boolean): void {
+    if (index >= MARKED_LOCAL + XMM_MARKER) {
+      this.note(HOLE_XMM, (index - MARKED_LOCAL - XMM_MARKER) * 2 + (sets ? 1 : 0))
+      this.floats = true
+      this.out.byte(0)
+      return
+    }
+    if (index >= MARKED_LOCAL) {
+      this.note(HOLE_GPR, (index - MARKED_LOCAL - GPR_MARKER) * 2 + (sets ? 1 : 0))
+      this.out.byte(0)
+      return
+    }
+    if (index >= FIRST_FLOAT) this.floats = true
+    if (index >= LOCALS.gpr && index < LOCALS.gpr + 16) {
+      this.gprs |= 1 << (index - LOCALS.gpr)
+      if (sets) this.writtenGprs |= 1 << (index - LOCALS.gpr)
+    } else if (index >= LOCALS.xmm && index < LOCALS.xmm + 32) {
+      this.xmms |= 1 << (index - LOCALS.xmm)
+      if (sets) this.writtenXmms |= 1 << (index - LOCALS.xmm)
+    }
+    this.out.unsigned(index)
+  }
+  protected override hole(node: Node): void {
+    const { out } = this
+    const kind = node.imm
+    out.byte(node.type === I64 ? 0x42 : 0x41)
+    this.note(kind, 0)
+    const bytes = kind === HOLE_IMMEDIATE_64 ? 10 : kind === HOLE_PENDING ? 2 : 5
+    for (let i = 0; i < bytes; i++) out.byte(0)
+  }
+  protected override label(label: Label, depth: number): void {
+    if (label !== this.bailed) {
+      super.label(label, depth)
+      return
+    }
+    this.note(HOLE_BAIL, depth)
+    this.out.byte(0)
+    this.out.byte(0)
+  }
+  protected override callee(name: string): void {
+    this.note(HOLE_CALL, this.callNames.push(name) - 1)
+    for (let i = 0; i < 3; i++) this.out.byte(0)
+  }
+  protected override another(type: ValueType): number {
+    return this.f.local(type)
+  }
+
+  /** @param last what is left on the stack */
+  template(last: Node | undefined, known: number, ending: Template['ending'], routines: Iterable<Routine>): Template {
+    if (last) {
+      last.uses++
+      last.hotUses++
+    }
+    this.code()
+    if (last) this.value(last)
+    return {
+      bytes: this.out.finish(),
+      holes: Int32Array.from(this.holes),
+      hints: this.hints.flatMap(({ offset, likely }) => [offset, likely ? 1 : 0]),
+      gprs: this.gprs,
+      writtenGprs: this.writtenGprs,
+      xmms: this.xmms,
+      writtenXmms: this.writtenXmms,
+      calls: this.callNames.map(name => [name, this.f.calls.get(name)!] as const),
+      routines: [...routines],
+      known,
+      ending,
+      floats: this.floats,
+    }
+  }
+}
+
+/** A decoded instruction with markers in the place of registers. */
+function patternOf(decoded: Decoded, exact: Exactness): Decoded {
+  const pattern = Object.assign(new Decoded(), decoded)
+  const mark = (field: number) => GPR_MARKER + field * 2
+  if (!exact.reg) pattern.reg = mark(0)
+  if (!exact.rm) pattern.rm = mark(1)
+  if (decoded.hasMemory) {
+    if (decoded.base < NO_REGISTER) pattern.base = mark(2)
+    if (decoded.index < NO_REGISTER) pattern.index = mark(3)
+  }
+  pattern.opcodeRegister = mark(4)
+  pattern.vexRegister = mark(5)
+  return pattern
+}
+
+/**
+ * Builds the template of an instruction.
+ * @param known what is known of the flags in front of it
+ * @param live whether anybody looks at the flags that it sets
+ * @throws NoTemplate when it is not for templates
+ */
+export function makeTemplate(
+  decoded: Decoded,
+  context: Context,
+  usage: Usage,
+  exact: Exactness,
+  known: number,
+  live: boolean,
+): Template {
+  const place = new TemplatePlace(known)
+  const { flags } = place
+  flags.dead = !live
+  const m = new TemplateSemantics(place, patternOf(decoded, exact), decoded, exact, context, usage)
+  m.enter()
+  const isKnown = exact.immediate || decoded.form.operands.some(({ kind }) => kind === 'one')
+  flags.begin(usage.setsFlagsSometimes && !isKnown)
+  const definition = decoded.form.instruction
+  const execute = definition.execute as (m: TemplateSemantics, ...operands: unknown[]) => void
+  execute.call(definition, m, ...m.operands())
+  flags.end()
+  buildAfter(m, definition)
+  const after = flags.finish()
+  const { kind } = m.ending
+  const ending = kind === 'goto' && m.condition ? 'conditional' : kind
+  const routines = new Set([...m.used, ...place.code.used])
+  return new TemplateEmitter(place.f, place.bailed).template(m.condition?.node, after, ending, routines)
+}
+
+/** Bits of an instruction that its template depends on, besides its shape; below 2^32. */
+export function templateKey(decoded: Decoded, exact: Exactness, known: number, live: boolean): number {
+  let bits = known | (live ? 32 : 0)
+  if (decoded.hasMemory) {
+    if (decoded.base !== NO_REGISTER) bits |= 64
+    if (decoded.displacement !== 0) bits |= 128
+    // The stack's exceptions are others, and FS and GS have bases of their own.
+    bits |= (decoded.scale << 8) | (decoded.segment << 10)
+  }
+  if (decoded.rex === 0) bits |= highBytes(decoded)
+  if (isWide(decoded)) bits |= 1 << 16
+  let rest = 0
+  if (exact.immediate) rest |= decoded.immLow & 0xff
+  if (exact.reg) rest |= (decoded.reg & 15) << 8
+  if (exact.rm) rest |= (decoded.rm & 7) << 12
+  return rest * 131072 + bits
+}
+
+/** Which of the byte registers are AH CH DH BH. */
+function highBytes(decoded: Decoded): number {
+  const { operands } = decoded.form
+  let bits = 0
+  for (let i = 0; i < operands.length; i++) {
+    const { kind, size } = operands[i]
+    if (size !== 'b') continue
+    if (kind === 'reg') bits |= decoded.reg >= 4 ? 1 << 13 : 0
+    else if (kind === 'rm' || kind === 'rmRegister') bits |= !decoded.hasMemory && decoded.rm >= 4 ? 1 << 14 : 0
+    else if (kind === 'opcodeRegister') bits |= decoded.opcodeRegister >= 4 ? 1 << 15 : 0
+  }
+  return bits
+}
+
+/** Whether an instruction's displacement fits into its hole. */
+export const hasPlainAddress = ({ hasMemory, displacement, displacementHigh }: Decoded): boolean =>
+  !hasMemory || displacementHigh === displacement >> 31

@@ -1,0 +1,127 @@
+/** The templates of a processor: made when an instruction of a new kind is first translated. */
+import { F } from '../../cpu/state.ts'
+import { Code, type Context, Variable } from '../../isa/semantics.ts'
+import type { decodeMode } from '../interpreter/blocks.ts'
+import { shapeOf } from '../interpreter/handlers.ts'
+import { REGION_TYPE } from '../interpreter/main.ts'
+import { lookUpJump } from '../jump-table.ts'
+import type { Usage } from '../semantics.ts'
+import type { RegionInstruction } from './region.ts'
+import {
+  type Exactness,
+  exactness,
+  hasPlainAddress,
+  KNOWN_NOTHING,
+  LOCALS,
+  makeTemplate,
+  NoTemplate,
+  type Template,
+  TemplateEmitter,
+  TemplateFlags,
+  TemplateFunction,
+  templateKey,
+} from './template.ts'
+
+/** The templates of the instructions of one shape. */
+interface ShapeTemplates {
+  readonly exact: Exactness
+  readonly context: Context
+  readonly byKey: Map<number, Template | undefined>
+}
+
+/** Makes and keeps templates. */
+export class Templates {
+  readonly statistics = { made: 0, refused: 0, milliseconds: 0 }
+  private readonly byShape = new Map<Usage, ShapeTemplates>()
+  private readonly waysOut = new Map<number, Template>()
+
+  /**
+   * The template of an instruction, or undefined where there is none.
+   * @param known what is known of the flags in front of it
+   * @param live whether anybody looks at the flags that it sets
+   */
+  get(
+    instruction: RegionInstruction,
+    info: ReturnType<typeof decodeMode>,
+    known: number,
+    live: boolean,
+  ): Template | undefined {
+    const { decoded, usage } = instruction
+    let shape = this.byShape.get(usage)
+    if (!shape) {
+      const { context } = shapeOf(decoded, info.mode, info.stackSize, info.segmented)
+      shape = { exact: exactness(instruction), context, byKey: new Map() }
+      this.byShape.set(usage, shape)
+    }
+    if (!usage.readsFlags) known = KNOWN_NOTHING
+    const sets = usage.setsFlags || usage.setsFlagsSometimes
+    const key = templateKey(decoded, shape.exact, known, live && sets)
+    let template = shape.byKey.get(key)
+    if (template === undefined && !shape.byKey.has(key)) {
+      template = this.make(instruction, shape, known, live)
+      shape.byKey.set(key, template)
+    }
+    return template
+  }
+
+  private make(
+    { decoded, usage }: RegionInstruction,
+    { context, exact }: ShapeTemplates,
+    known: number,
+    live: boolean,
+  ): Template | undefined {
+    const from = performance.now()
+    try {
+      if (!hasPlainAddress(decoded)) throw new NoTemplate('an address of 64 bits')
+      const template = makeTemplate(decoded, context, usage, exact, known, live)
+      this.statistics.made++
+      return template
+    } catch (error) {
+      if (!(error instanceof NoTemplate)) throw error
+      this.statistics.refused++
+      return undefined
+    } finally {
+      this.statistics.milliseconds += performance.now() - from
+    }
+  }
+
+  /** What every region ends with when its registers are in the state: flags, RIP and budget, and the next region. */
+  wayOut(long: boolean, typeIndex: number): Template {
+    const key = typeIndex * 2 + (long ? 1 : 0)
+    let template = this.waysOut.get(key)
+    if (!template) this.waysOut.set(key, (template = makeWayOut(typeIndex)))
+    return template
+  }
+
+  /** Forgets all: the interpreter has forgotten its handlers. */
+  clear(): void {
+    this.byShape.clear()
+  }
+}
+
+function makeWayOut(typeIndex: number): Template {
+  const f = new TemplateFunction()
+  const code = new Code(f)
+  const flags = new TemplateFlags(code, KNOWN_NOTHING)
+  const rip = new Variable(f, 64, LOCALS.rip)
+  const budget = new Variable(f, 32, LOCALS.budget)
+  const bailing = new Variable(f, 32, LOCALS.bailing)
+  flags.localsToState()
+  code.set(F.rip, rip.value)
+  code.set(F.budget, budget.value)
+  const waiting = code.get(F.events).or(code.get(F.interruptShadow)).or(bailing.value)
+  const next = () =>
+    lookUpJump(code, rip.value, code.get(F.tlb), index =>
+      f.returnCallIndirect(REGION_TYPE, [code.base.node, index.node]),
+    )
+  code.if(waiting.isZero(), next, undefined, 'likely')
+  f.return(bailing.value.node)
+  f.unreachable()
+  const linker = {
+    functionIndex: (name: string): number => {
+      throw new Error(`the way out does not call ${name}`)
+    },
+    typeIndex: () => typeIndex,
+  }
+  return new TemplateEmitter(f, undefined, linker).template(undefined, KNOWN_NOTHING, 'next', [])
+}
