@@ -73,6 +73,22 @@ export class TlbUse {
     for (let i = 1; i <= count; i++) yield (this.words[list + i] - TLB_BASE) >> 2
   }
 
+  /** Drops what all entries in use hold of a guest-physical frame: the right to write only, or everything. */
+  dropFrame(tlb: Int32Array, frame: number, writesOnly: boolean): void {
+    const { words } = this
+    // A frame is about to hold code a few thousand times in a boot, and there may be thousands of entries.
+    for (let list = 0; list < TLB_CLASSES * 2; list++) {
+      const from = tlbList(list >> 1, (list & 1) !== 0) >> 2
+      const last = from + words[from]
+      for (let i = from + 1; i <= last; i++) {
+        const at = (words[i] - TLB_BASE) >> 2
+        if ((tlb[at + FRAME] & TLB_FRAME_MASK) !== frame) continue
+        if (writesOnly) tlb[at + WRITE] = NO_TAG
+        else drop(tlb, at)
+      }
+    }
+  }
+
   clear(tlbClass: number, global: boolean): void {
     this.words[tlbList(tlbClass, global) >> 2] = 0
   }
@@ -203,12 +219,7 @@ function isLarge(tlb: Int32Array, at: number, low: number, high: number): boolea
 
 /** Drops what all TLBs hold of a guest-physical frame: its writes only, or everything. */
 export function dropFrame(cpu: Vcpu, frame: number, writesOnly: boolean): void {
-  const { tlb } = cpu
-  forEachEntry(cpu, at => {
-    if ((tlb[at + FRAME] & TLB_FRAME_MASK) !== frame) return
-    if (writesOnly) tlb[at + WRITE] = NO_TAG
-    else drop(tlb, at)
-  })
+  cpu.tlbUse.dropFrame(cpu.tlb, frame, writesOnly)
   if (!writesOnly) cpu.tlbFlushed()
 }
 

@@ -1,6 +1,7 @@
 /**
- * Blocks of decoded instructions: decoded when execution first comes to an address, found by address through the block
- * table, dropped when their bytes are written.
+ * Blocks of decoded instructions: decoded when execution first comes to an address, found by address through chains that begin
+ * in the block table, dropped when their bytes are written. All that is known of a block is its header in memory 0: most blocks are
+ * decoded, run a few times and forgotten, and there are a hundred thousand of them.
  */
 import {
   MODE_CLASS,
@@ -19,7 +20,7 @@ import { FRAME_SIZE, type PhysicalMemory } from '../../memory/physical.ts'
 import { fillRecord } from './fill-record.ts'
 import * as R from './record.ts'
 
-/** A decoded block, as TypeScript remembers it. */
+/** A decoded block, as TypeScript sees it: made when somebody asks for it. One block is one object for as long as it is there. */
 export interface Block {
   /** First record; another when the records were moved together. */
   record: number
@@ -84,7 +85,7 @@ const endsBlock = (decoded: Decoded): boolean => decoded.form.instruction.endsBl
 const RECORDS_KEPT = 8 << 20
 
 /** The most that one block takes, with its header and its end: bytes. */
-const LARGEST_BLOCK = (FRAME_SIZE + 2) * R.RECORD_SIZE
+const LARGEST_BLOCK = R.HEADER_SIZE + (FRAME_SIZE + 1) * R.RECORD_SIZE
 
 /** Blocks across two frames are kept for so many second frames each: a guest may map what it likes behind the first. */
 const MOST_SECOND_FRAMES = 8
@@ -92,24 +93,35 @@ const MOST_SECOND_FRAMES = 8
 /** One number for address and mode. */
 const keyOf = (address: number, mode: number): number => (address >>> 0) * MODE_WORDS + (mode & (MODE_WORDS - 1))
 
-/**
- * What the table has for a block's region: the index of its function; or {@link R.CAREFUL} where entering the block takes more than
- * finding it, because it depends on a second page or could reach beyond the limit of CS.
- */
-const regionWord = ({ region, second, mode }: Block): number =>
-  region || (second !== -1 || mode & MODE_SEGMENTED ? R.CAREFUL : 0)
+// Words of a header, counted from the block's first record.
+const word = (offset: number): number => (offset - R.HEADER_SIZE) >> 2
+const HEAT = word(R.HEADER_HEAT)
+const HEAT_THEN = word(R.HEADER_HEAT_THEN)
+const COUNT = word(R.HEADER_COUNT)
+const ADDRESS = word(R.HEADER_ADDRESS)
+const MODE = word(R.HEADER_MODE)
+const EXTENT = word(R.HEADER_EXTENT)
+const SECOND = word(R.HEADER_SECOND)
+const REGION = word(R.HEADER_REGION)
+const NEXT = word(R.HEADER_NEXT)
+const LENGTH = word(R.HEADER_LENGTH)
+const FRAME_NEXT = word(R.HEADER_FRAME_NEXT)
+const SECOND_FRAME_NEXT = word(R.HEADER_SECOND_FRAME_NEXT)
+const STATE = word(R.HEADER_STATE)
+
+/** What {@link STATE} holds: it is in a chain; it is one of {@link BlockCache.limited}; it was dropped. */
+const CHAINED = 0
+const LIMITED = 1
+const DROPPED = 2
 
 /** The blocks of one processor. */
 export class BlockCache {
-  /** Blocks by the address of their frame in memory 1. */
-  private readonly byFrame = new Map<number, Block[]>()
-  private readonly byRecord = new Map<number, Block>()
-  /** Every block within a frame by address and mode: the table has room for one of those that share an entry. */
-  private readonly byKey = new Map<number, Block>()
-  /** Blocks across two frames by address and mode: one for each second frame, the oldest first. */
-  private readonly crossings = new Map<number, Block[]>()
+  /** The first record of a block of each frame, by the frame's number in memory 1; 0: there is none. The next is in its header. */
+  private readonly byFrame: Int32Array
+  /** The blocks that somebody asked for. */
+  private readonly objects = new Map<number, Block>()
   /** Single instructions in front of a limit, by address and mode. */
-  private readonly limited = new Map<number, Block>()
+  private readonly limited = new Map<number, number>()
   private next = RECORDS_BASE
   /** Where {@link next} may come before {@link trim} is due. */
   private bound = RECORDS_BASE + RECORDS_KEPT
@@ -136,28 +148,48 @@ export class BlockCache {
     this.memory = memory
     this.source = source
     const { buffer } = memory.cpuMemory
-    this.table = new Int32Array(buffer, BLOCK_TABLE_BASE, (R.BLOCK_TABLE_ENTRIES * R.BLOCK_ENTRY_SIZE) >> 2)
+    this.table = new Int32Array(buffer, BLOCK_TABLE_BASE, R.BLOCK_TABLE_ENTRIES)
+    this.byFrame = new Int32Array(Math.ceil(memory.arena.limit / FRAME_SIZE))
     this.words = new Int32Array(buffer)
     this.halves = new Uint16Array(buffer)
     this.bytes = new Uint8Array(buffer)
-    this.table.fill(-1)
+    this.table.fill(0)
   }
 
   /** The block whose first record this is. */
-  find(record: number): Block | undefined {
-    return this.byRecord.get(record)
-  }
-
-  /** Entry of the block table for an address, as an index of words. */
-  private entry(address: number): number {
-    return ((address ^ (address >>> 17)) & (R.BLOCK_TABLE_ENTRIES - 1)) * (R.BLOCK_ENTRY_SIZE >> 2)
+  find(record: number): Block {
+    let block = this.objects.get(record)
+    if (!block) {
+      const { words } = this
+      const at = record >> 2
+      block = {
+        record,
+        address: words[at + ADDRESS],
+        mode: words[at + MODE],
+        instructions: words[at + COUNT],
+        length: words[at + LENGTH],
+        extent: words[at + EXTENT],
+        limited: words[at + STATE] === LIMITED,
+        second: words[at + SECOND],
+        region: Math.max(0, words[at + REGION]),
+      }
+      this.objects.set(record, block)
+    }
+    return block
   }
 
   /** Makes a region's function run whenever execution comes to the block, or no longer (0). */
   setRegion(block: Block, index: number): void {
     block.region = index
-    const entry = this.entry(block.address)
-    if (this.table[entry + 2] === block.record) this.table[entry + 3] = regionWord(block)
+    if (this.objects.get(block.record) === block)
+      this.words[(block.record >> 2) + REGION] = index || this.care(block.record)
+  }
+
+  /** {@link R.CAREFUL} where entering the block takes more than finding it: it depends on a second page, or there are limits. */
+  private care(record: number): number {
+    const { words } = this
+    const at = record >> 2
+    return words[at + SECOND] !== -1 || words[at + MODE] & MODE_SEGMENTED ? R.CAREFUL : 0
   }
 
   /**
@@ -167,59 +199,93 @@ export class BlockCache {
    * @returns its first record, or 0 with F.fault set
    */
   decode(address: number, mode: number, allowed: number): number {
-    const block = this.known(address, mode) ?? this.decodeNew(address, mode, Infinity)
-    if (!block) return 0
-    if (block.extent > allowed) return this.decodeLimited(address, mode, allowed)
-    this.enter(block)
-    return block.record
+    const record = this.known(address, mode) || this.decodeNew(address, mode, Infinity)
+    if (record === 0) return 0
+    if (this.words[(record >> 2) + EXTENT] > allowed) return this.decodeLimited(address, mode, allowed)
+    return record
   }
 
-  /** The block that there is for an address, and for what follows the page now. May leave F.fault set. */
-  private known(address: number, mode: number): Block | undefined {
-    const key = keyOf(address, mode)
-    const within = this.byKey.get(key)
-    if (within) return within
-    const crossings = this.crossings.get(key)
-    if (!crossings) return undefined
-    const second = this.source.fetch(FRAME_SIZE - (address & 0xfff)) | 0
-    return crossings.find(block => block.second === second)
+  /** The block within a frame for an address, or 0. */
+  private within(address: number, mode: number): number {
+    const { words } = this
+    for (let record = this.table[R.blockTableIndex(address)]; record !== 0; record = words[(record >> 2) + NEXT]) {
+      const at = record >> 2
+      if (words[at + ADDRESS] === (address | 0) && words[at + MODE] === mode && words[at + SECOND] === -1) return record
+    }
+    return 0
+  }
+
+  /** The block that there is for an address, and for what follows the page now, or 0. May leave F.fault set. */
+  private known(address: number, mode: number): number {
+    const { words, table } = this
+    let second = -1
+    let before = 0
+    for (let record = table[R.blockTableIndex(address)]; record !== 0; record = words[(record >> 2) + NEXT]) {
+      const at = record >> 2
+      if (words[at + ADDRESS] === (address | 0) && words[at + MODE] === mode) {
+        if (words[at + SECOND] === -1) return record
+        if (second === -1) second = this.source.fetch(FRAME_SIZE - (address & 0xfff)) | 0
+        if (words[at + SECOND] === second) {
+          // Generated code looks at the first only.
+          if (before !== 0) {
+            words[(before >> 2) + NEXT] = words[at + NEXT]
+            this.chain(record)
+          }
+          return record
+        }
+      }
+      before = record
+    }
+    return 0
+  }
+
+  /** Puts a block at the beginning of its chain. */
+  private chain(record: number): void {
+    const at = record >> 2
+    const index = R.blockTableIndex(this.words[at + ADDRESS])
+    this.words[at + NEXT] = this.table[index]
+    this.table[index] = record
+  }
+
+  /** Takes a block out of its chain. */
+  private unchain(record: number): void {
+    const { words, table } = this
+    const index = R.blockTableIndex(words[(record >> 2) + ADDRESS])
+    const next = words[(record >> 2) + NEXT]
+    if (table[index] === record) {
+      table[index] = next
+      return
+    }
+    for (let at = table[index] >> 2; at !== 0; at = words[at + NEXT] >> 2) {
+      if (words[at + NEXT] === record) {
+        words[at + NEXT] = next
+        return
+      }
+    }
   }
 
   private decodeLimited(address: number, mode: number, allowed: number): number {
     const known = this.limited.get(keyOf(address, mode))
-    if (known) {
-      const second = known.second === -1 ? -1 : this.source.fetch(FRAME_SIZE - (address & 0xfff)) | 0
-      if (known.second === second && known.extent <= allowed) return known.record
+    if (known !== undefined) {
+      const at = known >> 2
+      const second = this.words[at + SECOND] === -1 ? -1 : this.source.fetch(FRAME_SIZE - (address & 0xfff)) | 0
+      if (this.words[at + SECOND] === second && this.words[at + EXTENT] <= allowed) return known
       this.forget(known)
     }
-    return this.decodeNew(address, mode, allowed)?.record ?? 0
-  }
-
-  private enter(block: Block): void {
-    const entry = this.entry(block.address)
-    const { table } = this
-    table[entry] = block.address
-    table[entry + 1] = block.mode
-    table[entry + 2] = block.record
-    table[entry + 3] = regionWord(block)
-  }
-
-  private leaveTable(block: Block): void {
-    const entry = this.entry(block.address)
-    if (this.table[entry + 2] === block.record) this.table[entry + 1] = -1
+    return this.decodeNew(address, mode, allowed)
   }
 
   /**
    * Decodes a block. @param allowed how many bytes may be looked at: Infinity, or what is left in front of the limit of CS for a
-   * single instruction. @returns undefined with F.fault set
+   * single instruction. @returns its first record, or 0 with F.fault set
    */
-  private decodeNew(address: number, mode: number, allowed: number): Block | undefined {
+  private decodeNew(address: number, mode: number, allowed: number): number {
     if (this.source.full) this.flush()
     else if (this.next + LARGEST_BLOCK > this.bound) this.trim()
     let info = this.modes.get(mode)
     if (!info) this.modes.set(mode, (info = decodeMode(mode)))
     const header = this.next
-    const first = header + R.RECORD_SIZE
+    const first = header + R.HEADER_SIZE
     let at = first
     const { ram } = this.memory
     const frameEnd = (address & ~0xfff) + FRAME_SIZE
@@ -237,7 +303,7 @@ export class BlockCache {
       if (outcome === MORE_BYTES) {
         if (count > 0) break
         outcome = this.decodeAcross(address, end, info, allowed)
-        if (outcome === MORE_BYTES) return undefined
+        if (outcome === MORE_BYTES) return 0
         second = this.crossingSecond
       }
       let last = false
@@ -268,28 +334,39 @@ export class BlockCache {
     const words = this.words
     // What goes on in another frame, or ends at a limit, is not translated.
     const heat = second === -1 && !limited ? this.heat : 0x7fffffff
-    words[(header + R.HEADER_HEAT) >> 2] = heat
-    words[(header + R.HEADER_HEAT_THEN) >> 2] = heat
-    words[(header + R.HEADER_COUNT) >> 2] = count
-    words[(header + R.HEADER_ADDRESS) >> 2] = address
-    words[(header + R.HEADER_MODE) >> 2] = mode
-    const extent = Math.min(position - start + looked, allowed)
-    words[(header + R.HEADER_EXTENT) >> 2] = extent
-    words[(header + R.HEADER_SECOND) >> 2] = second
+    const to = first >> 2
+    words[to + HEAT] = heat
+    words[to + HEAT_THEN] = heat
+    words[to + COUNT] = count
+    words[to + ADDRESS] = address
+    words[to + MODE] = mode
+    words[to + EXTENT] = Math.min(position - start + looked, allowed)
+    words[to + SECOND] = second
+    words[to + LENGTH] = position - start + looked
+    words[to + STATE] = limited ? LIMITED : CHAINED
+    words[to + REGION] = this.care(first)
     this.next = at + R.RECORD_SIZE
-    const block: Block = {
-      record: first,
-      address: address | 0,
-      mode,
-      instructions: count,
-      length: position - start + looked,
-      extent,
-      limited,
-      second,
-      region: 0,
+    if (limited) this.limited.set(keyOf(address, mode), first)
+    else {
+      if (second !== -1) this.limitCrossings(address, mode)
+      this.chain(first)
     }
-    this.add(block)
-    return block
+    this.addToFrames(first)
+    return first
+  }
+
+  /** Drops the block across two frames that was used longest ago, if there are as many for this address as there may be. */
+  private limitCrossings(address: number, mode: number): void {
+    const { words } = this
+    let others = 0
+    let last = 0
+    for (let record = this.table[R.blockTableIndex(address)]; record !== 0; record = words[(record >> 2) + NEXT]) {
+      const at = record >> 2
+      if (words[at + ADDRESS] !== (address | 0) || words[at + MODE] !== mode) continue
+      others++
+      last = record
+    }
+    if (others >= MOST_SECOND_FRAMES) this.forget(last)
   }
 
   /** Handlers after which a block ends, by index: filled by whoever makes handlers. */
@@ -312,25 +389,36 @@ export class BlockCache {
     return outcome
   }
 
-  private add(block: Block): void {
-    this.addToFrame(block, block.address & ~0xfff)
-    if (block.second !== -1) this.addToFrame(block, block.second & ~0xfff)
-    this.byRecord.set(block.record, block)
-    const key = keyOf(block.address, block.mode)
-    if (block.limited) this.limited.set(key, block)
-    else if (block.second === -1) this.byKey.set(key, block)
-    else {
-      const others = this.crossings.get(key)
-      if (!others) this.crossings.set(key, [block])
-      else if (others.push(block) > MOST_SECOND_FRAMES) this.forget(others[0])
-    }
+  /** Number of the frame in memory 1. */
+  private frameOf(address: number): number {
+    return address >>> 12
   }
 
-  private addToFrame(block: Block, frame: number): void {
-    const blocks = this.byFrame.get(frame)
-    if (blocks) blocks.push(block)
-    else this.byFrame.set(frame, [block])
-    this.source.protect(frame)
+  /** The frame behind the first that a block has code in, or -1. */
+  private secondFrame(at: number): number {
+    const { words } = this
+    if (words[at + SECOND] === -1) return -1
+    const frame = this.frameOf(words[at + SECOND])
+    return frame === this.frameOf(words[at + ADDRESS]) ? -1 : frame
+  }
+
+  private addToFrames(record: number): void {
+    const at = record >> 2
+    this.addToFrame(record, this.frameOf(this.words[at + ADDRESS]), FRAME_NEXT)
+    const second = this.secondFrame(at)
+    if (second !== -1) this.addToFrame(record, second, SECOND_FRAME_NEXT)
+  }
+
+  private addToFrame(record: number, frame: number, link: number): void {
+    const first = this.byFrame[frame]
+    this.words[(record >> 2) + link] = first
+    this.byFrame[frame] = record
+    this.source.protect((frame << 12) | 0)
+  }
+
+  /** Which word of a block's header leads to the next in the list of a frame. */
+  private linkIn(frame: number, at: number): number {
+    return this.frameOf(this.words[at + ADDRESS]) === frame ? FRAME_NEXT : SECOND_FRAME_NEXT
   }
 
   /**
@@ -338,48 +426,88 @@ export class BlockCache {
    * @returns whether blocks of the frame are left
    */
   invalidate(frameAddress: number, first: number, last: number): boolean {
-    const blocks = this.byFrame.get(frameAddress | 0)
-    if (!blocks) return false
+    const { words } = this
+    const frame = this.frameOf(frameAddress)
     let kept = 0
-    for (const block of blocks) {
-      const from = block.address & 0xfff
-      const holdsFirst = (block.address & ~0xfff) === (frameAddress | 0) && from <= last && from + block.length > first
+    for (let record = this.byFrame[frame]; record !== 0; ) {
+      const at = record >> 2
+      const link = this.linkIn(frame, at)
+      const next = words[at + link]
+      const from = words[at + ADDRESS] & 0xfff
+      const holdsFirst = link === FRAME_NEXT && from <= last && from + words[at + LENGTH] > first
       // The end of a block across two frames, if it lies in this one.
-      const holdsSecond = block.second !== -1 && (block.second & ~0xfff) === (frameAddress | 0) && first < MOST_BYTES
-      if (holdsFirst || holdsSecond) this.drop(block)
-      else blocks[kept++] = block
+      const holdsSecond = words[at + SECOND] !== -1 && this.frameOf(words[at + SECOND]) === frame && first < MOST_BYTES
+      if (holdsFirst || holdsSecond) {
+        if (kept === 0) this.byFrame[frame] = next
+        else words[(kept >> 2) + this.linkIn(frame, kept >> 2)] = next
+        // It may be in the list of another frame too.
+        const other = link === FRAME_NEXT ? this.secondFrame(at) : this.frameOf(words[at + ADDRESS])
+        if (other !== -1) this.leaveFrame(record, other)
+        this.drop(record)
+      } else kept = record
+      record = next
     }
-    blocks.length = kept
-    if (kept === 0) this.byFrame.delete(frameAddress | 0)
-    return kept > 0
+    return kept !== 0
+  }
+
+  private leaveFrame(record: number, frame: number): void {
+    const { words } = this
+    let before = 0
+    for (let other = this.byFrame[frame]; other !== 0; ) {
+      const next = words[(other >> 2) + this.linkIn(frame, other >> 2)]
+      if (other === record) {
+        if (before === 0) this.byFrame[frame] = next
+        else words[(before >> 2) + this.linkIn(frame, before >> 2)] = next
+        return
+      }
+      before = other
+      other = next
+    }
   }
 
   /** Lets a block become hot anew, if it is still there. */
   reheat(block: Block): void {
-    if (this.byRecord.get(block.record) !== block) return
-    this.words[(block.record - R.RECORD_SIZE + R.HEADER_HEAT) >> 2] = this.heat
+    if (this.objects.get(block.record) !== block) return
+    this.words[(block.record >> 2) + HEAT] = this.heat
   }
 
   /** How often the block at an address in memory 1 was entered in a mode since it was decoded or became cold; 0 if there is none. */
   entered(address: number, mode: number): number {
-    const block = this.byKey.get(keyOf(address, mode))
-    return block ? this.heat - this.words[(block.record - R.RECORD_SIZE + R.HEADER_HEAT) >> 2] : 0
+    const record = this.within(address, mode)
+    return record === 0 ? 0 : this.heat - this.words[(record >> 2) + HEAT]
   }
 
   /** Index of the region that runs in the place of the block at an address in memory 1 in a mode, or 0. */
   regionAt(address: number, mode: number): number {
-    return this.byKey.get(keyOf(address, mode))?.region ?? 0
+    const record = this.within(address, mode)
+    return record === 0 ? 0 : Math.max(0, this.words[(record >> 2) + REGION])
   }
 
   /** The blocks that have code in a frame. */
   inFrame(frameAddress: number): readonly Block[] {
-    return this.byFrame.get(frameAddress | 0) ?? []
+    const frame = this.frameOf(frameAddress)
+    const blocks: Block[] = []
+    for (let record = this.byFrame[frame]; record !== 0; ) {
+      blocks.push(this.find(record))
+      record = this.words[(record >> 2) + this.linkIn(frame, record >> 2)]
+    }
+    return blocks
+  }
+
+  /** The records of all blocks, dropped ones too, in their order. */
+  private *records(): Iterable<number> {
+    for (let header = RECORDS_BASE; header < this.next; ) {
+      const record = header + R.HEADER_SIZE
+      header = record + (this.words[(record >> 2) + COUNT] + 1) * R.RECORD_SIZE
+      yield record
+    }
   }
 
   /** Every block and how often it was entered. */
   *entries(): Iterable<[block: Block, entered: number]> {
-    for (const block of this.byRecord.values()) {
-      yield [block, this.heat - this.words[(block.record - R.RECORD_SIZE + R.HEADER_HEAT) >> 2]]
+    for (const record of this.records()) {
+      if (this.words[(record >> 2) + STATE] === DROPPED) continue
+      yield [this.find(record), this.heat - this.words[(record >> 2) + HEAT]]
     }
   }
 
@@ -391,41 +519,39 @@ export class BlockCache {
   /** Called for each block that is dropped. */
   onDrop: ((block: Block) => void) | undefined
 
-  /** Drops a block that is in no frame's list any more, or may stay in the other's. */
-  private drop(block: Block): void {
+  /** Drops a block that is in no frame's list any more. */
+  private drop(record: number): void {
     this.invalidations++
-    this.byRecord.delete(block.record)
-    this.forgetKey(block)
-    this.leaveTable(block)
+    const at = record >> 2
+    this.forgetKey(record)
+    this.words[at + STATE] = DROPPED
     // Execution may be in the middle of it: every record becomes the end of the block.
-    for (let i = 0, at = block.record; i < block.instructions; i++, at += R.RECORD_SIZE) {
-      this.halves[at >> 1] = R.HANDLER_END
+    for (let i = this.words[at + COUNT], half = record >> 1; i > 0; i--, half += R.RECORD_SIZE >> 1) {
+      this.halves[half] = R.HANDLER_END
     }
+    this.forgetObject(record)
+  }
+
+  private forgetObject(record: number): void {
+    const block = this.objects.get(record)
+    if (!block) return
+    this.objects.delete(record)
     this.onDrop?.(block)
   }
 
-  private forgetKey(block: Block): void {
-    const key = keyOf(block.address, block.mode)
-    if (this.byKey.get(key) === block) this.byKey.delete(key)
-    if (this.limited.get(key) === block) this.limited.delete(key)
-    const crossings = this.crossings.get(key)
-    const at = crossings?.indexOf(block) ?? -1
-    if (at < 0) return
-    crossings!.splice(at, 1)
-    if (crossings!.length === 0) this.crossings.delete(key)
+  private forgetKey(record: number): void {
+    const at = record >> 2
+    if (this.words[at + STATE] === CHAINED) this.unchain(record)
+    else this.limited.delete(keyOf(this.words[at + ADDRESS], this.words[at + MODE]))
   }
 
   /** Drops a block of which another has taken the place. */
-  private forget(block: Block): void {
-    for (const frame of [block.address & ~0xfff, block.second & ~0xfff]) {
-      const blocks = this.byFrame.get(frame)
-      if (blocks)
-        this.byFrame.set(
-          frame,
-          blocks.filter(other => other !== block),
-        )
-    }
-    this.drop(block)
+  private forget(record: number): void {
+    const at = record >> 2
+    this.leaveFrame(record, this.frameOf(this.words[at + ADDRESS]))
+    const second = this.secondFrame(at)
+    if (second !== -1) this.leaveFrame(record, second)
+    this.drop(record)
   }
 
   /** Bytes that records take. */
@@ -439,49 +565,60 @@ export class BlockCache {
    */
   private trim(): void {
     this.trims++
-    const kept: Block[] = []
-    this.next = RECORDS_BASE
     const { words } = this
+    const end = this.next
+    const objects = [...this.objects.values()]
+    this.objects.clear()
+    const byRecord = new Map(objects.map(block => [block.record, block]))
+    this.table.fill(0)
+    this.byFrame.fill(0)
+    this.limited.clear()
+    this.next = RECORDS_BASE
     // In the order of their records, so that moving one overwrites none that is still to be moved.
-    for (const block of this.byRecord.values()) {
-      const header = block.record - R.RECORD_SIZE
-      const heat = words[(header + R.HEADER_HEAT) >> 2]
-      if (block.region === 0 && heat === words[(header + R.HEADER_HEAT_THEN) >> 2]) {
+    for (let header = RECORDS_BASE; header < end; ) {
+      const record = header + R.HEADER_SIZE
+      const at = record >> 2
+      const size = R.HEADER_SIZE + (words[at + COUNT] + 1) * R.RECORD_SIZE
+      const from = header
+      header += size
+      if (words[at + STATE] === DROPPED) continue
+      const heat = words[at + HEAT]
+      const block = byRecord.get(record)
+      if (words[at + REGION] <= 0 && heat === words[at + HEAT_THEN]) {
         this.trimmed++
-        this.forgetKey(block)
-        this.onDrop?.(block)
+        if (block) this.onDrop?.(block)
         continue
       }
-      words[(header + R.HEADER_HEAT_THEN) >> 2] = heat
-      const size = (block.instructions + 2) * R.RECORD_SIZE
-      this.bytes.copyWithin(this.next, header, header + size)
-      block.record = this.next + R.RECORD_SIZE
+      words[at + HEAT_THEN] = heat
+      if (from !== this.next) this.bytes.copyWithin(this.next, from, from + size)
+      const moved = this.next + R.HEADER_SIZE
       this.next += size
-      kept.push(block)
-    }
-    this.byRecord.clear()
-    this.byFrame.clear()
-    this.table.fill(-1)
-    for (const block of kept) {
-      this.byRecord.set(block.record, block)
-      this.addToFrame(block, block.address & ~0xfff)
-      if (block.second !== -1) this.addToFrame(block, block.second & ~0xfff)
-      if (!block.limited) this.enter(block)
+      if (block) {
+        block.record = moved
+        this.objects.set(moved, block)
+      }
+      this.enter(moved)
     }
     // What is in use may be more than the bound: then it doubles, as far as there is memory.
     this.bound = Math.min(CPU_MEMORY_SIZE, Math.max(RECORDS_BASE + RECORDS_KEPT, this.next + this.recordBytes))
     if (this.next + LARGEST_BLOCK > this.bound) this.flush()
   }
 
+  /** Makes a block known by its address and in its frames, as its header has them. */
+  private enter(record: number): void {
+    const at = record >> 2
+    if (this.words[at + STATE] === CHAINED) this.chain(record)
+    else this.limited.set(keyOf(this.words[at + ADDRESS], this.words[at + MODE]), record)
+    this.addToFrames(record)
+  }
+
   /** Drops everything. Only between blocks. */
   flush(): void {
     this.flushes++
-    this.table.fill(-1)
-    this.byFrame.clear()
-    this.byRecord.clear()
-    this.byKey.clear()
+    this.table.fill(0)
+    this.byFrame.fill(0)
+    this.objects.clear()
     this.limited.clear()
-    this.crossings.clear()
     this.next = RECORDS_BASE
     this.bound = RECORDS_BASE + RECORDS_KEPT
     this.source.flushed()

@@ -33,6 +33,7 @@ import { faultUnit, handlerUnit, keyOfShape, shapeFromText, shapeKey, shapeOf, s
 import { HOT_SHAPES } from './hot-shapes.ts'
 import { type InlineHandler, mainUnit, RUN_BUDGET, RUN_FAULT, RUN_FETCH_FAULT } from './main.ts'
 import type { Shape } from './semantics.ts'
+import { ShapeTable } from './shape-table.ts'
 
 /** Table indices from here on are regions; below are handlers. */
 export const FIRST_REGION = 16384
@@ -85,7 +86,7 @@ export class Interpreter implements Engine, BlockSource {
    * of what the frame holds.
    */
   onCodeWritten: ((frameAddress: number, first: number, last: number) => boolean) | undefined
-  private readonly byShape = new Map<number, number>()
+  private readonly byShape = new ShapeTable()
   private readonly byFault = new Map<number, number>()
   private nextHandler = 1
   /** The first handler that is not part of the main function. */
@@ -208,8 +209,10 @@ export class Interpreter implements Engine, BlockSource {
         return (address: number) => activity.during(ACTIVITY_DECODING, () => this.decodeBlock(address))
       case 'blockIsHot':
         return (record: number) => {
-          const block = this.blocks.find(record)
-          if (block && this.onHotBlock) activity.during(ACTIVITY_TRANSLATING, () => this.onHotBlock!(block))
+          if (!this.onHotBlock) return
+          const before = activity.enter(ACTIVITY_TRANSLATING)
+          this.onHotBlock(this.blocks.find(record))
+          activity.leave(before)
         }
       case 'regionIsHot':
         return (index: number) => activity.during(ACTIVITY_TRANSLATING, () => this.onHotRegion?.(index))
@@ -236,7 +239,7 @@ export class Interpreter implements Engine, BlockSource {
     const record = this.withinLimit(0) ? blocks.decode(address, state.get32(F.mode), this.allowedBytes()) : 0
     if (!this.eager || record === 0) return record
     const block = blocks.find(record)
-    if (!block || block.limited) return record
+    if (block.limited) return record
     if (this.onHotBlock) vcpu.activity.during(ACTIVITY_TRANSLATING, () => this.onHotBlock!(block))
     return block.region ? 1 : record
   }
@@ -245,7 +248,7 @@ export class Interpreter implements Engine, BlockSource {
     segmented = takesSegmentChecks(segmented, mode, decoded.segment)
     const key = shapeKey(decoded, modeClass, stackSize, segmented)
     let index = this.byShape.get(key)
-    if (index === undefined) {
+    if (index === 0) {
       const shape = shapeOf(decoded, mode, stackSize, segmented)
       const name = `${decoded.form.instruction.mnemonic} ${key}`
       index = this.install(this.library.compile([handlerUnit(name, shape)], false).get(name)!)
@@ -282,7 +285,7 @@ export class Interpreter implements Engine, BlockSource {
       this.table.set(index, null)
       this.blocks.ends[index] = 0
     }
-    for (const [key, index] of this.byShape) if (index >= this.firstMade) this.byShape.delete(key)
+    this.byShape.keepBelow(this.firstMade)
     this.byFault.clear()
     this.usages.length = this.firstMade
     this.shapes.length = this.firstMade

@@ -317,38 +317,49 @@ function findBlock(
     'likely',
   )
   const hash = address.value.xor(address.value.shr(17)).and(R.BLOCK_TABLE_ENTRIES - 1)
-  const entry = code.variable(32, hash.mul(R.BLOCK_ENTRY_SIZE).add(BLOCK_TABLE_BASE))
-  const mode = code.get(F.mode)
-  const found = load32(code, entry.value, R.BLOCK_ENTRY_ADDRESS)
-    .eq(address.value)
-    .and(load32(code, entry.value, R.BLOCK_ENTRY_MODE).eq(mode))
+  const record = code.variable(32, load32(code, hash.shl(2), BLOCK_TABLE_BASE))
+  const mode = code.variable(32, code.get(F.mode)).value
   code.block(ready => {
     code.block(missing => {
-      code.leave(missing, found.isZero())
-      const region = code.variable(32, load32(code, entry.value, R.BLOCK_ENTRY_REGION)).value
-      code.if(region.isNonZero(), () => {
-        code.if(region.gtS(0).and(locals.skipRegion.value.isZero()), () => {
-          enterJump(code, linear.value, address.value, region)
-          callRegion(code, f, locals, region)
-          f.branch(dispatch)
+      f.loop(next => {
+        code.leave(missing, record.value.isZero())
+        const header = code.variable(32, record.value.sub(R.HEADER_SIZE)).value
+        const isIt = load32(code, header, R.HEADER_ADDRESS)
+          .eq(address.value)
+          .and(load32(code, header, R.HEADER_MODE).eq(mode))
+        code.if(
+          isIt.isZero(),
+          () => {
+            record.value = load32(code, header, R.HEADER_NEXT)
+            f.branch(next)
+          },
+          undefined,
+          'unlikely',
+        )
+        const region = code.variable(32, load32(code, header, R.HEADER_REGION)).value
+        code.if(region.isNonZero(), () => {
+          code.if(region.gtS(0).and(locals.skipRegion.value.isZero()), () => {
+            enterJump(code, linear.value, address.value, region)
+            callRegion(code, f, locals, region)
+            f.branch(dispatch)
+          })
+          leaveUnlessWhole(code, locals, record.value, linear.value, missing)
         })
-        leaveUnlessWhole(code, locals, load32(code, entry.value, R.BLOCK_ENTRY_RECORD), linear.value, missing)
+        locals.skipRegion.set(0)
+        locals.record.value = record.value
+        const heat = load32(code, header, R.HEADER_HEAT).sub(1)
+        f.store(0x36, 0, header.node, heat.node, R.HEADER_HEAT)
+        code.if(
+          heat.isZero(),
+          () => {
+            spillBudget(code, locals)
+            f.call('blockIsHot', { params: [I32], results: [] }, [locals.record.value.node])
+          },
+          undefined,
+          'unlikely',
+        )
+        code.leave(ready)
       })
-      locals.skipRegion.set(0)
-      locals.record.value = load32(code, entry.value, R.BLOCK_ENTRY_RECORD)
-      const header = locals.record.value.sub(R.RECORD_SIZE)
-      const heat = load32(code, header, R.HEADER_HEAT).sub(1)
-      f.store(0x36, 0, header.node, heat.node, R.HEADER_HEAT)
-      code.if(
-        heat.isZero(),
-        () => {
-          spillBudget(code, locals)
-          f.call('blockIsHot', { params: [I32], results: [] }, [locals.record.value.node])
-        },
-        undefined,
-        'unlikely',
-      )
-      code.leave(ready)
     })
     spillBudget(code, locals)
     const node = f.call('decodeBlock', { params: [I32], results: [I32] }, [address.value.node])
@@ -381,7 +392,7 @@ function isFetchable(code: Code, entry: Int, linear: Int): Int {
 
 /** Leaves for a label if a block reaches beyond the limit of CS, or what follows its page is no longer what it was made of. */
 function leaveUnlessWhole(code: Code, locals: MainLocals, record: Int, linear: Int, otherwise: Label): void {
-  const header = code.variable(32, record.sub(R.RECORD_SIZE)).value
+  const header = code.variable(32, record.sub(R.HEADER_SIZE)).value
   const mode = code.get(F.mode)
   const end = locals.blockRip.value.add(load32(code, header, R.HEADER_EXTENT).zeroExtend(64))
   const limit = code.get(F.segmentLimit, CS).zeroExtend(64)
