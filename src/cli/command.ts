@@ -34,11 +34,22 @@ export type OptionValues<Options extends OptionDescriptions> = {
       : true
 }
 
+/** A word of a command that belongs to no option. */
+export interface WordDescription {
+  /** The words there are, where they can be listed. */
+  choices?: readonly string[]
+  isOptional?: boolean
+  /** What it is, for the manual: whole sentences. */
+  help: string
+}
+
 /** A command. */
 export interface CommandDescription<Options extends OptionDescriptions = OptionDescriptions> {
   name: string
   /** One line for the list of commands. */
   summary: string
+  /** The words behind the name, in order; among the values they are under their names. */
+  words?: Readonly<Record<string, WordDescription>>
   options: Options
   /** Paragraphs of the manual between usage and options. */
   description: readonly string[]
@@ -59,13 +70,13 @@ const HELP: OptionDescription = { help: 'Prints this page.' }
  */
 export function parseOptions<Options extends OptionDescriptions>(
   command: CommandDescription<Options>,
-  words: readonly string[],
+  line: readonly string[],
 ): OptionValues<Options> | 'help' {
   const described: OptionDescriptions = { ...command.options, help: HELP }
   const refuse = (text: string) =>
     new UsageError(`typetwo ${command.name}: ${text} ('typetwo ${command.name} --help' lists what there is)`)
   const { tokens } = parseArgs({
-    args: [...words],
+    args: [...line],
     strict: false,
     tokens: true,
     allowPositionals: true,
@@ -80,9 +91,18 @@ export function parseOptions<Options extends OptionDescriptions>(
     },
   })
   const values: Record<string, string | string[] | true> = {}
+  const words = Object.entries(command.words ?? {})
   for (const token of tokens) {
     if (token.kind === 'option-terminator') continue
-    if (token.kind === 'positional') throw refuse(`the word '${token.value}' belongs to no option`)
+    if (token.kind === 'positional') {
+      const [name, word] = words.shift() ?? []
+      if (name === undefined) throw refuse(`the word '${token.value}' belongs to no option`)
+      if (word?.choices && !word.choices.includes(token.value)) {
+        throw refuse(`${name.toUpperCase()} is ${alternatives(word.choices)}, not '${token.value}'`)
+      }
+      values[name] = token.value
+      continue
+    }
     const option = Object.hasOwn(described, token.name) ? described[token.name] : undefined
     if (option === undefined) {
       const near = nearest(token.name, Object.keys(described))
@@ -104,6 +124,8 @@ export function parseOptions<Options extends OptionDescriptions>(
     if (option.repeatable) values[token.name] = [...((values[token.name] as string[] | undefined) ?? []), token.value!]
     else values[token.name] = token.value!
   }
+  const missing = words.find(([, { isOptional }]) => !isOptional)
+  if (!values.help && missing) throw refuse(`${missing[0].toUpperCase()} is missing`)
   return values.help ? 'help' : (values as OptionValues<Options>)
 }
 
@@ -136,8 +158,18 @@ function editDistance(from: string, to: string): number {
 
 /** The manual page of a command, at most 80 columns wide. */
 export function manual(command: CommandDescription): string {
-  const lines = [`typetwo ${command.name}: ${command.summary}`, '', `Usage: typetwo ${command.name} [OPTION…]`]
+  const words = Object.entries(command.words ?? {})
+  const usage = words.map(([name, { isOptional }]) => (isOptional ? `[${name.toUpperCase()}]` : name.toUpperCase()))
+  const lines = [
+    `typetwo ${command.name}: ${command.summary}`,
+    '',
+    ['Usage: typetwo', command.name, ...usage, '[OPTION…]'].join(' '),
+  ]
   for (const paragraph of command.description) lines.push('', ...wrap(paragraph, 80))
+  if (words.length > 0) lines.push('', 'Words:')
+  for (const [name, { help }] of words) {
+    lines.push(`  ${name.toUpperCase()}`, ...wrap(help, 72).map(line => `      ${line}`))
+  }
   lines.push('', 'Options:')
   for (const [name, option] of Object.entries({ ...command.options, help: HELP } as OptionDescriptions)) {
     const value = option.value ? ` ${option.value}` : ''

@@ -1,5 +1,6 @@
 /** The commands there are. To add one: its description, and how it is run. */
 import type { CommandDescription, OptionDescriptions, OptionValues } from './command.ts'
+import { DISK_CHECK, DISK_CONVERT, DISK_CREATE, DISK_INFO, DISK_RESIZE, DISK_SNAPSHOT } from './disk-options.ts'
 import type { CommandHost } from './host.ts'
 import { ISA } from './isa-options.ts'
 import { RUN } from './run-options.ts'
@@ -23,4 +24,15 @@ function command<Options extends OptionDescriptions>(
 export const COMMANDS: readonly Command[] = [
   command(RUN, async (options, host) => (await import('./run.ts')).run(options, host)),
   command(ISA, async (options, host) => (await import('./isa.ts')).listIsa(options, host)),
+  command(DISK_CREATE, async (options, host) => (await import('./disk.ts')).create(options, host)),
+  command(DISK_INFO, async (options, host) => (await import('./disk.ts')).info(options, host)),
+  command(DISK_CONVERT, async (options, host) => (await import('./disk-convert.ts')).convert(options, host)),
+  command(DISK_CHECK, async (options, host) => (await import('./disk.ts')).check(options, host)),
+  command(DISK_RESIZE, async (options, host) => (await import('./disk.ts')).resize(options, host)),
+  command(DISK_SNAPSHOT, async (options, host) => (await import('./disk.ts')).snapshot(options, host)),
 ]
+
+/** What the commands do whose names begin with the same word. */
+export const GROUPS: Readonly<Record<string, string>> = {
+  disk: 'makes, converts, checks and changes disk images',
+}

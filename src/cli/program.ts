@@ -1,7 +1,7 @@
 /** The program: finds the command, prints manuals, and turns what goes wrong into one sentence and a status. */
 import { readFileSync } from 'node:fs'
 import { manual, nearest, parseOptions, UsageError, wrap } from './command.ts'
-import { COMMANDS, type Command } from './commands.ts'
+import { COMMANDS, type Command, GROUPS } from './commands.ts'
 import { STATUS } from './ending.ts'
 import { type CommandHost, print, say } from './host.ts'
 
@@ -40,8 +40,18 @@ async function dispatch([word, ...rest]: readonly string[], host: CommandHost): 
   }
   if (word === '--version' || word === '-V' || word === 'version') return print(host, `typetwo ${version()}\n`)
   if (word === '--help' || word === '-h' || (word === 'help' && rest.length === 0)) return print(host, overview())
-  if (word === 'help') return print(host, manual(find(rest[0]).description))
-  const { description, run } = find(word)
+  if (word === 'help') {
+    const group = rest.length === 1 ? groupPage(rest[0]) : undefined
+    return print(host, group ?? manual(find(rest.join(' ')).description))
+  }
+  const page = groupPage(word)
+  if (page !== undefined && (rest.length === 0 || rest[0] === '--help' || rest[0] === '-h')) {
+    if (rest.length > 0) return print(host, page)
+    host.stderr.write(page)
+    return STATUS.usage
+  }
+  // A command of a group has a name of two words.
+  const { description, run } = find(page === undefined ? word : `${word} ${rest.shift()}`)
   const options = parseOptions(description, rest)
   return options === 'help' ? print(host, manual(description)) : run(options, host)
 }
@@ -59,9 +69,28 @@ function find(name: string): Command {
   )
 }
 
+/** The page of a group of commands, whose names begin with the same word; undefined where there is no such group. */
+function groupPage(group: string): string | undefined {
+  const members = COMMANDS.filter(({ description: { name } }) => name.startsWith(`${group} `))
+  if (members.length === 0) return undefined
+  return [
+    `typetwo ${group}: ${GROUPS[group]}`,
+    '',
+    `Usage: typetwo ${group} COMMAND [OPTION…]`,
+    '',
+    'Commands:',
+    ...members.map(({ description: { name, summary } }) => `  ${name.slice(group.length + 1).padEnd(10)}${summary}`),
+    '',
+    `'typetwo ${group} COMMAND --help' prints a command's manual.`,
+    '',
+  ].join('\n')
+}
+
 /** The manual page of typetwo as a whole. */
 function overview(): string {
-  const commands = COMMANDS.map(({ description: { name, summary } }) => `  ${name.padEnd(8)}${summary}`)
+  const single = COMMANDS.map(({ description }) => description).filter(({ name }) => !name.includes(' '))
+  const groups = Object.entries(GROUPS).map(([name, summary]) => ({ name, summary }))
+  const commands = [...single, ...groups].map(({ name, summary }) => `  ${name.padEnd(8)}${summary}`)
   return [
     'typetwo: a type 2 hypervisor in TypeScript',
     '',

@@ -9,12 +9,13 @@ export const LEAST_MEMORY = 16 * UNITS.m
 
 /**
  * The number of bytes that `text` says: a number and K, M, G or T (powers of 1024; `MB` and `MiB` are M).
+ * @param what what the size is of, for the message
  * @throws UserError when it says none.
  */
-export function parseSize(text: string): number {
+export function parseSize(text: string, what = '--memory'): number {
   const [, digits, unit] = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(text.trim()) ?? []
   if (digits === undefined)
-    throw new UserError(`--memory '${text}' is not a size: write a number and a unit, as in 256M or 1G`)
+    throw new UserError(`${what} '${text}' is not a size: write a number and a unit, as in 256M or 1G`)
   return Math.floor(Number(digits) * UNITS[unit.toLowerCase()])
 }
 

@@ -118,6 +118,12 @@ export abstract class TableDisk extends ClusterDisk {
     return space
   }
 
+  /** Checks that nothing lies on something else, as {@link findSpace} does. @returns how many clusters have a place */
+  async countPlaces(): Promise<number> {
+    await this.findSpace()
+    return (await this.placesInUse()).offsets.length
+  }
+
   /** Notes that a piece of the file is free when the tables are on the medium. */
   protected free(offset: number, length: number): void {
     // What does not lie on units was made by others, and stays unused.

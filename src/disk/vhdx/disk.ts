@@ -4,7 +4,6 @@
  * replayed where others left one, and stays empty here.
  */
 import type { ByteFile } from '../byte-file.ts'
-import { CheckReport } from '../check.ts'
 import type { Location, Place } from '../cluster-disk.ts'
 import { type Disk, DiskError } from '../disk.ts'
 import { type PlacesInUse, STAGE, TableDisk } from '../table-disk.ts'
@@ -153,20 +152,6 @@ export class VhdxDisk extends TableDisk {
       return old
     })
     this.free(offset, this.clusterSize)
-  }
-
-  /** Looks for blocks that lie on each other or outside of the file. */
-  async check(): Promise<CheckReport> {
-    const report = new CheckReport()
-    report.total = Math.ceil(this.size / this.clusterSize)
-    const { offsets } = await this.placesInUse()
-    report.allocated = offsets.length
-    try {
-      await this.findSpace()
-    } catch (error) {
-      report.error((error as Error).message)
-    }
-    return report
   }
 }
 

@@ -217,7 +217,8 @@ export class SparseExtent extends TableDisk {
         }
       }
     }
-    return { offsets: Float64Array.from(places), length: this.clusterSize, tables }
+    // Of compressed grains each has a length of its own, a sector at least.
+    return { offsets: Float64Array.from(places), length: header.isCompressed ? SECTOR : this.clusterSize, tables }
   }
 
   protected allocate(count: number): Place {
