@@ -112,7 +112,7 @@ export async function killWriters(options: KillOptions, report: (text: string) =
   for (let round = 0; round < rounds; round++) {
     const writerSeed = Math.floor(random() * 2 ** 31)
     const flushed = await runWriter(path, format, writerSeed, random() * 400)
-    if (format !== 'vhd' && version !== 2) qemuCheck(path, format)
+    if (format !== 'raw' && format !== 'vhd' && version !== 2) qemuCheck(path, format)
     let number = 0
     // Those that may have been made: what is under way when the writer is killed, and what was before that.
     for (const request of writerRequests(writerSeed)) {
