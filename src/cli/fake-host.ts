@@ -145,6 +145,14 @@ export class FakeHost implements CommandHost {
   /** Paths of firmware by name. */
   firmwareFiles: Record<string, string[]> = {}
 
+  /** Paths and templates of variables that were opened. */
+  readonly opened: string[][] = []
+
+  async variables(path: string, template: string) {
+    this.opened.push([path, template])
+    return { read: async () => new Uint8Array(4096), write: async () => {} }
+  }
+
   async firmware(name: string): Promise<string[]> {
     return this.firmwareFiles[name]
   }

@@ -6,6 +6,7 @@ import type { Readable, Writable } from 'node:stream'
 import type { DefaultGuest, Report } from '../hosts/node/default-guest.ts'
 import type { FirmwareName } from '../hosts/node/firmware.ts'
 import type { Machine, MachineOptions } from '../index.ts'
+import type { VariableStore } from '../machine/machine.ts'
 
 /** Standard input; the last two only where it is a terminal. */
 export interface InputStream extends Readable {
@@ -55,6 +56,8 @@ export interface CommandHost {
   defaultGuest(report: Report): Promise<DefaultGuest>
   /** Paths of the files of a firmware that has a name. */
   firmware(name: FirmwareName, report: Report): Promise<string[]>
+  /** A file of UEFI's variables, made of a template where it is missing. */
+  variables(path: string, template: string): Promise<VariableStore>
 }
 
 /** Writes one message of typetwo's to standard error. */

@@ -1,6 +1,7 @@
 /** Where `bin/typetwo` begins: the real process as a {@link CommandHost}, and its end. */
 import { ensureDefaultGuest } from '../hosts/node/default-guest.ts'
 import { ensureFirmware } from '../hosts/node/firmware.ts'
+import { openVariables } from '../hosts/node/variables.ts'
 import type { CommandHost } from './host.ts'
 import { program } from './program.ts'
 
@@ -20,6 +21,7 @@ const host: CommandHost = {
     return Machine.create(request)
   },
   defaultGuest: report => ensureDefaultGuest({ report }),
+  variables: openVariables,
   firmware: (name, report) => ensureFirmware(name, { report }),
 }
 

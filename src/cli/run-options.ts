@@ -23,6 +23,11 @@ const options = {
     example: 'seabios',
     help: "Starts the machine in firmware: an image that is mapped beneath 4 GiB, or the word seabios for SeaBIOS of Debian's package, which is got on first use and kept in the cache. Without a display the firmware speaks on COM1. Default: none with a kernel, which is loaded directly; else seabios.",
   },
+  uefi: {
+    value: 'FILE',
+    example: 'vars.fd',
+    help: "Starts the machine in UEFI firmware, that of Debian's package ovmf, and keeps its variables in this file, which is made where it is missing. With --bios the firmware is that one.",
+  },
   boot: {
     value: 'HOW',
     example: 'order=cdrom:disk,menu=on',

@@ -72,7 +72,20 @@ test('what the machine is made of', async () => {
     reboot: false,
     boot: undefined,
     firmware: undefined,
+    variables: undefined,
   })
+})
+
+test('--uefi starts the machine in UEFI firmware, with its variables in a file', async () => {
+  const host = new FakeHost()
+  host.firmwareFiles.ovmf = [kernel, initrd]
+  const status = program(['run', '--uefi', 'vars.fd'], host)
+  while (!host.machine.started) await new Promise(resolve => setTimeout(resolve, 1))
+  host.machine.end({ reason: 'poweroff' })
+  assert.equal(await status, 0)
+  assert.deepEqual(host.opened, [['vars.fd', initrd]])
+  assert.equal((await host.request!.variables!.read()).length, 4096)
+  assert.equal(Buffer.from(await host.request!.firmware!()).toString(), 'a kernel')
 })
 
 test('--bios and --boot start the machine in firmware, without a kernel', async () => {

@@ -88,16 +88,16 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
     initrd: options.initrd === undefined ? undefined : await readFile(options.initrd, 'the initrd'),
   }
   const boot = options.boot === undefined ? undefined : parseBoot(options.boot)
-  if (own.kernel && boot && options.bios === undefined)
+  if (own.kernel && boot && options.bios === undefined && options.uefi === undefined)
     throw new UserError('--boot is for firmware, and a kernel is loaded without: leave out --boot or --kernel')
-  const firmware = options.bios !== undefined || boot ? await readFirmware(options.bios ?? 'seabios', host) : undefined
+  const { firmware, variables } = await readFirmware(options, host)
   if (firmware && !own.kernel) {
     for (const name of ['initrd', 'append'] as const)
       if (options[name] !== undefined)
         throw new UserError(
           `--${name} is for a kernel, and firmware boots a disk: give --kernel, or leave out --${name}`,
         )
-    return { ...rest, dump, boot, firmware: rereadable(firmware), commandLine: '' }
+    return { ...rest, dump, boot, firmware: rereadable(firmware), variables, commandLine: '' }
   }
   if (own.kernel) {
     if (options.stats || dump) rest.symbols ??= ownSymbols(own.kernel.bytes)
@@ -107,6 +107,7 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
       dump,
       boot,
       firmware: firmware && rereadable(firmware),
+      variables,
       kernel: rereadable(own.kernel),
       initrd: own.initrd && rereadable(own.initrd),
       commandLine,
@@ -132,13 +133,22 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
   }
 }
 
-/** Firmware that the user named. */
-async function readFirmware(name: string, host: CommandHost): Promise<ReadFile> {
-  if (name !== 'seabios') return readFile(name, 'the firmware')
+/** The firmware that the options ask for, and where it keeps its variables. */
+async function readFirmware(
+  { bios, boot, uefi }: RunOptions,
+  host: CommandHost,
+): Promise<{ firmware?: ReadFile; variables?: MachineRequest['variables'] }> {
+  if (bios === undefined && boot === undefined && uefi === undefined) return {}
   const progress = new Progress(host.stderr)
+  const report = (text: string, fraction?: number) => progress.show(text, fraction)
   try {
-    const [path] = await host.firmware(name, (text, fraction) => progress.show(text, fraction))
-    return await readFile(path, 'the firmware')
+    if (uefi === undefined) {
+      const path = bios === undefined || bios === 'seabios' ? (await host.firmware('seabios', report))[0] : bios
+      return { firmware: await readFile(path, 'the firmware') }
+    }
+    const [code, template] = await host.firmware('ovmf', report)
+    const firmware = await readFile(bios ?? code, 'the firmware')
+    return { firmware, variables: await host.variables(uefi, template) }
   } finally {
     progress.done()
   }

@@ -72,6 +72,26 @@ export class AddressMap {
     this.#update()
   }
 
+  /**
+   * Memory of a device that is read as memory is, and whose writes the device gets on the bus.
+   * @param address and length multiples of 4096
+   * @returns shows such contents, or with undefined leaves reads to the device too
+   * @throws ArenaFullError where there is no room
+   */
+  deviceMemory(address: number, length: number): (contents: Uint8Array | undefined) => void {
+    const memory = this.#memory
+    const first = pageOf(address)
+    const frames = Array.from({ length: length / FRAME_SIZE }, () => memory.addFrame(new Uint8Array(0)))
+    return contents => {
+      for (const [i, at] of frames.entries()) {
+        memory.takeFrame(first + i)
+        if (contents === undefined) continue
+        memory.ram.set(contents.subarray(i * FRAME_SIZE, (i + 1) * FRAME_SIZE), at)
+        memory.placeFrame(first + i, at, 'device')
+      }
+    }
+  }
+
   /** The host bridge's registers PAM0 to PAM6 and SMRAM, in this order. */
   setShadow(registers: Uint8Array): void {
     this.#registers = registers.slice()

@@ -9,6 +9,7 @@ import { describeMachine, offerKernel } from './firmware.ts'
 const acpi = (): AcpiOptions => ({
   processors: [0],
   ioApicId: 0,
+  powerManagementBase: 0xb000,
   hpetCapabilities: 0x8086a201,
   pciMemoryStart: 0x80000000,
   pciInterrupt: (slot, pin) => 16 + ((slot + pin) & 3),

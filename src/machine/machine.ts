@@ -42,6 +42,14 @@ const DEFAULT_MEMORY = 256 * 2 ** 20
  */
 export type ImageSource = Uint8Array | (() => Promise<Uint8Array>)
 
+/** What keeps the variables of UEFI firmware. */
+export interface VariableStore {
+  /** All of it: a multiple of 4096 bytes. */
+  read(): Promise<Uint8Array>
+  /** Keeps what the guest has written; calls come one after another. A rejection ends the machine with its message. */
+  write(offset: number, bytes: Uint8Array): Promise<void>
+}
+
 /** What a machine is made of. */
 export interface MachineOptions {
   /** Bytes of memory, a multiple of 4096; 256 MiB by default. */
@@ -53,6 +61,8 @@ export interface MachineOptions {
    * starts. With a kernel too the machine starts in the firmware, which finds the kernel in fw_cfg.
    */
   firmware?: ImageSource
+  /** Where UEFI firmware keeps its variables: flash that ends where the firmware begins. */
+  variables?: VariableStore
   /** How firmware finds what to boot. */
   boot?: BootOptions
   /** The initial RAM disk, or the module of a multiboot kernel. */
@@ -168,16 +178,18 @@ export class Drive {
 type ImageSources = { [name in keyof Images]: ImageSource }
 
 /** @throws MachineError where there is nothing to boot */
-function sourcesOf({ kernel, initrd, firmware }: MachineOptions): ImageSources {
+function sourcesOf({ kernel, initrd, firmware, variables }: MachineOptions): ImageSources {
   if (!kernel && !firmware) throw new MachineError('the machine has nothing to boot: give a kernel or firmware')
-  return { kernel, initrd, firmware }
+  if (variables && !firmware)
+    throw new MachineError('there are variables for UEFI firmware, but no firmware: give it too')
+  return { kernel, initrd, firmware, variables: variables && (() => variables.read()) }
 }
 
 /** Gives a guest's files. @returns them, and the buffers among them that may move instead of being copied */
 async function readImages(sources: ImageSources): Promise<{ images: Images; transfer: ArrayBuffer[] }> {
   const transfer = new Set<ArrayBuffer>()
   const images: Images = {}
-  for (const name of ['kernel', 'initrd', 'firmware'] as const) {
+  for (const name of ['kernel', 'initrd', 'firmware', 'variables'] as const) {
     const source = sources[name]
     if (source === undefined) continue
     if (typeof source !== 'function') {
@@ -231,6 +243,9 @@ export class Machine extends EventTarget {
   readonly #worker: WorkerLike
   readonly #channels: SerialChannel[]
   readonly #sources: ImageSources
+  readonly #variables: VariableStore | undefined
+  /** The last write of variables, after which the next is made. */
+  #variablesWritten: Promise<void> = Promise.resolve()
   #resolveStopped!: (end: MachineEnd) => void
   #state: MachineState = 'created'
   #end: MachineEnd | undefined
@@ -249,7 +264,7 @@ export class Machine extends EventTarget {
     const sources = sourcesOf(options)
     const files = await readImages(sources)
     const { drives, transfer } = driveConfigurations(options, sentence => new MachineError(sentence))
-    const machine = new this((options.worker ?? browserWorker)(), sources)
+    const machine = new this((options.worker ?? browserWorker)(), sources, options.variables)
     machine.drives = drives.map(drive => new Drive(drive, request => machine.#changeMedium(request)))
     const allFiles = { images: files.images, transfer: [...files.transfer, ...transfer] }
     await machine.#create({ ...configuration, drives }, allFiles)
@@ -257,9 +272,10 @@ export class Machine extends EventTarget {
   }
 
   /** Use {@link Machine.create}. */
-  protected constructor(worker: WorkerLike, sources: ImageSources) {
+  protected constructor(worker: WorkerLike, sources: ImageSources, variables?: VariableStore) {
     super()
     this.#sources = sources
+    this.#variables = variables
     this.#worker = worker
     this.#channels = Array.from(
       { length: SERIAL_PORT_COUNT },
@@ -379,6 +395,16 @@ export class Machine extends EventTarget {
     })
   }
 
+  #keepVariables(offset: number, bytes: Uint8Array): void {
+    const store = this.#variables
+    if (!store) return
+    this.#variablesWritten = this.#variablesWritten
+      .then(() => store.write(offset, bytes))
+      .catch((error: Error) => {
+        this.#finish({ reason: 'error', message: `the variables of the firmware cannot be kept: ${error.message}` })
+      })
+  }
+
   #post(message: ToWorker, transfer?: (ArrayBuffer | MessagePort)[]): void {
     if (this.#end === undefined) this.#worker.postMessage(message, transfer)
   }
@@ -402,7 +428,8 @@ export class Machine extends EventTarget {
     for (const request of this.#mediumRequests.values()) request.reject(new MachineError('the machine has ended'))
     this.#mediumRequests.clear()
     this.#setState('stopped')
-    this.#resolveStopped(end)
+    // Whoever goes away now shall not take the last variables along.
+    void this.#variablesWritten.then(() => this.#resolveStopped(end))
     void this.#worker.terminate()
   }
 
@@ -440,6 +467,9 @@ export class Machine extends EventTarget {
         break
       case 'code':
         this.dispatchEvent(new CustomEvent('code', { detail: message.code }))
+        break
+      case 'variables':
+        this.#keepVariables(message.offset, message.bytes)
         break
       case 'serial':
         this.#channels[message.port].deliver(message.bytes)

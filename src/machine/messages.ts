@@ -15,6 +15,8 @@ export interface Images {
   initrd?: Uint8Array
   /** What is mapped beneath 4 GiB, for the processor to start in. */
   firmware?: Uint8Array
+  /** The contents of the flash that lies beneath the firmware, at the machine's creation. */
+  variables?: Uint8Array
 }
 
 /** How firmware finds what to boot. */
@@ -116,6 +118,8 @@ export type FromWorker =
   | { type: 'medium'; id: number; error?: string }
   | { type: 'log'; message: string }
   | { type: 'code'; code: TranslatedCode }
+  /** The guest has written to the flash of variables. */
+  | { type: 'variables'; offset: number; bytes: Uint8Array }
   | { type: 'serial'; port: number; bytes: Uint8Array }
   /** The guest's serial port `port` has taken so many bytes of input. */
   | { type: 'serial-written'; port: number; count: number }

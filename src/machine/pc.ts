@@ -1,7 +1,8 @@
 /** The PC: memory, processor, clock, buses, and every device at the address where a guest expects it. */
 import type { ActivityMarker } from '../cpu/activity.ts'
-import { AcpiPm } from '../devices/acpi-pm.ts'
+import { AcpiPm, PM_BASE } from '../devices/acpi-pm.ts'
 import type { Device } from '../devices/bus.ts'
+import { CfiFlash, FLASH_BLOCK } from '../devices/cfi-flash.ts'
 import { DebugPorts } from '../devices/debug-ports.ts'
 import { Dma8237 } from '../devices/dma8237.ts'
 import { FwCfg } from '../devices/fw-cfg.ts'
@@ -59,6 +60,8 @@ export interface PcHooks {
   log(message: string): void
   /** Takes the listing of a region, where the configuration asks for them. */
   translated?(code: TranslatedCode): void
+  /** The flash of UEFI's variables has changed, for good. */
+  variablesChanged?(offset: number, bytes: Uint8Array): void
   /** Hands collected output on; false while the reader is too far behind. */
   flush(): boolean
   /** Opens image files of the host. */
@@ -107,6 +110,7 @@ export class Pc implements Runnable {
   #event: MachineEvent | undefined
   readonly #map: AddressMap
   readonly #hostBridge: PciFunction
+  readonly #acpi: AcpiPm
   readonly #fwCfg: FwCfg
   /** The processor starts in firmware. */
   readonly #firmware: boolean
@@ -120,9 +124,9 @@ export class Pc implements Runnable {
    * @throws BootError with one sentence when the kernel cannot be booted or the memory cannot be had
    */
   static async create(configuration: MachineConfiguration, images: Images, hooks: PcHooks): Promise<Pc> {
-    const { kernel, initrd, firmware } = images
+    const { kernel, initrd, firmware, variables } = images
     if (kernel && initrd && isLinuxImage(kernel)) await verifyInitrd(initrd)
-    if (firmware) checkFirmware(firmware)
+    if (firmware) checkFirmware(firmware, variables)
     const drives = await openDrives(configuration.drives ?? [], hooks.openImage)
     try {
       return await Pc.#make(configuration, images, hooks, drives)
@@ -138,7 +142,7 @@ export class Pc implements Runnable {
     hooks: PcHooks,
     drives: readonly OpenDrive[],
   ): Promise<Pc> {
-    const { kernel, firmware } = images
+    const { kernel, firmware, variables } = images
     const memory = makeMemory(configuration.memory)
     const ports = new ProcessorPorts()
     const processor = await hooks.createProcessor({
@@ -161,6 +165,7 @@ export class Pc implements Runnable {
       drives,
     })
     if (firmware) pc.#map.setFirmware(firmware)
+    if (firmware && variables) pc.#addFlash(2 ** 32 - firmware.length - variables.length, variables)
     pc.#load(images)
     return pc
   }
@@ -244,6 +249,7 @@ export class Pc implements Runnable {
     const pci = new PciBus(bus, { registerCf9: resetControl.registerCf9 })
     this.#pci = pci
     const acpi = new AcpiPm(bus, { onPowerOff: () => this.#raise({ kind: 'poweroff' }) })
+    this.#acpi = acpi
     const routes = firmware ? undefined : PCI_IRQS
     const chipset = createChipset(bus, { pci, acpi, routes, onShadow: registers => map.setShadow(registers) })
     this.#hostBridge = chipset.hostBridge
@@ -445,10 +451,18 @@ export class Pc implements Runnable {
     else this.#raise({ kind: 'reset' })
   }
 
+  /** Puts UEFI's variables where its firmware expects them. */
+  #addFlash(address: number, contents: Uint8Array): void {
+    const show = this.#map.deviceMemory(address, contents.length)
+    const changed = (offset: number, bytes: Uint8Array) => this.#hooks.variablesChanged?.(offset, bytes)
+    this.#devices.push(new CfiFlash(this.#bus, { name: 'variables', address, contents, show, changed }))
+  }
+
   #acpiOptions(): AcpiOptions {
     return {
       processors: [0],
       ioApicId: 0,
+      powerManagementBase: this.#acpi.state.base ?? PM_BASE,
       hpetCapabilities: this.#bus.readMmio(HPET_BASE, 4),
       // Firmware begins there where RAM does not.
       pciMemoryStart: this.#firmware && this.memory.size <= 2 ** 31 ? 2 ** 31 : LOW_RAM_LIMIT,
@@ -474,12 +488,18 @@ export class Pc implements Runnable {
   }
 }
 
-/** @throws BootError where it can be no firmware */
-function checkFirmware(firmware: Uint8Array): void {
-  if (firmware.length % 4096 === 0 && firmware.length >= 0x10000 && firmware.length <= LARGEST_ROM) return
-  throw new BootError(
-    `the firmware has ${firmware.length} bytes: give an image of 64 KiB to 16 MiB that is a multiple of 4 KiB, as bios-256k.bin of SeaBIOS is`,
-  )
+/** @throws BootError where it can be no firmware, or no flash beneath it */
+function checkFirmware(firmware: Uint8Array, variables: Uint8Array | undefined): void {
+  if (firmware.length % 4096 !== 0 || firmware.length < 0x10000 || firmware.length > LARGEST_ROM)
+    throw new BootError(
+      `the firmware has ${firmware.length} bytes: give an image of 64 KiB to 16 MiB that is a multiple of 4 KiB, as bios-256k.bin of SeaBIOS is`,
+    )
+  if (variables === undefined) return
+  const { length } = variables
+  if (length === 0 || length % FLASH_BLOCK !== 0 || firmware.length + length > LARGEST_ROM)
+    throw new BootError(
+      `the variables have ${length} bytes: give a multiple of 4 KiB that fits in 16 MiB with the firmware, as OVMF_VARS_4M.fd of OVMF is`,
+    )
 }
 
 /** Memory of `bytes`, or a sentence. */

@@ -132,6 +132,7 @@ class MachineServer {
         receiveReady: port => this.#serial.feed(port),
         log: message => this.#post({ type: 'log', message }),
         translated: code => this.#post({ type: 'code', code }),
+        variablesChanged: (offset, bytes) => this.#post({ type: 'variables', offset, bytes }),
         flush: () => this.#serial.flush(),
         createProcessor: this.#createProcessor,
         openImage: this.#host.openImage,
@@ -224,8 +225,9 @@ class MachineServer {
 }
 
 /** Gives their memory back at once: a collection that would find them is far off. */
-function free({ kernel, initrd, firmware }: Images): void {
-  for (const image of [kernel, initrd, firmware]) if (image?.buffer instanceof ArrayBuffer) image.buffer.transfer(0)
+function free({ kernel, initrd, firmware, variables }: Images): void {
+  for (const image of [kernel, initrd, firmware, variables])
+    if (image?.buffer instanceof ArrayBuffer) image.buffer.transfer(0)
 }
 
 function isRestart(event: MachineEvent): boolean {

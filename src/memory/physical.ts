@@ -199,14 +199,16 @@ export class PhysicalMemory implements GuestMemory {
 
   /**
    * Lets a frame of memory 1 lie at a guest-physical frame where nothing does. It may lie at several.
-   * @param writes where writes go: `here`, `nowhere`, or to another frame, by its address in memory 1
+   * @param writes where writes go: `here`, `nowhere`, to the `device` that answers this address on the bus (those of a device's
+   * DMA are lost), or to another frame, by its address in memory 1
    */
-  placeFrame(frame: number, address: number, writes: 'here' | 'nowhere' | number): void {
+  placeFrame(frame: number, address: number, writes: 'here' | 'nowhere' | 'device' | number): void {
     const there = this.ownersAt(address)
     this.owners.set(address, [...there, frame])
     const code = there.some(other => this.frames[other] & FRAME_CODE) ? FRAME_CODE : 0
     let rights = FRAME_DIRTY
-    if (writes !== 'here') this.writeTargets.set(frame, writes === 'nowhere' ? this.lostWrites() : writes)
+    if (writes === 'device') this.writeTargets.set(frame, -1)
+    else if (writes !== 'here') this.writeTargets.set(frame, writes === 'nowhere' ? this.lostWrites() : writes)
     else if (!this.arena.isShared(address)) rights |= FRAME_WRITABLE
     this.frames[frame] = address | FRAME_PRESENT | rights | code
     this.observer?.frameChanged(frame)
@@ -220,6 +222,7 @@ export class PhysicalMemory implements GuestMemory {
   /** The place of a write to a frame whose writes go elsewhere. */
   private locateTarget(frame: number, offset: number, length: number): number {
     const target = this.writeTargets.get(frame)!
+    if (target < 0) return -1
     if (target === this.nowhere) return target + offset
     for (const other of this.ownersAt(target))
       if (this.frames[other] & FRAME_CODE) this.observer?.codeWritten(other, offset, offset + length - 1)

@@ -11,6 +11,7 @@ import { acpiTables } from './tables.ts'
 const options = {
   processors: [0],
   ioApicId: 1,
+  powerManagementBase: 0x600,
   hpetCapabilities: 0x8086a201,
   pciMemoryStart: 0xc0000000,
   pciInterrupt: (slot: number, pin: number) => 16 + ((slot + pin) % 4),

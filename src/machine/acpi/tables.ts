@@ -7,7 +7,6 @@ import {
   ACPI_ENABLE,
   GPE0,
   GPE0_LENGTH,
-  PM_BASE,
   PM_TIMER,
   PM1_CONTROL,
   PM1_EVENT,
@@ -26,11 +25,6 @@ export const ACPI_HARDWARE = {
   localApic: 0xfee00000,
   ioApic: IOAPIC_BASE,
   hpet: HPET_BASE,
-  /** PM1a event block (4 bytes), control block (2 bytes), timer (4 bytes), general-purpose events. */
-  pm1Event: PM_BASE + PM1_EVENT,
-  pm1Control: PM_BASE + PM1_CONTROL,
-  pmTimer: PM_BASE + PM_TIMER,
-  gpe0: PM_BASE + GPE0,
   /** System control interrupt. */
   sci: SCI_IRQ,
   /** Reset control register and the value that resets. */
@@ -43,6 +37,8 @@ export const ACPI_HARDWARE = {
 /** Everything the tables depend on. */
 export interface AcpiOptions extends SystemDescription {
   ioApicId: number
+  /** Where the power management block is: the firmware may have moved it. */
+  powerManagementBase: number
   /** Low half of the HPET's general capabilities register. */
   hpetCapabilities: number
 }
@@ -98,8 +94,15 @@ function dsdt(options: AcpiOptions): Uint8Array {
 }
 
 /** The fixed description (5.2.9), in its form of ACPI 4. */
-function fadt(facsAddress: number, dsdtAddress: number): Uint8Array {
-  const io = ACPI_HARDWARE
+function fadt(facsAddress: number, dsdtAddress: number, base: number): Uint8Array {
+  // PM1a event block (4 bytes), control block (2 bytes), timer (4 bytes), general-purpose events.
+  const blocks = {
+    pm1Event: base + PM1_EVENT,
+    pm1Control: base + PM1_CONTROL,
+    pmTimer: base + PM_TIMER,
+    gpe0: base + GPE0,
+  }
+  const io = { ...ACPI_HARDWARE, ...blocks }
   return table('FACP', 4, 244 - HEADER, view => {
     view.setUint32(36, facsAddress, true)
     view.setUint32(40, dsdtAddress, true)
@@ -235,7 +238,7 @@ export function relocatableTables(options: AcpiOptions): RelocatableTables {
     next = Math.ceil((offset + bytes.length) / 64) * 64
     return offset
   }
-  const fadtOffset = place(fadt(place(facs()), place(dsdt(options))))
+  const fadtOffset = place(fadt(place(facs()), place(dsdt(options)), options.powerManagementBase))
   const listed = [fadtOffset, place(madt(options)), place(hpet(options)), place(waet())]
   const rsdt = place(root('RSDT', listed))
   const xsdt = place(root('XSDT', listed))
