@@ -1,4 +1,5 @@
 /** `typetwo run`'s options and manual. */
+import { CPU_NAMES } from '../isa/cpu-models.ts'
 import type { CommandDescription } from './command.ts'
 import { STATUS } from './ending.ts'
 
@@ -60,6 +61,11 @@ const options = {
     value: 'NAME',
     choices: ['auto', 'interpreter', 'translator'],
     help: 'What executes the guest: interpreter, translator (to WebAssembly), or auto, which interprets cold code and translates hot code. Default: auto.',
+  },
+  cpu: {
+    value: 'NAME',
+    choices: CPU_NAMES,
+    help: 'Which processor CPUID describes, for systems that stumble over what came later: 486 (DX4), pentium (with MMX), pentium3, core2, or max, which has everything. Default: max.',
   },
   clock: {
     value: 'NAME',

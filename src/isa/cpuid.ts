@@ -23,6 +23,13 @@ export interface CpuidOptions {
   readonly physicalAddressBits?: number
   /** Sets the hypervisor bit too. */
   readonly hypervisor?: HypervisorLeaves
+  /** Leaf 1, EAX; that of the processor with everything by default. */
+  readonly signature?: number
+  /** The highest leaf, and the highest of 80000000h and on; 0 for none. */
+  readonly highestBasic?: number
+  readonly highestExtended?: number
+  /** Leaf 2: descriptors of caches and TLBs; by default one that says that they are in leaf 4. */
+  readonly descriptors?: CpuidLeaf
   /** Bits of XCR0 that may be set; x87, SSE and, with the feature, AVX by default. */
   readonly xcr0?: number
 }
@@ -95,7 +102,8 @@ export function makeCpuid(
   features: Iterable<Feature>,
   options: CpuidOptions = {},
 ): (leaf: number, subleaf: number, state?: CpuidState) => CpuidLeaf {
-  const { processors = 1, apicId = 0, physicalAddressBits = 40, hypervisor } = options
+  const { processors = 1, apicId = 0, physicalAddressBits = 40, hypervisor, signature: leaf1 = SIGNATURE } = options
+  const { highestBasic = HIGHEST_BASIC, highestExtended = HIGHEST_EXTENDED } = options
   const present = new Set(features)
   const { xcr0: xcr0Bits = present.has('avx') ? 7 : 3 } = options
   if (hypervisor) present.add('hypervisor')
@@ -107,11 +115,11 @@ export function makeCpuid(
     table.set(key(leaf, subleaf), values.map(value => value >>> 0) as [number, number, number, number])
   }
   const [ebx, edx, ecx] = [text32(VENDOR, 0), text32(VENDOR, 4), text32(VENDOR, 8)]
-  set(0, 0, [HIGHEST_BASIC, ebx, ecx, edx])
+  set(0, 0, [highestBasic, ebx, ecx, edx])
   // CLFLUSH lines of 8 × 8 bytes.
-  set(1, 0, [SIGNATURE, (8 << 8) | (processors << 16) | (apicId << 24), 0, 0])
+  set(1, 0, [leaf1, (8 << 8) | (processors << 16) | (apicId << 24), 0, 0])
   // FF: caches are in leaf 4; F0: prefetching by 64 bytes.
-  set(2, 0, [0x00f0_ff01, 0, 0, 0])
+  set(2, 0, options.descriptors ?? [0x00f0_ff01, 0, 0, 0])
   set(4, 0, cache(1, 1, 32 << 10, 8, processors))
   set(4, 1, cache(2, 1, 32 << 10, 8, processors))
   set(4, 2, cache(3, 2, 1 << 20, 16, processors))
@@ -124,7 +132,7 @@ export function makeCpuid(
     set(0xd, 1, [0, present.has('xsavec') ? XSAVE_HEADER_END : 0, 0, 0])
     for (const { bit, offset, size } of XSAVE_COMPONENTS) if (xcr0Bits & (1 << bit)) set(0xd, bit, [size, offset, 0, 0])
   }
-  set(0x8000_0000, 0, [HIGHEST_EXTENDED, 0, 0, 0])
+  set(0x8000_0000, 0, [highestExtended, 0, 0, 0])
   for (let i = 0; i < 3; i++) {
     const brand = BRAND.padEnd(48, '\0')
     set(0x8000_0002 + i, 0, [0, 4, 8, 12].map(at => text32(brand, i * 16 + at)) as unknown as CpuidLeaf)
@@ -154,7 +162,7 @@ export function makeCpuid(
     subleaf >>>= 0
     const isHypervisor = hypervisor !== undefined && leaf >= HYPERVISOR_BASE && leaf <= HYPERVISOR_BASE + 0xff
     // A leaf that is too high answers as the highest basic one.
-    if (!isHypervisor && leaf > HIGHEST_BASIC && (leaf < 0x8000_0000 || leaf > HIGHEST_EXTENDED)) leaf = HIGHEST_BASIC
+    if (!isHypervisor && leaf > highestBasic && (leaf < 0x8000_0000 || leaf > highestExtended)) leaf = highestBasic
     const hasSubleaves = leaf === 4 || leaf === 7 || leaf === 0xb || leaf === 0xd
     const found = table.get(key(leaf, hasSubleaves ? subleaf : 0))
     // The topology leaf echoes the level asked for, and ends with level type 0.

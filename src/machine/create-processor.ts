@@ -5,6 +5,7 @@ import { F } from '../cpu/state.ts'
 import { Vcpu } from '../cpu/vcpu.ts'
 import { Interpreter } from '../engines/interpreter/interpreter.ts'
 import { DEFAULT_HEAT, Translator } from '../engines/translator/translator.ts'
+import { CPU_MODELS, type CpuModel } from '../isa/cpu-models.ts'
 import { makeCpuid } from '../isa/cpuid.ts'
 import { instructionFeatures } from '../isa/features.ts'
 import { instructions } from '../isa/index.ts'
@@ -51,11 +52,14 @@ function hypercall(cpu: Vcpu): boolean {
 /** Makes a processor for a PC. @throws Error when the engine is not to be had */
 export function createPcProcessor(options: ProcessorOptions): Processor {
   const { machine, memory, hypervisorLeaves } = options
-  const features = [...SYSTEM_FEATURES, ...instructionFeatures(instructions)]
-  const leaves = makeCpuid(features)
+  const everything = [...SYSTEM_FEATURES, ...instructionFeatures(instructions)]
+  const model: CpuModel | undefined = options.cpu === 'max' ? undefined : CPU_MODELS[options.cpu]
+  const features = model ? everything.filter(feature => model.features.includes(feature)) : everything
+  const leaves = makeCpuid(features, model)
+  const hasHypervisor = features.includes('hypervisor')
   let vcpu: Vcpu | undefined
   const cpuid = (leaf: number, subleaf: number) => {
-    if (leaf >= HYPERVISOR_FIRST && leaf <= HYPERVISOR_LAST)
+    if (hasHypervisor && leaf >= HYPERVISOR_FIRST && leaf <= HYPERVISOR_LAST)
       return hypervisorLeaves.get(leaf) ?? ([0, 0, 0, 0] as const)
     const state = vcpu?.state
     return leaves(leaf, subleaf, {

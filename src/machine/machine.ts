@@ -1,4 +1,5 @@
 /** The library's machine: a handle on a PC that runs in a worker. */
+import { CPU_NAMES, type CpuName } from '../isa/cpu-models.ts'
 import type { ClockKind } from './clock.ts'
 import {
   type CdromOptions,
@@ -71,6 +72,8 @@ export interface MachineOptions {
   commandLine?: string
   /** What executes the guest; `auto` by default. */
   engine?: EngineChoice
+  /** Which processor CPUID describes, for systems that stumble over what came later; `max` by default, which has everything. */
+  cpu?: CpuName
   /** Where guest time comes from: the host (default), or the count of executed instructions, which makes runs repeatable. */
   clock?: ClockKind
   /** Whether a reset (or triple fault) starts the guest again, as a PC does (default), or ends the machine. */
@@ -113,19 +116,21 @@ function sizeText(bytes: number): string {
 
 /** The options with defaults. @throws MachineError for values that no machine can have */
 function configurationOf(options: MachineOptions): MachineConfiguration {
-  const { memory = DEFAULT_MEMORY, engine = 'auto', clock = 'host' } = options
+  const { memory = DEFAULT_MEMORY, engine = 'auto', clock = 'host', cpu = 'max' } = options
   if (!Number.isInteger(memory) || memory < LEAST_MEMORY || memory > MOST_MEMORY || memory % 4096 !== 0)
     throw new MachineError(
       `memory is ${sizeText(memory)}: give a multiple of 4096 bytes from 1 MiB to ${sizeText(MOST_MEMORY)}`,
     )
   if (!['auto', 'interpreter', 'translator'].includes(engine))
     throw new MachineError(`there is no engine '${engine}': choose auto, interpreter or translator`)
+  if (!CPU_NAMES.includes(cpu)) throw new MachineError(`there is no processor '${cpu}': choose ${CPU_NAMES.join(', ')}`)
   if (!['host', 'instructions'].includes(clock))
     throw new MachineError(`there is no clock '${clock}': choose host or instructions`)
   return {
     memory,
     commandLine: options.commandLine ?? '',
     engine,
+    cpu,
     clock,
     reboot: options.reboot ?? true,
     boot: options.boot ?? {},

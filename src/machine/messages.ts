@@ -1,6 +1,7 @@
 /** Every message between a `Machine` and the worker in which it runs, and the plain values they carry. */
 import type { ActivityGroup } from '../cpu/activity.ts'
 import type { TranslatedCode } from '../engines/translator/listing.ts'
+import type { CpuName } from '../isa/cpu-models.ts'
 import type { ClockKind } from './clock.ts'
 import type { BootDevice } from './cmos.ts'
 import type { DriveConfiguration, MediumConfiguration } from './drives.ts'
@@ -33,6 +34,8 @@ export interface MachineConfiguration {
   memory: number
   commandLine: string
   engine: EngineChoice
+  /** Which processor CPUID describes. */
+  cpu: CpuName
   clock: ClockKind
   /** Whether a reset starts the guest again; otherwise it ends the machine. */
   reboot: boolean

@@ -148,6 +148,7 @@ export class Pc implements Runnable {
     const processor = await hooks.createProcessor({
       memory,
       engine: configuration.engine,
+      cpu: configuration.cpu,
       machine: ports,
       hypervisorLeaves: hypervisorLeaves(),
       onTranslated: configuration.listCode ? code => hooks.translated?.(code) : undefined,

@@ -5,6 +5,7 @@ import type { InterruptSystem } from '../devices/interrupts.ts'
 import type { NumericError } from '../devices/numeric-error.ts'
 import type { Engine, MachineInterface, VcpuSignals } from '../engines/contract.ts'
 import type { TranslatedCode } from '../engines/translator/listing.ts'
+import type { CpuName } from '../isa/cpu-models.ts'
 import type { PhysicalMemory } from '../memory/physical.ts'
 import type { AddressMap } from './address-map.ts'
 import type { BootState } from './boot/index.ts'
@@ -40,6 +41,8 @@ export interface Processor {
 export interface ProcessorOptions {
   memory: PhysicalMemory
   engine: EngineChoice
+  /** Which processor CPUID describes. */
+  cpu: CpuName
   machine: MachineInterface
   /** CPUID leaves from 0x40000000 on. */
   hypervisorLeaves: ReadonlyMap<number, CpuidLeaf>

@@ -47,6 +47,7 @@ export class Guest {
         // Firmware lives on when its processor alone is reset.
         reboot: options.firmware !== undefined,
         boot: {},
+        cpu: 'max',
         holdInput: false,
       },
       options,

@@ -51,6 +51,7 @@ async function countedRun(guest: GuestImages) {
       clock: 'instructions',
       reboot: false,
       boot: {},
+      cpu: 'max',
       holdInput: true,
     },
     guest,
