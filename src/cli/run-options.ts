@@ -22,7 +22,7 @@ const options = {
   bios: {
     value: 'FILE',
     example: 'seabios',
-    help: "Starts the machine in firmware: an image that is mapped beneath 4 GiB, or the word seabios for SeaBIOS of Debian's package, which is got on first use and kept in the cache. Without a display the firmware speaks on COM1. Default: none with a kernel, which is loaded directly; else seabios.",
+    help: "Starts the machine in firmware: an image that is mapped beneath 4 GiB, or the word seabios for SeaBIOS of Debian's package, which is got on first use and kept in the cache. Without a display the firmware speaks on COM1. Default: seabios where there are drives or --boot, and no --kernel, --initrd or --append; otherwise none, and a kernel is loaded directly.",
   },
   uefi: {
     value: 'FILE',
@@ -98,7 +98,8 @@ export const RUN = {
   options,
   description: [
     'Starts a PC with one processor and connects its first serial port, COM1, to this terminal: standard output carries what the guest writes there and nothing else. Everything typetwo itself says goes to standard error.',
-    "Without --kernel it starts the default guest: Debian's 64-bit kernel with a root shell from busybox. On first use it is made of Debian's packages, which the host's own apt downloads without being root, and kept in $XDG_CACHE_HOME/typetwo or ~/.cache/typetwo; from then on no network is needed. Remove that folder to have it made again of today's packages.",
+    'With --disk, --cdrom or --floppy, and neither --kernel, --initrd nor --append, it starts like a PC: SeaBIOS looks for a system on them. --uefi does it by UEFI.',
+    "Without any of them it starts the default guest: Debian's 64-bit kernel with a root shell from busybox. On first use it is made of Debian's packages, which the host's own apt downloads without being root, and kept in $XDG_CACHE_HOME/typetwo or ~/.cache/typetwo; from then on no network is needed. Remove that folder to have it made again of today's packages.",
     'When standard input is a terminal, every key goes to the guest, Ctrl-C and Ctrl-Z too, except Ctrl-], which quits. When it is a pipe or file, its bytes are held until the guest reads them, and its end does not end the guest.',
   ],
   sections: [

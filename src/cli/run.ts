@@ -134,12 +134,19 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
   }
 }
 
+/** There are drives, and no kernel that would have them: firmware looks for a system there. */
+function bootsDrives({ disk, cdrom, floppy, kernel, initrd, append }: RunOptions): boolean {
+  const drives = disk !== undefined || cdrom !== undefined || floppy !== undefined
+  return drives && kernel === undefined && initrd === undefined && append === undefined
+}
+
 /** The firmware that the options ask for, and where it keeps its variables. */
 async function readFirmware(
-  { bios, boot, uefi }: RunOptions,
+  options: RunOptions,
   host: CommandHost,
 ): Promise<{ firmware?: ReadFile; variables?: MachineRequest['variables'] }> {
-  if (bios === undefined && boot === undefined && uefi === undefined) return {}
+  const { bios, boot, uefi } = options
+  if (bios === undefined && boot === undefined && uefi === undefined && !bootsDrives(options)) return {}
   const progress = new Progress(host.stderr)
   const report = (text: string, fraction?: number) => progress.show(text, fraction)
   try {
