@@ -77,6 +77,8 @@ export abstract class TableDisk extends ClusterDisk {
 
   async #prepare(): Promise<void> {
     this.#space = await this.findSpace()
+    // What a process that was killed wrote behind the end belongs to nothing, and is not zeros.
+    if (this.file.size > this.endOfFile()) await this.file.truncate(this.endOfFile())
     await this.prepare()
   }
 
@@ -84,7 +86,7 @@ export abstract class TableDisk extends ClusterDisk {
    * Finds what is free, checking that nothing lies on something else or outside of the file.
    * @throws DiskError `corrupt`
    */
-  async findSpace(): Promise<FreeSpace> {
+  protected async findSpace(): Promise<FreeSpace> {
     const { offsets, length, tables } = await this.placesInUse()
     offsets.sort()
     tables.sort((a, b) => a.offset - b.offset)

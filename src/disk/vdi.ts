@@ -6,6 +6,7 @@ import type { ByteFile } from './byte-file.ts'
 import { CheckReport } from './check.ts'
 import type { Location, Place } from './cluster-disk.ts'
 import { DiskError } from './disk.ts'
+import type { FreeSpace } from './space.ts'
 import { type PlacesInUse, STAGE, TableDisk } from './table-disk.ts'
 
 const SECTOR = 512
@@ -126,15 +127,14 @@ export class VdiDisk extends TableDisk {
     return { kind: 'data', offset: this.#header.dataOffset + block * this.clusterSize, isOwn: true }
   }
 
-  /** Checks the map, and counts the blocks that are in use: a host that crashed may have left another count. */
-  protected override async prepare(): Promise<void> {
+  protected override async findSpace(): Promise<FreeSpace> {
+    const space = await super.findSpace()
     const { numbers } = await this.#readMap()
+    // A host that crashed may have left another count in the header than there are blocks.
     let end = 0
     for (const number of numbers) end = Math.max(end, number + 1)
     this.#header.allocated = end
-    // What was written but did not get into the map is not zeros.
-    const fileEnd = this.#header.dataOffset + end * this.clusterSize
-    if (this.file.size > fileEnd) await this.file.truncate(fileEnd)
+    return space
   }
 
   /** The numbers of all blocks that are in use. @throws DiskError `corrupt` */

@@ -120,8 +120,6 @@ export class VhdxDisk extends TableDisk {
   }
 
   protected override async prepare(): Promise<void> {
-    // What a process that was killed wrote behind the end belongs to nothing, and is not zeros.
-    if (this.file.size > this.endOfFile()) await this.file.truncate(this.endOfFile())
     this.#header = await writeVhdxHeader(this.file, this.#header, true)
   }
 
