@@ -46,7 +46,7 @@ import { CONSOLE_PORT, type Images, type MachineConfiguration, type Stats } from
 import { type Processor, type ProcessorOptions, ProcessorPorts } from './processor.ts'
 import type { ProfileSource } from './profiler.ts'
 import type { MachineEvent, Runnable } from './runner.ts'
-import { closeDrives, type OpenDrive, openDrives, Storage } from './storage.ts'
+import { closeDrives, floppyTypes, type OpenDrive, openDrives, Storage } from './storage.ts'
 
 /** What the world outside gives to a PC. */
 export interface PcHooks {
@@ -258,7 +258,9 @@ export class Pc implements Runnable {
     const dma = new Dma8237(bus)
     const below = Math.min(memory.size, LOW_RAM_LIMIT)
     const { order } = configuration.boot
-    const rtc = new Rtc(bus, { cmos: cmosContents({ below, above: memory.size - below, bootOrder: order }) })
+    const rtc = new Rtc(bus, {
+      cmos: cmosContents({ below, above: memory.size - below, bootOrder: order, floppies: floppyTypes(drives) }),
+    })
     this.#fwCfg = new FwCfg(bus)
     const [signature, features] = processor.identification()
     describeMachine(this.#fwCfg, {
@@ -306,6 +308,7 @@ export class Pc implements Runnable {
       pci,
       message: (low, high, data) => this.#interrupts.message(low, high, data),
       work: this.hostWork,
+      dma,
       isaBridgeSlot: ISA_BRIDGE_SLOT,
       alwaysIde: firmware,
     })

@@ -1,13 +1,18 @@
 /** Puts drives into a PC: controllers for those that were asked for, on the PCI bus or at their ports. */
 import type { Bus, Device } from '../devices/bus.ts'
+import type { Dma8237 } from '../devices/dma8237.ts'
 import type { MessageSignal } from '../devices/msix.ts'
 import type { PciBus } from '../devices/pci.ts'
+import { AHCI_PORTS, AhciController } from '../devices/storage/ahci.ts'
 import type { AtaDevice } from '../devices/storage/ata.ts'
 import { AtaDisk } from '../devices/storage/ata-disk.ts'
 import { AtapiCdrom } from '../devices/storage/atapi.ts'
 import type { HostWork } from '../devices/storage/block.ts'
 import type { Cdrom } from '../devices/storage/cdrom.ts'
+import { FloppyController } from '../devices/storage/floppy.ts'
+import { EMPTY_DRIVE_TYPE, floppyFormat } from '../devices/storage/floppy-geometry.ts'
 import { IdeController } from '../devices/storage/ide.ts'
+import { Nvme } from '../devices/storage/nvme.ts'
 import { VirtioBlk } from '../devices/virtio/blk.ts'
 import { VirtioPci } from '../devices/virtio/transport-pci.ts'
 import type { Disk } from '../disk/disk.ts'
@@ -35,6 +40,7 @@ export interface StorageHost {
   pci: PciBus
   message: MessageSignal
   work: HostWork
+  dma: Dma8237
   /** The slot of the PIIX3, whose function 1 is the IDE controller. */
   isaBridgeSlot: number
   /** Whether there is an IDE controller even if nothing is at it. */
@@ -84,8 +90,19 @@ function checkMedium({ kind, bus }: DriveConfiguration, disk: Disk): void {
     throw new Error(
       `disk '${disk.name}' has sectors of ${disk.sectorSize} bytes, which bus ${bus} cannot have: choose virtio or nvme`,
     )
+  if (kind === 'floppy' && floppyFormat(disk.size) === undefined)
+    throw new Error(
+      `floppy image '${disk.name}' has ${disk.size} bytes, which no format has: a 1.44 MB floppy has 1474560`,
+    )
   if (kind === 'cdrom' && disk.size < CD_SECTOR)
     throw new Error(`CD image '${disk.name}' is empty or shorter than a block`)
+}
+
+/** Types of the floppy drives as CMOS has them: what takes the floppy that is in, or most of them. */
+export function floppyTypes(drives: readonly OpenDrive[]): number[] {
+  return drives
+    .filter(({ configuration }) => configuration.kind === 'floppy')
+    .map(({ disk }) => (disk && floppyFormat(disk.size)?.drive) ?? EMPTY_DRIVE_TYPE)
 }
 
 /** The drives of a PC. */
@@ -102,7 +119,12 @@ export class Storage {
     this.#drives = drives
     this.#host = host
     this.#addIde(drives.filter(({ configuration }) => configuration.bus === 'ide'))
-    for (const drive of drives) if (drive.configuration.bus === 'virtio') this.#addVirtio(drive)
+    this.#addSata(drives.filter(({ configuration }) => configuration.bus === 'sata'))
+    this.#addFloppy(drives.filter(({ configuration }) => configuration.bus === 'floppy'))
+    for (const drive of drives) {
+      if (drive.configuration.bus === 'nvme') this.#addNvme(drive)
+      if (drive.configuration.bus === 'virtio') this.#addVirtio(drive)
+    }
   }
 
   /** Every drive with what is in it. */
@@ -167,6 +189,51 @@ export class Storage {
     const controller = new IdeController(this.#bus, { devices, host: this.#host.work })
     this.#host.pci.add(this.#host.isaBridgeSlot, 1, controller.function)
     this.devices.push(controller)
+  }
+
+  /** As many controllers as the drives need. */
+  #addSata(drives: readonly OpenDrive[]): void {
+    for (let first = 0; first < drives.length; first += AHCI_PORTS) {
+      const devices = drives.slice(first, first + AHCI_PORTS).map(drive => {
+        const device = this.#ata(drive, true)
+        this.#keep(drive, device)
+        return device
+      })
+      const name = first === 0 ? 'ahci' : `ahci${first / AHCI_PORTS}`
+      const controller = new AhciController(this.#bus, this.#host.message, { name, devices, host: this.#host.work })
+      this.#host.pci.addAnywhere(controller.function)
+      this.devices.push(controller)
+    }
+  }
+
+  #addFloppy(drives: readonly OpenDrive[]): void {
+    if (drives.length === 0 && !this.#host.alwaysIde) return
+    const controller = new FloppyController(this.#bus, {
+      drives: drives.map(({ disk }) => ({ medium: disk })),
+      dma: onReady => this.#host.dma.channel(2, onReady),
+      host: this.#host.work,
+    })
+    for (const [index, drive] of drives.entries())
+      this.#removable.set(drive.configuration.name, {
+        drive,
+        change: disk => controller.change(index, disk),
+        locked: false,
+        requestEject() {},
+      })
+    this.devices.push(controller)
+  }
+
+  #addNvme({ configuration, disk }: OpenDrive): void {
+    const { cache, name, serial } = configuration
+    const device = new Nvme(this.#bus, this.#host.message, {
+      name: `nvme-${name}`,
+      disk: withCache(disk!, cache),
+      serial,
+      writethrough: cache === 'writethrough',
+      host: this.#host.work,
+    })
+    this.#host.pci.addAnywhere(device.function)
+    this.devices.push(device)
   }
 
   #addVirtio({ configuration, disk }: OpenDrive): void {

@@ -149,7 +149,7 @@ function frames(device: AtaDevice, where: { lba: number; count: number; sectorBy
     run() {
       if (disk === undefined) throw new Error('there is no medium')
       const offset = where.lba * CD_SECTOR
-      return disk.immediate?.read(offset, [buffer]) ? undefined : disk.read(offset, buffer)
+      return readDisk(disk, offset, buffer)
     },
     deliver: () => void scatter(job.memory, segments, packet!.frame(buffer, where.lba)),
     done: error => {

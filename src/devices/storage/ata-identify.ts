@@ -80,7 +80,7 @@ export function identifyDisk(identity: DiskIdentity): Uint8Array {
   text(w, 23, 4, '1.0')
   text(w, 27, 20, identity.model)
   w[47] = 0x8000 | MOST_MULTIPLE
-  w[48] = 1 // 32-bit data accesses
+  w[48] = 0x4000
   w[49] = 0x0f00 // IORDY, LBA, DMA
   w[50] = 0x4000
   w[51] = 0x0200
@@ -128,7 +128,7 @@ export function identifyCdrom(identity: { serial: string; model: string; mode: n
   w[22] = 4
   text(w, 23, 4, '1.0')
   text(w, 27, 20, identity.model)
-  w[48] = 1
+  w[48] = 0x4000
   w[49] = 0x0f00
   w[53] = 6
   modes(w, identity.mode)

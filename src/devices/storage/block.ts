@@ -96,6 +96,16 @@ export function gather(memory: GuestMemory, segments: readonly Segment[]): Uint8
   return bytes
 }
 
+/** Fills a buffer from a disk, at once where it can. */
+export function readDisk(disk: Disk, offset: number, buffer: Uint8Array): void | Promise<void> {
+  if (!disk.immediate?.read(offset, [buffer])) return disk.read(offset, buffer)
+}
+
+/** Writes a buffer to a disk, at once where it can. */
+export function writeDisk(disk: Disk, offset: number, buffer: Uint8Array): void | Promise<void> {
+  if (!disk.immediate?.write(offset, [buffer])) return disk.write(offset, buffer)
+}
+
 /** One request of a controller. */
 export interface BlockOperation {
   /** Bytes that it moves: what it costs. */

@@ -12,7 +12,7 @@ import {
   ATA_STATUS as ST,
 } from './ata.ts'
 import { type DmaCursor, moveByDma } from './ata-dma.ts'
-import { BlockRequests, type HostWork, SECTOR } from './block.ts'
+import { BlockRequests, type HostWork, readDisk, SECTOR, writeDisk } from './block.ts'
 
 /** Offsets from the command block's first port; the alternate status is in the control block. */
 const DATA = 0
@@ -449,7 +449,7 @@ export class IdeChannel {
     const { offset } = phase
     this.#begin({
       bytes: buffer.length,
-      run: () => (disk!.immediate?.read(offset, [buffer]) ? undefined : disk!.read(offset, buffer)),
+      run: () => readDisk(disk!, offset, buffer),
       done: error => {
         if (error) {
           this.#end(ATA_ERROR.UNC)
@@ -474,9 +474,9 @@ export class IdeChannel {
     const disk = this.#device!.disk!
     const last = phase.left === buffer.length
     const run = (): void | Promise<void> => {
-      if (disk.immediate?.write(phase.offset, [buffer])) return last && phase.flush ? disk.flush() : undefined
-      const written = disk.write(phase.offset, buffer)
-      return last && phase.flush ? written.then(() => disk.flush()) : written
+      const written = writeDisk(disk, phase.offset, buffer)
+      if (!last || !phase.flush) return written
+      return written ? written.then(() => disk.flush()) : disk.flush()
     }
     this.#begin({
       bytes: buffer.length,
@@ -583,7 +583,7 @@ export class IdeChannel {
       bytes: buffer.length,
       run() {
         if (disk === undefined) throw new Error('there is no medium')
-        return disk.immediate?.read(lba * CD_SECTOR, [buffer]) ? undefined : disk.read(lba * CD_SECTOR, buffer)
+        return readDisk(disk, lba * CD_SECTOR, buffer)
       },
       done: error => {
         if (error) {

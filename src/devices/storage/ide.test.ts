@@ -1,59 +1,17 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Disk, DiskError } from '../../disk/disk.ts'
+import { DiskError } from '../../disk/disk.ts'
 import { MemoryDisk } from '../../disk/memory.ts'
 import { PCI_CONFIG } from '../pci-function.ts'
 import { TestBus } from '../test-bus.ts'
 import { AtaDisk } from './ata-disk.ts'
 import { AtapiCdrom } from './atapi.ts'
 import { IdeController } from './ide.ts'
+import { immediateDisk } from './test-disk.ts'
 
 const BM = 0xc000
 const BASE = 0x1f0
 const IRQ = 14
-
-/** A disk that answers at once, as raw files do. */
-export function immediateDisk(bytes: number, readOnly = false): Disk & { bytes: Uint8Array; flushes: number } {
-  const memory = new Uint8Array(bytes)
-  for (let i = 0; i < bytes; i += 512) new DataView(memory.buffer).setUint32(i, i / 512, true)
-  const disk = {
-    name: 'test',
-    size: bytes,
-    sectorSize: 512,
-    readOnly,
-    bytes: memory,
-    flushes: 0,
-    immediate: {
-      read(offset: number, into: readonly Uint8Array[]) {
-        for (const part of into) {
-          part.set(memory.subarray(offset, offset + part.length))
-          offset += part.length
-        }
-        return true
-      },
-      write(offset: number, from: readonly Uint8Array[]) {
-        for (const part of from) {
-          memory.set(part, offset)
-          offset += part.length
-        }
-        return true
-      },
-    },
-    async read() {
-      assert.fail()
-    },
-    async write() {
-      assert.fail()
-    },
-    async writeZeroes() {},
-    async discard() {},
-    async flush() {
-      disk.flushes++
-    },
-    async close() {},
-  }
-  return disk
-}
 
 const turn = () => new Promise(resolve => setImmediate(resolve))
 

@@ -122,7 +122,20 @@ export const GUEST_FOLDERS: readonly string[] = ['bin', 'dev', 'etc', 'mnt', 'pr
  */
 export const GUEST_MODULES: readonly string[] = [
   ...['virtio_pci', 'virtio_blk', 'virtio_net', 'virtio_console', 'virtio_rng', 'virtio_scsi', 'virtio_balloon'],
-  ...['ata_piix', 'ata_generic', 'ahci', 'sd_mod', 'sr_mod', 'e1000', '8139cp', '8139too', 'ne2k_pci', 'pcnet32'],
+  ...[
+    'ata_piix',
+    'ata_generic',
+    'ahci',
+    'nvme',
+    'floppy',
+    'sd_mod',
+    'sr_mod',
+    'e1000',
+    '8139cp',
+    '8139too',
+    'ne2k_pci',
+    'pcnet32',
+  ],
   ...['isofs', 'udf', 'ext4', 'vfat', 'nls_cp437', 'nls_ascii', 'nls_iso8859_1', 'nls_utf8'],
 ]
 
