@@ -1,7 +1,7 @@
 /** Moves a command's data by DMA: what bus-master IDE and AHCI have in common. */
 import type { GuestMemory } from '../bus.ts'
 import type { AtaAction, AtaDevice, PacketAction } from './ata.ts'
-import { type BlockRequests, gather, type Segment, scatter, totalLength } from './block.ts'
+import { type BlockRequests, gather, readDisk, type Segment, scatter, totalLength } from './block.ts'
 
 /** Bytes that are moved as one request. */
 const PIECE = 4 << 20
