@@ -310,7 +310,7 @@ export class Pc implements Runnable {
       work: this.hostWork,
       dma,
       isaBridgeSlot: ISA_BRIDGE_SLOT,
-      alwaysIde: firmware,
+      everyController: firmware,
     })
     this.#devices = [
       ...this.#interrupts.devices,

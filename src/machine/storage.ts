@@ -43,8 +43,8 @@ export interface StorageHost {
   dma: Dma8237
   /** The slot of the PIIX3, whose function 1 is the IDE controller. */
   isaBridgeSlot: number
-  /** Whether there is an IDE controller even if nothing is at it. */
-  alwaysIde: boolean
+  /** Whether the IDE and floppy controllers, which every PC has, are there even if nothing is at them. */
+  everyController: boolean
 }
 
 /** Sectors of a CD. */
@@ -175,7 +175,7 @@ export class Storage {
   }
 
   #addIde(drives: readonly OpenDrive[]): void {
-    if (drives.length === 0 && !this.#host.alwaysIde) return
+    if (drives.length === 0 && !this.#host.everyController) return
     const devices: (AtaDevice | undefined)[] = [undefined, undefined, undefined, undefined]
     for (const drive of drives) {
       const order = drive.configuration.kind === 'cdrom' ? IDE_CDROM_ORDER : IDE_DISK_ORDER
@@ -207,7 +207,7 @@ export class Storage {
   }
 
   #addFloppy(drives: readonly OpenDrive[]): void {
-    if (drives.length === 0 && !this.#host.alwaysIde) return
+    if (drives.length === 0 && !this.#host.everyController) return
     const controller = new FloppyController(this.#bus, {
       drives: drives.map(({ disk }) => ({ medium: disk })),
       dma: onReady => this.#host.dma.channel(2, onReady),

@@ -17,6 +17,11 @@ import { Nvme } from './nvme.ts'
 import { immediateDisk } from './test-disk.ts'
 
 const RAM = 1 << 20
+/** Operation codes of packet commands. */
+const PACKETS = [
+  ...[0x00, 0x03, 0x12, 0x15, 0x1a, 0x1b, 0x1e, 0x25, 0x28, 0x2b, 0x42, 0x43, 0x44, 0x46, 0x4a, 0x51, 0x52, 0x55, 0x5a],
+  ...[0xa8, 0xad, 0xb9, 0xbb, 0xbd, 0xbe],
+] as const
 const WINDOWS = { memory: { start: 0xe0000000, length: 0x1000000 }, ports: { start: 0xc000, length: 0x1000 } }
 /** What the state of one controller may weigh: buffers of 64 KiB, sectors, tables. */
 const MOST_WEIGHT = 400_000
@@ -104,6 +109,13 @@ export async function fuzzStorage(seed: number, steps: number): Promise<void> {
     }
   }
 
+  /** A packet command, mostly one that there is. */
+  const packet = () => {
+    const bytes = Array.from({ length: 12 }, () => (random(3) ? random(4) : random(256)))
+    bytes[0] = random(8) ? PACKETS[random(PACKETS.length)] : random(256)
+    return bytes
+  }
+
   /** Brings the controllers to where commands do something. */
   const ready = () => {
     machine.assign()
@@ -129,7 +141,32 @@ export async function fuzzStorage(seed: number, steps: number): Promise<void> {
         view.setUint16(0x10000 + 16 * i + 14, random(9), true)
         view.setUint16(0x11004 + 2 * i, random(9), true)
       }
-      view.setUint16(0x11002, random(9), true)
+      // Half of the time two chains as drivers make them: header, data, status.
+      if (random(2))
+        for (const first of [0, 3]) {
+          const type = [0, 1, 4, 8, 11, 13, random(20)][random(7)]
+          const reads = type === 1 || type > 8
+          const chain = [
+            [0x13000 + 0x100 * first, 16, 1],
+            [0x14000 + 0x1000 * first, type > 8 ? 16 * (1 + random(3)) : 512 * random(20), reads ? 1 : 3],
+            [0x13800 + first, 1, 2],
+          ]
+          for (const [i, [address, length, flags]] of chain.entries()) {
+            view.setBigUint64(0x10000 + 16 * (first + i), BigInt(address), true)
+            view.setUint32(0x10000 + 16 * (first + i) + 8, length, true)
+            view.setUint16(0x10000 + 16 * (first + i) + 12, flags, true)
+            view.setUint16(0x10000 + 16 * (first + i) + 14, first + i + 1, true)
+          }
+          view.setUint32(0x13000 + 0x100 * first, type, true)
+          view.setBigUint64(0x13008 + 0x100 * first, BigInt(random(3) ? random(2000) : value()), true)
+          for (let at = 0; at < 64; at += 16) {
+            view.setBigUint64(0x14000 + 0x1000 * first + at, BigInt(random(3000)), true)
+            view.setUint32(0x14008 + 0x1000 * first + at, random(64), true)
+            view.setUint32(0x1400c + 0x1000 * first + at, random(3), true)
+          }
+          view.setUint16(0x11004 + (first ? 2 : 0), first, true)
+        }
+      view.setUint16(0x11002, random(2) ? 2 : random(9), true)
     }
     const ahci = barOf(machine.ahci.function, 5)
     for (let port = 0; port < 3; port++) {
@@ -148,10 +185,7 @@ export async function fuzzStorage(seed: number, steps: number): Promise<void> {
       const commands = [0x25, 0x35, 0x60, 0x61, 0xa0, 0xec, 0xa1, 0xea, 0x06, 0xb0, 0x2f, 0x24, 0x34, random(256)]
       bus.ram.set([random(20) ? 0x27 : random(256), 0x80, commands[random(commands.length)], random(9)], table)
       bus.ram.set([random(256), random(9), 0, 0xe0, 0, 0, 0, 0, random(2) ? slot << 3 : random(256), 0], table + 4)
-      bus.ram.set(
-        [[0x28, 0xa8, 0xbe, 0x12, 0x5a, 0x43, 0x4a, random(256)][random(8)], 0, 0, 0, 0, random(256)],
-        table + 0x40,
-      )
+      bus.ram.set(packet(), table + 0x40)
     }
     for (const controller of machine.nvmes) {
       const at = barOf(controller.function, 0)
@@ -163,14 +197,24 @@ export async function fuzzStorage(seed: number, steps: number): Promise<void> {
       for (let i = 0; i < 16; i++) {
         const command = 0x40000 + 64 * i
         bus.ram.fill(0, command, command + 64)
-        bus.ram[command] = [1, 5, 6, 2, 9, 10, 0, 4, 12, random(256)][random(10)]
+        bus.ram[command] = i === 0 ? 5 : i === 1 ? 1 : [6, 2, 9, 10, 0, 4, 12, random(256)][random(8)]
         view.setUint32(command + 4, random(3), true)
-        view.setUint32(command + 24, random(2) ? 0x50000 : random(RAM), true)
+        view.setUint32(command + 24, i < 2 ? 0x50000 + 0x10000 * i : random(RAM), true)
         view.setUint32(command + 32, random(RAM) & ~0xfff, true)
-        view.setUint32(command + 40, random(2) ? 0x00070001 : value(), true)
-        view.setUint32(command + 44, random(2) ? 0x00010003 : value(), true)
+        view.setUint32(command + 40, i < 2 ? 0x000f0001 : random(2) ? random(8) : value(), true)
+        view.setUint32(command + 44, i < 2 ? 0x00010003 : value(), true)
         view.setUint32(command + 48, random(2) ? random(64) : value(), true)
+        // An I/O queue.
+        const io = 0x60000 + 64 * i
+        bus.ram.fill(0, io, io + 64)
+        bus.ram[io] = [0, 1, 2, 8, 9, random(256)][random(6)]
+        bus.ram[io + 4] = random(8) ? 1 : random(256)
+        view.setUint32(io + 24, random(3) ? random(RAM) & ~0xfff : random(RAM), true)
+        view.setUint32(io + 32, random(3) ? random(RAM) & ~0xfff : value(), true)
+        view.setUint32(io + 40, random(5) ? random(2000) : value(), true)
+        view.setUint32(io + 48, random(3) ? random(32) : value(), true)
       }
+      bus.store(at + 0x1000, 2)
     }
   }
 
@@ -196,7 +240,7 @@ export async function fuzzStorage(seed: number, steps: number): Promise<void> {
     } else if (action === 10) {
       // Doorbells and issue registers.
       const nvme = barOf(machine.nvmes[random(2)].function, 0)
-      bus.store(nvme + 0x1000 + 4 * random(6), random(17))
+      bus.store(nvme + 0x1000 + 4 * random(4), random(17))
       const ahci = barOf(machine.ahci.function, 5) + 0x100 + 0x80 * random(3)
       if (random(2)) bus.store(ahci + 0x34, value())
       bus.store(ahci + 0x38, value())
@@ -207,7 +251,8 @@ export async function fuzzStorage(seed: number, steps: number): Promise<void> {
       bus.out(base + 6, 0xe0 | (random(2) << 4))
       for (let i = 1; i < 6; i++) bus.out(base + i, random(3) ? random(8) : random(256))
       bus.out(base + 7, [0x20, 0x30, 0xc4, 0xc5, 0xc8, 0xca, 0x25, 0x35, 0xa0, 0xec, 0xc6, random(256)][random(12)])
-      for (let i = 0; i < 6; i++) bus.out(base, random(2) ? 0x28 : random(2 ** 16), 2)
+      const bytes = packet()
+      for (let i = 0; i < 12; i += 2) bus.out(base, bytes[i] | (bytes[i + 1] << 8), 2)
       const master = barOf(machine.functions[0], 4) & ~3
       bus.out(master + (base === 0x170 ? 8 : 0) + 4, random(RAM), 4)
       bus.out(master + (base === 0x170 ? 8 : 0), 9)

@@ -202,7 +202,7 @@ export class IdeController implements Device {
       const view = new DataView(bytes.buffer, bytes.byteOffset, PRD_BYTES)
       const control = view.getUint32(4, true)
       ended = (control & PRD_END) !== 0
-      return { address: view.getUint32(0, true) & ~1, length: control & 0xfffe || 0x10000 }
+      return { address: (view.getUint32(0, true) & ~1) >>> 0, length: control & 0xfffe || 0x10000 }
     })
   }
 

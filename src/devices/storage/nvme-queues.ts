@@ -124,7 +124,7 @@ export function prpSegments(
       const at = address(view, 8 * i)
       if (i === room - 1 && needed > room) {
         // A page of the list is never as good as nothing: each but the last brings it forward.
-        if (at % page !== 0 || room === 1) return undefined
+        if (at % page !== 0) return undefined
         list = at
         break
       }

@@ -13,6 +13,8 @@
  * the second serial port then says that piped input may come ({@link MachineOptions.holdInput}), so that the kernel,
  * which echoes until it is told not to, never sees it before.
  *
+ * Somebody always holds the console open, init as its file 3: what was typed would be lost when the last one closes it.
+ *
  * Modules are loaded before the prompt only when there is a disk, CD or network controller (PCI class 01 or 02), so
  * that what is attached is there for the first command; otherwise behind the prompt, so that nobody waits for them.
  */
@@ -41,6 +43,7 @@ if [ "$controllers" ]; then
 else
   { load-modules; follow-window-size; } &
 fi
+exec 3<>/dev/console
 exec init </dev/null >/dev/null 2>&1
 `
 
@@ -50,7 +53,7 @@ const INITTAB = `::once:/bin/console-shell
 
 /** A shell with job control on the kernel's console. The machine is turned off when the shell ends. */
 const CONSOLE_SHELL = `#!/bin/sh
-exec <>/dev/console >&0 2>&1
+exec <>/dev/console >&0 2>&1 3>&-
 export PATH=/bin HOME=/root
 cd /root
 setsid cttyhack sh -l
