@@ -54,37 +54,52 @@ export class CodeLibrary {
   compile(units: readonly Unit[], keep = true): Map<string, CallableFunction> {
     const outside = this.activity?.enter(ACTIVITY_TRANSLATING)
     const bytes = this.assemble(units)
+    const made = this.load(bytes, keep ? [] : units.map(unit => unit.name))
+    this.activity?.leave(outside!)
+    return made
+  }
+
+  /**
+   * Instantiates a module that {@link assemble} made, now or in another process.
+   * @param own names of functions that later ones may not call
+   * @returns the functions by name
+   */
+  load(bytes: Uint8Array<ArrayBuffer>, own: Iterable<string>): Map<string, CallableFunction> {
     const from = performance.now()
-    this.activity?.enter(ACTIVITY_COMPILING)
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), this.imports)
+    const outside = this.activity?.enter(ACTIVITY_COMPILING)
+    const module = new WebAssembly.Module(bytes)
+    const functions: Record<string, CallableFunction> = {}
+    for (const { name, kind } of WebAssembly.Module.imports(module)) {
+      if (kind === 'function') functions[name] = this.functions.get(name) ?? this.externals(name)
+    }
+    const instance = new WebAssembly.Instance(module, {
+      f: functions as WebAssembly.ModuleImports,
+      m: { 0: this.memory.cpuMemory, 1: this.memory.ramMemory },
+      t: { 0: this.table },
+    })
     this.activity?.leave(outside!)
     this.statistics.milliseconds += performance.now() - from
     this.statistics.modules++
     this.statistics.bytes += bytes.length
     const made = new Map<string, CallableFunction>()
-    const own = new Set(keep ? [] : units.map(unit => unit.name))
+    const hidden = new Set(own)
     for (const [name, f] of Object.entries(instance.exports)) {
-      if (!own.has(name)) this.functions.set(name, f as CallableFunction)
+      if (!hidden.has(name)) this.functions.set(name, f as CallableFunction)
       made.set(name, f as CallableFunction)
     }
-    this.imports = undefined as unknown as WebAssembly.Imports
     return made
   }
 
-  private imports: WebAssembly.Imports = {}
-
-  /** The module's bytes; {@link imports} is what it is to be instantiated with. */
-  private assemble(units: readonly Unit[]): Uint8Array<ArrayBuffer> {
+  /** A module of functions and the routines that they need and that were not compiled yet. */
+  assemble(units: readonly Unit[]): Uint8Array<ArrayBuffer> {
     const all = this.withRoutines(units)
     const own = new Set(all.map(unit => unit.name))
     const module = new ModuleBuilder()
     const index = new Map<string, number>()
-    const functionImports: Record<string, CallableFunction> = {}
     for (const unit of all) {
       for (const [name, type] of unit.f.calls) {
         if (own.has(name) || index.has(name)) continue
         index.set(name, module.importFunction('f', name, type))
-        functionImports[name] = this.functions.get(name) ?? this.externals(name)
       }
     }
     const pages = (size: number) => Math.ceil(size / WASM_PAGE)
@@ -102,11 +117,6 @@ export class CodeLibrary {
       const { body, hints } = unit.f.emit(linker)
       module.define(index.get(unit.name)!, body, hints)
       module.export(unit.name, index.get(unit.name)!)
-    }
-    this.imports = {
-      f: functionImports as WebAssembly.ModuleImports,
-      m: { 0: this.memory.cpuMemory, 1: this.memory.ramMemory },
-      t: { 0: this.table },
     }
     return module.finish()
   }

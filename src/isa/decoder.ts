@@ -17,7 +17,8 @@ import {
   IMMEDIATE_SIZ,
 } from './encoding.ts'
 import {
-  makeOpcodeMap,
+  groupForms,
+  makeSlot,
   type OpcodeSlot,
   PREFIX_66,
   PREFIX_F2,
@@ -160,13 +161,25 @@ const VEX_PREFIXES = [PREFIX_NONE, PREFIX_66, PREFIX_F3, PREFIX_F2]
 const BASES_16 = new Uint8Array([3, 3, 5, 5, 6, 7, 5, 3])
 const INDEXES_16 = new Uint8Array([6, 7, 6, 7, NO_REGISTER, NO_REGISTER, NO_REGISTER, NO_REGISTER])
 
-/** Decodes by the forms it is made for. Holds no state between calls: one serves any number of machines. */
+/** Decodes by the forms it is made for. Holds nothing of the machine: one serves any number of them. */
 export class Decoder {
-  private readonly slots: readonly (OpcodeSlot | undefined)[]
+  private readonly groups: readonly (Form[] | undefined)[]
+  /** Made of the groups when they are first needed: a guest uses a third of them. */
+  private readonly slots: (OpcodeSlot | undefined)[]
 
-  /** @throws Error when two forms cannot be told apart */
   constructor(forms: readonly Form[]) {
-    this.slots = makeOpcodeMap(forms)
+    this.groups = groupForms(forms)
+    this.slots = new Array(this.groups.length).fill(undefined)
+  }
+
+  private slot(index: number): OpcodeSlot | undefined {
+    const group = this.groups[index]
+    return group && (this.slots[index] = makeSlot(group))
+  }
+
+  /** Makes everything that decoding needs. @throws Error when two forms cannot be told apart */
+  prepare(): void {
+    for (let index = 0; index < this.groups.length; index++) this.slot(index)
   }
 
   /**
@@ -251,7 +264,7 @@ export class Decoder {
         slotIndex |= opcode
       }
     }
-    const slot = this.slots[slotIndex]
+    const slot = this.slots[slotIndex] ?? this.slot(slotIndex)
     if (slot === undefined) return UNDEFINED
 
     const rexW = (rex >> 3) & 1

@@ -55,7 +55,7 @@ function specificity(form: Form): number {
 }
 
 /** Makes the slot of the forms that share an opcode. @throws Error when two of them cannot be told apart. */
-function makeSlot(forms: readonly Form[]): OpcodeSlot {
+export function makeSlot(forms: readonly Form[]): OpcodeSlot {
   const hasModrm = forms[0].modrm !== undefined
   const ignoresMod = forms[0].modKind === 'ignored'
   for (const form of forms) {
@@ -161,10 +161,9 @@ function makeSlot(forms: readonly Form[]): OpcodeSlot {
 export const VEX_SLOTS = 0x400
 
 /**
- * The slots of all four maps: element `map << 8 | opcode`, {@link VEX_SLOTS} on with VEX; undefined where nothing is defined.
- * @throws Error when two forms cannot be told apart
+ * The forms that share an opcode: element `map << 8 | opcode`, {@link VEX_SLOTS} on with VEX; undefined where nothing is defined.
  */
-export function makeOpcodeMap(forms: readonly Form[]): (OpcodeSlot | undefined)[] {
+export function groupForms(forms: readonly Form[]): (Form[] | undefined)[] {
   const groups: (Form[] | undefined)[] = new Array(2 * VEX_SLOTS).fill(undefined)
   for (const form of forms) {
     const first = (form.vexLength === undefined ? 0 : VEX_SLOTS) | (form.map << 8) | form.opcode
@@ -175,5 +174,5 @@ export function makeOpcodeMap(forms: readonly Form[]): (OpcodeSlot | undefined)[
       else groups[i] = [form]
     }
   }
-  return groups.map(group => group && makeSlot(group))
+  return groups
 }

@@ -3,6 +3,7 @@ import { ACTIVITIES, groupOf } from '../cpu/activity.ts'
 import { services } from '../cpu/services/index.ts'
 import { F } from '../cpu/state.ts'
 import { Vcpu } from '../cpu/vcpu.ts'
+import type { CodeStore } from '../engines/code-store.ts'
 import { Interpreter } from '../engines/interpreter/interpreter.ts'
 import { DEFAULT_HEAT, Translator } from '../engines/translator/translator.ts'
 import { CPU_MODELS, type CpuModel } from '../isa/cpu-models.ts'
@@ -49,8 +50,12 @@ function hypercall(cpu: Vcpu): boolean {
   return true
 }
 
-/** Makes a processor for a PC. @throws Error when the engine is not to be had */
-export function createPcProcessor(options: ProcessorOptions): Processor {
+/**
+ * Makes a processor for a PC.
+ * @param store where code is kept from one process to the next
+ * @throws Error when the engine is not to be had
+ */
+export function createPcProcessor(options: ProcessorOptions, store?: CodeStore): Processor {
   const { machine, memory, hypervisorLeaves } = options
   const everything = [...SYSTEM_FEATURES, ...instructionFeatures(instructions)]
   const model: CpuModel | undefined = options.cpu === 'max' ? undefined : CPU_MODELS[options.cpu]
@@ -72,7 +77,7 @@ export function createPcProcessor(options: ProcessorOptions): Processor {
   }
   const cpu = new Vcpu(memory, machine, { cpuid, random32: options.random32, hypercall })
   vcpu = cpu
-  const engine = new Interpreter(cpu)
+  const engine = new Interpreter(cpu, store)
   const translator = options.engine === 'interpreter' ? undefined : new Translator(engine, HEAT[options.engine])
   if (translator) translator.onTranslated = options.onTranslated
   let before = 0

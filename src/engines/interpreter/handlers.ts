@@ -112,7 +112,13 @@ export function shapeFromText(text: string): Shape | undefined {
   const encoding = text.slice(code.length + mnemonic.length + 2)
   const form = forms.find(f => f.encoding === encoding && f.instruction.mnemonic === mnemonic)
   if (!form) return undefined
-  const bits = Number.parseInt(code, 36)
+  return shapeOfKey(Number.parseInt(code, 36) * 8192 + form.index)
+}
+
+/** The shape of a key. */
+export function shapeOfKey(key: number): Shape {
+  const form = forms[key % 8192]
+  const bits = Math.floor(key / 8192)
   const sizes = [16, 32, 64] as const
   const field = (shift: number, width: number) => (bits >> shift) & ((1 << width) - 1)
   return {
@@ -221,10 +227,10 @@ export function build(m: InterpreterSemantics): void {
   m.finish()
 }
 
-/** A handler as a function. */
-export function handlerUnit(name: string, shape: Shape): Unit {
+/** A handler as a function. @param usage what {@link usageOf} says of the shape */
+export function handlerUnit(name: string, shape: Shape, usage: Usage): Unit {
   const f = new FunctionBuilder(HANDLER_TYPE)
-  const m = new InterpreterSemantics(f, shape, usageOf(shape), new FunctionHome(f))
+  const m = new InterpreterSemantics(f, shape, usage, new FunctionHome(f))
   build(m)
   m.f.unreachable()
   return { name, f, uses: m.used }

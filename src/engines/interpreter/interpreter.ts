@@ -20,20 +20,33 @@ import { CS, F } from '../../cpu/state.ts'
 import { dropFrame } from '../../cpu/translation.ts'
 import { MOST_DEVICE_ACCESSES, type Vcpu } from '../../cpu/vcpu.ts'
 import type { Decoded } from '../../isa/decoder.ts'
+import type { Form } from '../../isa/encoding.ts'
 import type { Mode } from '../../isa/semantics.ts'
 import { FRAME_CODE, type PhysicalMemory } from '../../memory/physical.ts'
+import type { CodeStore } from '../code-store.ts'
 import type { Engine, Exit } from '../contract.ts'
 import { clearJumps } from '../jump-table.ts'
-import { CodeLibrary } from '../library.ts'
+import { CodeLibrary, type Unit } from '../library.ts'
 import { takesSegmentChecks, type Usage } from '../semantics.ts'
 import { IN_TYPESCRIPT, slowPathUnits } from '../slow-paths.ts'
 import { compileOptimised } from '../tiering.ts'
 import { type Block, BlockCache, type BlockSource } from './blocks.ts'
-import { faultUnit, handlerUnit, keyOfShape, shapeFromText, shapeKey, shapeOf, shapeText, usageOf } from './handlers.ts'
+import {
+  faultUnit,
+  handlerUnit,
+  keyOfShape,
+  shapeFromText,
+  shapeKey,
+  shapeOf,
+  shapeOfKey,
+  shapeText,
+  usageOf,
+} from './handlers.ts'
 import { HOT_SHAPES } from './hot-shapes.ts'
 import { type InlineHandler, mainUnit, RUN_BUDGET, RUN_FAULT, RUN_FETCH_FAULT } from './main.ts'
-import type { Shape } from './semantics.ts'
+import { type PreparedHandler, readPrepared, writePrepared } from './prepared.ts'
 import { ShapeTable } from './shape-table.ts'
+import { WARM_SHAPES } from './warm-shapes.ts'
 
 /** Table indices from here on are regions; below are handlers. */
 export const FIRST_REGION = 16384
@@ -59,6 +72,9 @@ export interface EngineStatistics {
   invalidations: number
   flushes: number
 }
+
+/** The name of a handler's function. */
+const handlerName = (form: Form, key: number): string => `${form.instruction.mnemonic} ${key}`
 
 /** The interpreter, and the ground under a translator. */
 export class Interpreter implements Engine, BlockSource {
@@ -97,12 +113,14 @@ export class Interpreter implements Engine, BlockSource {
    * regions may bring thousands at once.
    */
   handlerLimit = FIRST_REGION / 2
-  /** How each handler's instruction uses flags, memory and the rest, by index. */
+  /** How each handler's instruction uses flags, memory and the rest, by index: an object for each, which stands for its shape. */
   readonly usages: Usage[] = []
-  private readonly shapes: Shape[] = []
+  /** The key of each handler's shape, by index. */
+  private readonly keys: number[] = []
   private readonly interpret: (base: number) => number
 
-  constructor(vcpu: Vcpu) {
+  /** @param store where code is kept from one process to the next */
+  constructor(vcpu: Vcpu, store?: CodeStore) {
     this.vcpu = vcpu
     this.memory = vcpu.memory
     this.table = new WebAssembly.Table({ element: 'anyfunc', initial: TABLE_SIZE })
@@ -112,11 +130,56 @@ export class Interpreter implements Engine, BlockSource {
       codeWritten: (frame, first, last) => this.codeWritten(frame, first, last),
       frameChanged: frame => dropFrame(vcpu, frame, false),
     }
+    const kept = store && this.restore(store)
+    this.firstMade = kept?.firstMade ?? 1
+    if (kept) {
+      this.interpret = kept.interpret
+      return
+    }
     const inline = this.inlineHandlers()
     this.firstMade = this.nextHandler
-    const units = [...slowPathUnits(vcpu.state.base), mainUnit(inline)]
-    const main = compileOptimised(() => this.library.compile(units))
+    const bytes = this.library.assemble([...slowPathUnits(vcpu.state.base), mainUnit(inline)])
+    const main = compileOptimised(() => this.library.load(bytes, []))
     this.interpret = main.get('interpret') as unknown as (base: number) => number
+    if (store) this.prepare(store, bytes)
+  }
+
+  /** What a store has for this machine: the sizes of its memories are in the modules. */
+  private get storeName(): string {
+    return `interpreter-${this.memory.size}-${this.memory.arena.limit}`
+  }
+
+  /** Makes what is needed from what an earlier process left. */
+  private restore(store: CodeStore): { interpret: (base: number) => number; firstMade: number } | undefined {
+    const bytes = store.read(this.storeName)
+    const prepared = bytes && readPrepared(bytes)
+    if (!prepared) return undefined
+    const main = compileOptimised(() => this.library.load(prepared.main, []))
+    for (const { key, usage } of prepared.inline) this.note(key, usage, this.nextHandler++)
+    const firstMade = this.nextHandler
+    const made = this.library.load(
+      prepared.others,
+      prepared.handlers.map(({ name }) => name),
+    )
+    for (const { key, name, usage } of prepared.handlers) this.note(key, usage, this.install(made.get(name)!))
+    return { interpret: main.get('interpret') as unknown as (base: number) => number, firstMade }
+  }
+
+  /** Leaves a store what a later process needs. @param main the module of the main function */
+  private prepare(store: CodeStore, main: Uint8Array<ArrayBuffer>): void {
+    const inline = this.keys.slice(1, this.firstMade).map((key, i) => ({ key, name: '', usage: this.usages[i + 1] }))
+    const shapes = WARM_SHAPES.map(shapeFromText).filter(shape => shape !== undefined)
+    const handlers: PreparedHandler[] = []
+    const units: Unit[] = []
+    for (const shape of shapes) {
+      const key = keyOfShape(shape)
+      if (this.byShape.get(key) !== 0) continue
+      const usage = usageOf(shape)
+      const unit = handlerUnit(handlerName(shape.form, key), shape, usage)
+      units.push(unit)
+      handlers.push({ key, name: unit.name, usage })
+    }
+    store.write(this.storeName, writePrepared({ main, inline, others: this.library.assemble(units), handlers }))
   }
 
   /** Handlers that are part of the main function: the first indices are theirs. */
@@ -126,18 +189,17 @@ export class Interpreter implements Engine, BlockSource {
       const shape = shapeFromText(text)
       if (!shape) continue
       const index = this.nextHandler++
-      this.note(shape, index)
+      this.note(keyOfShape(shape), usageOf(shape), index)
       handlers.push({ shape, index })
     }
     return handlers
   }
 
-  private note(shape: Shape, index: number): void {
-    const usage = usageOf(shape)
+  private note(key: number, usage: Usage, index: number): void {
     this.usages[index] = usage
-    this.shapes[index] = shape
+    this.keys[index] = key
     if (usage.jumps || usage.endsBlock) this.blocks.ends[index] = 1
-    this.byShape.set(keyOfShape(shape), index)
+    this.byShape.set(key, index)
   }
 
   /**
@@ -150,8 +212,8 @@ export class Interpreter implements Engine, BlockSource {
       for (const handler of this.blocks.handlersOf(block)) counts.set(handler, (counts.get(handler) ?? 0) + entered)
     }
     return [...counts]
-      .filter(([index]) => this.shapes[index])
-      .map(([index, count]): [string, number] => [shapeText(this.shapes[index]), count])
+      .filter(([index]) => this.keys[index] !== undefined)
+      .map(([index, count]): [string, number] => [shapeText(shapeOfKey(this.keys[index])), count])
       .sort((a, b) => b[1] - a[1])
   }
 
@@ -250,9 +312,10 @@ export class Interpreter implements Engine, BlockSource {
     let index = this.byShape.get(key)
     if (index === 0) {
       const shape = shapeOf(decoded, mode, stackSize, segmented)
-      const name = `${decoded.form.instruction.mnemonic} ${key}`
-      index = this.install(this.library.compile([handlerUnit(name, shape)], false).get(name)!)
-      this.note(shape, index)
+      const name = handlerName(decoded.form, key)
+      const usage = usageOf(shape)
+      index = this.install(this.library.compile([handlerUnit(name, shape, usage)], false).get(name)!)
+      this.note(key, usage, index)
     }
     return index
   }
@@ -288,7 +351,7 @@ export class Interpreter implements Engine, BlockSource {
     this.byShape.keepBelow(this.firstMade)
     this.byFault.clear()
     this.usages.length = this.firstMade
-    this.shapes.length = this.firstMade
+    this.keys.length = this.firstMade
     this.nextHandler = this.firstMade
   }
 

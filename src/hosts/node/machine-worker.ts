@@ -4,6 +4,7 @@ import { parentPort } from 'node:worker_threads'
 import { v8Flags } from '../../engines/tiering.ts'
 import { createPcProcessor } from '../../machine/create-processor.ts'
 import { serveMachine } from '../../machine/worker.ts'
+import { codeStoreOfProcess } from './code-store.ts'
 import { collector } from './collector.ts'
 import { type OpenDiskOptions, openDisk } from './disks.ts'
 
@@ -15,6 +16,6 @@ serveMachine(
     postMessage: (message, transfer) => port.postMessage(message, transfer ?? []),
     onMessage: listener => port.on('message', listener),
   },
-  createPcProcessor,
+  options => createPcProcessor(options, codeStoreOfProcess()),
   { idle: collector(), openImage: (path, options) => openDisk(path, options as OpenDiskOptions) },
 )
