@@ -1,9 +1,16 @@
 /** Where `bin/typetwo` begins: the real process as a {@link CommandHost}, and its end. */
-import { ensureDefaultGuest } from '../hosts/node/default-guest.ts'
-import { ensureFirmware } from '../hosts/node/firmware.ts'
-import { openVariables } from '../hosts/node/variables.ts'
+import { nodeWorker } from '../hosts/node/node-worker.ts'
 import type { CommandHost } from './host.ts'
-import { program } from './program.ts'
+
+// The thread of a machine that is to run loads what it needs while this one looks at the command line and reads files.
+let early = process.argv[2] === 'run' ? nodeWorker() : undefined
+
+/** That thread for the first machine, others for more. */
+function worker() {
+  const made = early ?? nodeWorker()
+  early = undefined
+  return made
+}
 
 const host: CommandHost = {
   // Standard input is touched only when it is used: a closed one would be an error at start otherwise.
@@ -18,12 +25,22 @@ const host: CommandHost = {
   suspend: () => process.kill(process.pid, 'SIGSTOP'),
   createMachine: async request => {
     const { Machine } = await import('../hosts/node/machine.ts')
-    return Machine.create(request)
+    return Machine.create({ ...request, worker })
   },
-  defaultGuest: report => ensureDefaultGuest({ report }),
-  variables: openVariables,
-  firmware: (name, report) => ensureFirmware(name, { report }),
+  defaultGuest: async report => {
+    const { ensureDefaultGuest } = await import('../hosts/node/default-guest.ts')
+    return ensureDefaultGuest({ report })
+  },
+  variables: async (...parameters) => {
+    const { openVariables } = await import('../hosts/node/variables.ts')
+    return openVariables(...parameters)
+  },
+  firmware: async (name, report) => {
+    const { ensureFirmware } = await import('../hosts/node/firmware.ts')
+    return ensureFirmware(name, { report })
+  },
 }
 
+const { program } = await import('./program.ts')
 // Not process.exitCode: an open standard input or a guest's thread must not keep the process.
 process.exit(await program(process.argv.slice(2), host))

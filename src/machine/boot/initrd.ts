@@ -69,10 +69,14 @@ export async function verifyInitrd(initrd: Uint8Array): Promise<void> {
   const compressed = checkInitrd(initrd)
   if (compressed?.compression !== 'gzip') return
   try {
-    const unpacked = new Response(compressed.bytes as Uint8Array<ArrayBuffer>).body!.pipeThrough(
-      new DecompressionStream('gzip'),
-    )
-    for await (const _ of unpacked);
+    // Not a Response: Node loads all of fetch for the first one.
+    const packed = new ReadableStream<Uint8Array<ArrayBuffer>>({
+      start(controller) {
+        controller.enqueue(compressed.bytes as Uint8Array<ArrayBuffer>)
+        controller.close()
+      },
+    })
+    for await (const _ of packed.pipeThrough(new DecompressionStream('gzip')));
   } catch (error) {
     const { code, message } = error as Error & { code?: string }
     // More archives or padding may follow the first.
