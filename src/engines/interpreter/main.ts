@@ -18,7 +18,7 @@ import { type FunctionType, I32, I64 } from '../../wasm/types.ts'
 import { deliverLong } from '../deliver-long.ts'
 import { flagsFromRecipe } from '../flag-recipe.ts'
 import { type FlagPieces, PieceFlags } from '../flags.ts'
-import { enterJump, lookUpJump } from '../jump-table.ts'
+import { enterJump } from '../jump-table.ts'
 import type { Unit } from '../library.ts'
 import { tlbOffset } from '../tlb-offset.ts'
 import { build, HANDLER_TYPE, usageOf } from './handlers.ts'
@@ -77,6 +77,8 @@ interface MainLocals {
   budget: Variable
   /** Nonzero after a region gave up at RIP: the interpreter takes the next block. */
   skipRegion: Variable
+  /** Nonzero while the flags are in the state, as a region or the caller left them, and not in the locals. */
+  flagsAway: Variable
 }
 
 function spillFlags(code: Code, locals: MainLocals): void {
@@ -104,10 +106,28 @@ function settleFlags(code: Code): void {
   })
 }
 
-/** Settles the flags and takes them into the locals. */
+/** Takes the flags into the locals, if they are not there. */
 function takeFlags(code: Code, locals: MainLocals): void {
-  settleFlags(code)
-  reloadFlags(code, locals)
+  code.if(
+    locals.flagsAway.value.isNonZero(),
+    () => {
+      settleFlags(code)
+      reloadFlags(code, locals)
+      locals.flagsAway.set(0)
+    },
+    undefined,
+    'unlikely',
+  )
+}
+
+/** Sees to it that flags and budget are in the state. */
+function spillAll(code: Code, locals: MainLocals): void {
+  code.if(locals.flagsAway.value.isZero(), () => {
+    code.set(F.flagResult, locals.result.value)
+    code.set(F.flagCarries, locals.carries.value)
+    code.set(F.flagAdjust, locals.adjust.value)
+  })
+  spillBudget(code, locals)
 }
 
 /** The home of handlers inside the main function. */
@@ -154,15 +174,16 @@ export function mainUnit(handlers: readonly InlineHandler[]): Unit {
     adjust: code.variable(64, 0),
     budget: code.variable(32, 0),
     skipRegion: code.variable(32, 0),
+    flagsAway: code.variable(32, 1),
   }
   const used = code.used
   const { record, blockRip, budget } = locals
   budget.value = code.get(F.budget)
-  // Wherever the loop starts anew, the flags are in the state; the budget is in its local.
+  // Wherever the loop starts anew, the budget is in its local; of the flags a local says where they are.
   const leave = (reason: number) => {
     // Whoever looks at the state next (interrupts, snapshots) knows pieces only.
     settleFlags(code)
-    spillBudget(code, locals)
+    spillAll(code, locals)
     f.return(f.const32(reason))
   }
   f.loop(dispatch => {
@@ -221,12 +242,12 @@ export function mainUnit(handlers: readonly InlineHandler[]): Unit {
           f.branch(again)
         })
       })
-      spillFlags(code, locals)
       f.branch(dispatch)
     })
     // A fault: RIP of the instruction, whatever it has done to it.
     code.set(F.rip, startRip(code, locals))
     spillFlags(code, locals)
+    locals.flagsAway.set(1)
     code.leave(dispatch, code.call(deliverLong).isNonZero())
     leave(RUN_FAULT)
   })
@@ -270,7 +291,8 @@ function callHandler(
 
 /** Runs a region, which may go on in others. */
 function callRegion(code: Code, f: FunctionBuilder, locals: MainLocals, index: Int): void {
-  spillBudget(code, locals)
+  spillAll(code, locals)
+  locals.flagsAway.set(1)
   code.set(F.activity, ACTIVITY_REGION)
   const status = new Int(f, f.callIndirect(REGION_TYPE, [code.base.node, index.node]), 32)
   code.set(F.activity, ACTIVITY_INTERPRETER)
@@ -293,12 +315,6 @@ function findBlock(
     linear.set(linear.value.and(0xffffffff))
     // From the last byte below 4 GiB execution goes on at 0.
     locals.blockRip.value = locals.blockRip.value.and(0xffffffff)
-  })
-  code.if(locals.skipRegion.value.isZero(), () => {
-    lookUpJump(code, linear.value, code.get(F.tlb), index => {
-      callRegion(code, f, locals, index)
-      f.branch(dispatch)
-    })
   })
   const tlb = tlbEntry(code, linear.value)
   const address = code.variable(32, 0)
@@ -372,6 +388,8 @@ function findBlock(
 /** The fetch of an instruction faulted: on in the handler, or out. The instruction counts, so that time goes on. */
 function fetchFaulted(code: Code, locals: MainLocals, leave: (reason: number) => void, dispatch: Label): void {
   settleFlags(code)
+  spillAll(code, locals)
+  locals.flagsAway.set(1)
   code.if(code.call(deliverLong).isNonZero(), () => {
     locals.budget.value = locals.budget.value.sub(1)
     spillBudget(code, locals)

@@ -6,7 +6,7 @@ import { createPcProcessor } from '../../machine/create-processor.ts'
 import { serveMachine } from '../../machine/worker.ts'
 import { codeStoreOfProcess } from './code-store.ts'
 import { collector } from './collector.ts'
-import { type OpenDiskOptions, openDisk } from './disks.ts'
+import type { OpenDiskOptions } from './disks.ts'
 
 v8Flags.set = setFlagsFromString
 const port = parentPort
@@ -17,5 +17,9 @@ serveMachine(
     onMessage: listener => port.on('message', listener),
   },
   options => createPcProcessor(options, codeStoreOfProcess()),
-  { idle: collector(), openImage: (path, options) => openDisk(path, options as OpenDiskOptions) },
+  {
+    idle: collector(),
+    // The formats of images are a tenth of all modules, and most machines start without.
+    openImage: async (path, options) => (await import('./disks.ts')).openDisk(path, options as OpenDiskOptions),
+  },
 )
