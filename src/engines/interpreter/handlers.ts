@@ -71,8 +71,8 @@ export function shapeOf(decoded: Decoded, mode: Mode, stackSize: 16 | 32 | 64, s
 const SIZE_CODE = { 16: 0, 32: 1, 64: 2 } as const
 const REP_CODE = { none: 0, rep: 1, repne: 2 } as const
 
-/** A number that is the same for decoded instructions of one shape, given the same mode class and stack size. */
-export function shapeKey(decoded: Decoded, modeClass: number, stackSize: 16 | 32 | 64, segmented: boolean): number {
+/** The bits of the key of a decoded instruction's shape: all of it but for the form. */
+export function shapeBits(decoded: Decoded, modeClass: number, stackSize: 16 | 32 | 64, segmented: boolean): number {
   const { form, hasMemory } = decoded
   let bits = SIZE_CODE[decoded.operandSize] | (SIZE_CODE[decoded.addressSize] << 2) | (SIZE_CODE[stackSize] << 4)
   bits |= (REP_CODE[decoded.repPrefix] << 6) | (decoded.lock ? 1 << 8 : 0)
@@ -84,11 +84,10 @@ export function shapeKey(decoded: Decoded, modeClass: number, stackSize: 16 | 32
     if (decoded.segment >= FS) bits |= 1 << 15
   }
   if (segmented) bits |= 1 << 16
-  bits |= modeClass << 17
-  return bits * 8192 + form.index
+  return bits | (modeClass << 17)
 }
 
-/** The key of a shape: what {@link shapeKey} gives for instructions of it. */
+/** The key of a shape: what {@link shapeBits} gives for instructions of it times 8192, and the index of its form. */
 export function keyOfShape({ form, context, ...shape }: Shape): number {
   let bits = SIZE_CODE[context.operandSize] | (SIZE_CODE[context.addressSize] << 2)
   bits |= (SIZE_CODE[context.stackSize] << 4) | (REP_CODE[context.rep] << 6) | (context.lock ? 1 << 8 : 0)
@@ -115,10 +114,13 @@ export function shapeFromText(text: string): Shape | undefined {
   return shapeOfKey(Number.parseInt(code, 36) * 8192 + form.index)
 }
 
+/** The bits of a key, and the index of its form. */
+export const keyParts = (key: number): [bits: number, form: number] => [Math.floor(key / 8192), key % 8192]
+
 /** The shape of a key. */
 export function shapeOfKey(key: number): Shape {
-  const form = forms[key % 8192]
-  const bits = Math.floor(key / 8192)
+  const [bits, index] = keyParts(key)
+  const form = forms[index]
   const sizes = [16, 32, 64] as const
   const field = (shift: number, width: number) => (bits >> shift) & ((1 << width) - 1)
   return {

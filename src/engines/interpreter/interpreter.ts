@@ -35,8 +35,9 @@ import {
   faultUnit,
   handlerUnit,
   keyOfShape,
+  keyParts,
+  shapeBits,
   shapeFromText,
-  shapeKey,
   shapeOf,
   shapeOfKey,
   shapeText,
@@ -173,7 +174,7 @@ export class Interpreter implements Engine, BlockSource {
     const units: Unit[] = []
     for (const shape of shapes) {
       const key = keyOfShape(shape)
-      if (this.byShape.get(key) !== 0) continue
+      if (this.byShape.get(...keyParts(key)) !== 0) continue
       const usage = usageOf(shape)
       const unit = handlerUnit(handlerName(shape.form, key), shape, usage)
       units.push(unit)
@@ -199,7 +200,7 @@ export class Interpreter implements Engine, BlockSource {
     this.usages[index] = usage
     this.keys[index] = key
     if (usage.jumps || usage.endsBlock) this.blocks.ends[index] = 1
-    this.byShape.set(key, index)
+    this.byShape.set(...keyParts(key), index)
   }
 
   /**
@@ -308,10 +309,11 @@ export class Interpreter implements Engine, BlockSource {
 
   handler(decoded: Decoded, mode: Mode, modeClass: number, stackSize: 16 | 32 | 64, segmented: boolean): number {
     segmented = takesSegmentChecks(segmented, mode, decoded.segment)
-    const key = shapeKey(decoded, modeClass, stackSize, segmented)
-    let index = this.byShape.get(key)
+    const bits = shapeBits(decoded, modeClass, stackSize, segmented)
+    let index = this.byShape.get(bits, decoded.form.index)
     if (index === 0) {
       const shape = shapeOf(decoded, mode, stackSize, segmented)
+      const key = keyOfShape(shape)
       const name = handlerName(decoded.form, key)
       const usage = usageOf(shape)
       index = this.install(this.library.compile([handlerUnit(name, shape, usage)], false).get(name)!)

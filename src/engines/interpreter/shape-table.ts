@@ -3,41 +3,43 @@
 /** More than twice as many as there may be handlers. */
 const ENTRIES = 65536
 
-/** A hash table with open addressing. Keys are whole numbers below 2^53. */
+/**
+ * A hash table with open addressing. The two parts of a key, its bits (below 2^31) and the number of its form (below 2^13), stay
+ * apart: together they would be no small integers.
+ */
 export class ShapeTable {
-  private readonly keys = new Float64Array(ENTRIES)
+  /** One more than the bits; 0 where nothing is. */
+  private readonly bits = new Int32Array(ENTRIES)
+  private readonly forms = new Uint16Array(ENTRIES)
   private readonly indices = new Uint16Array(ENTRIES)
 
-  /** @param key one more than the shape's, so that none is 0 */
-  private place(key: number): number {
-    const low = (key % 0x100000000) | 0
-    const high = (key / 0x100000000) | 0
-    let at = (Math.imul(low ^ Math.imul(high, 0x85ebca6b), 0x9e3779b1) >>> 16) & (ENTRIES - 1)
-    const { keys } = this
-    while (keys[at] !== 0 && keys[at] !== key) at = (at + 1) & (ENTRIES - 1)
+  private place(bits: number, form: number): number {
+    let at = (Math.imul(bits ^ Math.imul(form, 0x85ebca6b), 0x9e3779b1) >>> 16) & (ENTRIES - 1)
+    while (this.bits[at] !== 0 && (this.bits[at] !== bits + 1 || this.forms[at] !== form)) at = (at + 1) & (ENTRIES - 1)
     return at
   }
 
   /** The handler of a shape, or 0. */
-  get(key: number): number {
-    return this.indices[this.place(key + 1)]
+  get(bits: number, form: number): number {
+    return this.indices[this.place(bits, form)]
   }
 
   /** Notes a shape's handler, which is not 0. */
-  set(key: number, index: number): void {
-    const at = this.place(key + 1)
-    this.keys[at] = key + 1
+  set(bits: number, form: number, index: number): void {
+    const at = this.place(bits, form)
+    this.bits[at] = bits + 1
+    this.forms[at] = form
     this.indices[at] = index
   }
 
   /** Forgets handlers from a number on. */
   keepBelow(limit: number): void {
-    const kept: [number, number][] = []
+    const kept: [bits: number, form: number, index: number][] = []
     this.indices.forEach((index, at) => {
-      if (index !== 0 && index < limit) kept.push([this.keys[at] - 1, index])
+      if (index !== 0 && index < limit) kept.push([this.bits[at] - 1, this.forms[at], index])
     })
-    this.keys.fill(0)
+    this.bits.fill(0)
     this.indices.fill(0)
-    for (const [key, index] of kept) this.set(key, index)
+    for (const [bits, form, index] of kept) this.set(bits, form, index)
   }
 }
