@@ -7,6 +7,9 @@ import type { CodeStore } from '../../engines/code-store.ts'
 /** The folders whose files decide what code is generated. */
 const SOURCES = ['cpu', 'engines', 'float', 'ir', 'isa', 'memory', 'wasm'] as const
 
+/** So many files are kept of the same sources. */
+const MOST_FILES = 8
+
 /** A name for the sources as they are now: what paths, sizes and times of change are. @throws Error of the file system */
 function sourcesName(root: URL): string {
   const hash = createHash('sha1')
@@ -50,9 +53,11 @@ export function codeStore(
     write(name, bytes) {
       try {
         mkdirSync(folder, { recursive: true })
-        for (const file of readdirSync(folder)) {
-          if (!file.startsWith(`${sources}-`)) rmSync(join(folder, file), { force: true })
-        }
+        const files = readdirSync(folder)
+        const own = files.filter(file => file.startsWith(`${sources}-`))
+        // A machine with memory of another size has code of its own: they must not become many.
+        const going = own.length < MOST_FILES ? files.filter(file => !own.includes(file)) : files
+        for (const file of going) rmSync(join(folder, file), { force: true })
         // Others may read and write at the same time: they see all of it or nothing.
         const made = `${path(name)}.${process.pid}`
         writeFileSync(made, bytes)
