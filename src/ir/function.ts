@@ -213,6 +213,11 @@ export class FunctionBuilder {
     this.end()
   }
 
+  /** Builds code that is hardly ever reached. */
+  rarely(build: () => void): void {
+    this.part(true, build)
+  }
+
   private part(isCold: boolean, build: () => void): void {
     if (isCold) this.cold++
     build()

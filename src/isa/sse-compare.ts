@@ -15,15 +15,13 @@ import {
 } from './semantics.ts'
 import { PACKED, SCALARS } from './sse-arithmetic.ts'
 import {
-  allLanes,
   type Conditions,
-  eitherVector,
   eitherWay,
   type FloatWidth,
   FORMATS,
   lanewise,
   notDenormal,
-  ordinaryOrZeroLanes,
+  ofOrdinary,
   unless,
 } from './sse-float-paths.ts'
 
@@ -171,9 +169,8 @@ const packedCompares = (bits: 7 | 31) =>
         const b = source.readVector()
         const a = destination.readVector()
         const fast = orderedMask(m, width, predicate, a, b)
-        const lanes = ordinaryOrZeroLanes(m, width, a).and(ordinaryOrZeroLanes(m, width, b))
-        const quick = [() => allLanes(width, lanes)]
-        destination.writeVector(eitherVector(m, quick, fast, packedCompareRoutines[width], a, b, predicate))
+        const operands = [[a, destination] as const, [b, source] as const]
+        destination.writeVector(ofOrdinary(m, width, fast, operands, packedCompareRoutines[width], a, b, predicate))
       },
     }),
   )
@@ -230,8 +227,9 @@ const extremes = (
           const b = source.readVector()
           const a = destination.readVector()
           const fast = b.op(width === 32 ? op32 : op64, [a])
-          const lanes = ordinaryOrZeroLanes(m, width, a).and(ordinaryOrZeroLanes(m, width, b))
-          destination.writeVector(eitherVector(m, [() => allLanes(width, lanes)], fast, exactPacked[width], a, b))
+          const operands = [[a, destination] as const, [b, source] as const]
+          destination.writeVector(ofOrdinary(m, width, fast, operands, exactPacked[width], a, b))
+          if (m.deferred) m.settle(destination, width, true)
         },
       }),
     ),

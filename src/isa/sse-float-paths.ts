@@ -95,6 +95,39 @@ export function alike(a: Int, b: Int): boolean {
   return same(a.node, b.node)
 }
 
+/** Where an engine takes the checks of several instructions together: whatever turns out wrong later, nothing was done. */
+export interface DeferredChecks {
+  /**
+   * Notes that numbers have to be zero, or in a range in which operations on such numbers are exact where they give zero.
+   * @param all all lanes, not only the lowest
+   */
+  check(vector: Vector, width: FloatWidth, all: boolean): void
+  /** The same of an operand. */
+  checkOperand(vector: Vector, source: VectorOperand | undefined, width: FloatWidth, all: boolean): void
+  /** Builds what gives up: nothing was done. Operands may be wrong already, so no routine may report exceptions of them. */
+  fail(): void
+}
+
+/** A number's bits in the lowest lane of a vector. */
+function vectorOf(bits: Int): Vector {
+  const { op, args, extra } = bits.node
+  const extract = 0xfd00 + (bits.width === 64 ? S.I64X2_EXTRACT_LANE : S.I32X4_EXTRACT_LANE)
+  if (op === extract && (extra as Uint8Array)[0] === 0) return new Vector(bits.f, args[0])
+  return Vector.from(bits.asFloat(), bits.width === 64 ? S.F64X2_SPLAT : S.F32X4_SPLAT)
+}
+
+/** Notes the checks of one operation's operands and result. */
+function checkLater(
+  later: DeferredChecks,
+  width: FloatWidth,
+  all: boolean,
+  operands: readonly (readonly [vector: Vector, source: VectorOperand | undefined])[],
+  result: Vector,
+): void {
+  for (const [vector, source] of operands) later.checkOperand(vector, source, width, all)
+  later.check(result, width, all)
+}
+
 /** A result that is computed in two ways: by WebAssembly, and by a routine for all that is out of the ordinary. */
 export interface TwoWays {
   /** Whether a zero that WebAssembly's operation gives for operands without denormals is exact. */
@@ -120,6 +153,21 @@ export function writeScalar(
   const unsettled = operands.filter(
     (operand, i) => !m.isSettled(sources[i], width) && !operands.slice(0, i).some(other => alike(operand, other)),
   )
+  const all = m.isSettled(destination, width, true)
+  const settle = () => {
+    for (const source of sources) if (source.kind === 'register') m.settle(source, width, false)
+    m.settle(destination, width, all)
+  }
+  const later = m.deferred
+  if (later) {
+    const vectors = unsettled.map(operand => [vectorOf(operand), sources[operands.indexOf(operand)]] as const)
+    const result = m.floatVariable(quick)
+    const low = Vector.from(result.value, width === 64 ? S.F64X2_SPLAT : S.F32X4_SPLAT)
+    checkLater(later, width, false, vectors, low)
+    destination.writeLow(result.value.bits())
+    settle()
+    return
+  }
   const result = m.floatVariable(quick)
   m.block(done => {
     m.block(slow => {
@@ -132,10 +180,8 @@ export function writeScalar(
     result.value = m.call(m.settles ? settling(exact) : exact, ...operands).asFloat()
     m.exceptionCheck()
   })
-  const all = m.isSettled(destination, width, true)
   destination.writeLow(result.value.bits())
-  for (const source of sources) if (source.kind === 'register') m.settle(source, width, false)
-  m.settle(destination, width, all)
+  settle()
 }
 
 /** Denormals of a vector's lanes, as a mask. */
@@ -174,6 +220,18 @@ export function writePacked(
     return !(source && m.isSettled(source, width, true))
   })
   const result = m.vectorVariable(quick)
+  const settle = () => {
+    for (const source of sources) if (source?.kind === 'register') m.settle(source, width, true)
+    m.settle(destination, width, true)
+  }
+  const later = m.deferred
+  if (later) {
+    const vectors = unsettled.map(operand => [operand, sources[operands.indexOf(operand)]] as const)
+    checkLater(later, width, true, vectors, result.value)
+    destination.writeVector(result.value)
+    settle()
+    return
+  }
   const good = m.vectorVariable(inRangeLanes(m, width, result.value))
   m.block(done => {
     m.block(slow => {
@@ -194,8 +252,7 @@ export function writePacked(
     m.exceptionCheck()
   })
   destination.writeVector(result.value)
-  for (const source of sources) if (source?.kind === 'register') m.settle(source, width, true)
-  m.settle(destination, width, true)
+  settle()
 }
 
 const settlingRoutines = new WeakMap<Routine, Routine>()
@@ -272,6 +329,8 @@ export type Conditions = readonly ((() => Int) | readonly (() => Int)[])[]
 
 /** Does `slow` unless the conditions hold. */
 export function unless(m: Semantics, conditions: Conditions, slow: () => void): void {
+  const later = m.deferred
+  const otherwise = later ? () => later.fail() : slow
   m.block(done => {
     m.block(exact => {
       conditions.forEach((condition, i) => {
@@ -284,7 +343,7 @@ export function unless(m: Semantics, conditions: Conditions, slow: () => void): 
       })
       if (conditions.length > 0) m.leave(done)
     })
-    slow()
+    otherwise()
   })
 }
 
@@ -307,6 +366,27 @@ export function eitherWay(m: Semantics, quick: Conditions, fast: Int, exact: Rou
     result.value = slow()
   })
   return result.value
+}
+
+/**
+ * The result of a packed operation that is exact where operands are ordinary or zero: they are checked later where the engine does,
+ * else here, and the exact routine does the rest.
+ */
+export function ofOrdinary(
+  m: Semantics,
+  width: FloatWidth,
+  fast: Vector,
+  operands: readonly (readonly [vector: Vector, source: VectorOperand])[],
+  exact: Routine,
+  ...args: (Int | Vector)[]
+): Vector {
+  const later = m.deferred
+  if (later) {
+    for (const [vector, source] of operands) later.checkOperand(vector, source, width, true)
+    return fast
+  }
+  const lanes = operands.map(([vector]) => ordinaryOrZeroLanes(m, width, vector)).reduce((a, b) => a.and(b))
+  return eitherVector(m, [() => allLanes(width, lanes)], fast, exact, ...args)
 }
 
 /** {@link eitherWay} for vectors. */

@@ -10,6 +10,7 @@ import { I32, I64, V128 } from '../../wasm/types.ts'
 import { REGION_TYPE } from '../interpreter/main.ts'
 import { lookUpJump } from '../jump-table.ts'
 import { tlbOffset } from '../tlb-offset.ts'
+import { type DeferredAssumption, DeferredFloat } from './deferred.ts'
 import { RegionFlags } from './flags.ts'
 import type { RegionPlace } from './semantics.ts'
 import { RegionX87, type X87Assumption } from './x87.ts'
@@ -45,8 +46,10 @@ export class RegionCode implements RegionPlace {
   pending = 0
   /** The x87 in locals, if instructions of the region use it. */
   readonly x87: RegionX87 | undefined
+  /** How floating-point checks of several instructions are made one. */
+  readonly deferred: DeferredFloat | undefined
 
-  constructor(long: boolean, flat: boolean, x87?: X87Assumption) {
+  constructor(long: boolean, flat: boolean, x87?: X87Assumption, deferred?: DeferredAssumption) {
     this.long = long
     this.flat = flat
     this.f = new FunctionBuilder(REGION_TYPE)
@@ -56,6 +59,7 @@ export class RegionCode implements RegionPlace {
     this.budget = new Variable(this.f, 32)
     this.flags = new RegionFlags(this.code)
     this.x87 = x87 && new RegionX87(this.code, x87, long, distance => this.ripAt(distance))
+    this.deferred = deferred && new DeferredFloat(this, deferred)
     this.left = this.f.open(OP_BLOCK)
     this.leftWithLocals = this.f.open(OP_BLOCK)
     this.bailed = this.f.open(OP_BLOCK)
@@ -80,8 +84,14 @@ export class RegionCode implements RegionPlace {
     return new Int(this.f, this.f.getLocal(this.gpr(number), I64), 64)
   }
   writeGpr(number: number, value: Int): void {
+    this.deferred?.save(number)
     this.f.setLocal(this.gpr(number), value.node)
     this.writtenGprs.add(number)
+  }
+
+  /** The local of a general-purpose register, or from 16 on of those of {@link readXmm}. */
+  registerLocal(number: number): number {
+    return number < 16 ? this.gpr(number) : this.xmm(number - 16)
   }
 
   private xmm(number: number): number {
@@ -92,6 +102,7 @@ export class RegionCode implements RegionPlace {
     return new Vector(this.f, this.f.getLocal(this.xmm(number), V128))
   }
   writeXmm(number: number, value: Vector): void {
+    this.deferred?.save(16 + number)
     this.f.setLocal(this.xmm(number), value.node)
     this.writtenXmms.add(number)
     this.settled[number] = 0
@@ -118,6 +129,10 @@ export class RegionCode implements RegionPlace {
 
   /** Leaves so that the interpreter executes the instruction at a distance from the entry. */
   bail(distance: number): void {
+    if (this.deferred?.isOpen) {
+      this.deferred.goBack()
+      return
+    }
     this.rip.value = this.ripAt(distance)
     this.leave(this.bailed, this.bailedWithLocals)
   }
@@ -223,6 +238,7 @@ export class RegionCode implements RegionPlace {
       f.setLocal(local, code.getVector(field, index).node)
     })
     this.flags.enter()
+    this.deferred?.load(() => f.return(f.const32(1)))
     for (const node of body) f.nodes.push(node)
   }
 }

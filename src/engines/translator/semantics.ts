@@ -23,6 +23,7 @@ import {
 } from '../semantics.ts'
 import { tlbOffset } from '../tlb-offset.ts'
 import { FprOperand } from '../vector-register.ts'
+import type { DeferredFloat } from './deferred.ts'
 import type { RegionFlags } from './flags.ts'
 import type { RegionX87 } from './x87.ts'
 
@@ -156,6 +157,10 @@ export class TranslatorSemantics extends EngineSemantics {
   get flags(): RegionFlags {
     return this.region.flags
   }
+  override get deferred(): DeferredFloat | undefined {
+    const { deferred } = this.region
+    return deferred?.isOpen ? deferred : undefined
+  }
   override get x87(): RegionX87 | undefined {
     return this.region.x87
   }
@@ -179,12 +184,15 @@ export class TranslatorSemantics extends EngineSemantics {
   override readonly settles = true
   override isSettled(operand: VectorOperand, width: 32 | 64, all = false): boolean {
     if (!(operand instanceof LocalXmm)) return false
+    if (this.deferred) return this.deferred.isKnown(operand.number, width, all)
     const known = this.region.settled[operand.number]
     return known === -width || (!all && known === width)
   }
   override settle(operand: VectorOperand, width: 32 | 64, all: boolean): void {
     if (!(operand instanceof LocalXmm)) return
-    if (all || !this.isSettled(operand, width)) this.region.settled[operand.number] = all ? -width : width
+    this.deferred?.know(operand.number, width, all)
+    if (all || this.region.settled[operand.number] !== -width)
+      this.region.settled[operand.number] = all ? -width : width
   }
   override unsettle(): void {
     this.region.unsettle()

@@ -7,6 +7,7 @@ import { buildAfter } from '../checks.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
 import { shapeOf } from '../interpreter/handlers.ts'
 import type { Unit } from '../library.ts'
+import { constantXmms, type DeferredAssumption, windowsOf } from './deferred.ts'
 import type { Known } from './flags.ts'
 import { liveAfter, RegionPlan } from './plan.ts'
 import type { Edge, FoundRegion, RegionBlock, RegionInstruction } from './region.ts'
@@ -20,6 +21,7 @@ import { wantsX87Locals, worksOnStack, type X87Assumption, type X87Known } from 
  * @param start the entry's address in memory 1
  * @param index the region's number, if its entries are to be counted (src/memory/layout.ts, REGION_HEAT_BASE)
  * @param x87 what the region may count on, to have the x87 in locals
+ * @param deferred how floating-point checks of several instructions may be made one
  */
 export function translateRegion(
   name: string,
@@ -29,8 +31,9 @@ export function translateRegion(
   info: ReturnType<typeof decodeMode>,
   index?: number,
   x87?: X87Assumption,
+  deferred?: Omit<DeferredAssumption, 'constants'>,
 ): Unit {
-  return new RegionTranslator(found, start, mode, info, x87).translate(name, index)
+  return new RegionTranslator(found, start, mode, info, x87, deferred).translate(name, index)
 }
 
 /** What is known where a block begins that is reached in one way only. */
@@ -65,15 +68,18 @@ class RegionTranslator {
     mode: number,
     info: ReturnType<typeof decodeMode>,
     x87: X87Assumption | undefined,
+    deferred: Omit<DeferredAssumption, 'constants'> | undefined,
   ) {
     this.mode = mode
     this.info = info
     this.pages = found.pages
     this.offset = start & 0xfff
-    const wants = x87 && wantsX87Locals(found.blocks.flatMap(({ instructions }) => instructions))
+    const all = found.blocks.flatMap(({ instructions }) => instructions)
+    const wants = x87 && wantsX87Locals(all)
     const atOnce = found.blocks[0].instructions.some(worksOnStack)
     const assumed = wants ? { ...x87, fromEntry: x87.fromEntry && atOnce } : undefined
-    this.region = new RegionCode(info.mode === 'long', !info.segmented, assumed)
+    const later = deferred && { ...deferred, constants: constantXmms(all) }
+    this.region = new RegionCode(info.mode === 'long', !info.segmented, assumed, later)
     this.plan = new RegionPlan(found)
     this.placed = this.plan.placed
     this.indexOf = this.plan.indexOf
@@ -119,6 +125,7 @@ class RegionTranslator {
     region.flags.known = arrival ? arrival.flags : index === 0 && this.plan.ways[0] === 0 ? 'state' : 'locals'
     region.pending = arrival ? arrival.pending : 0
     region.unsettle()
+    region.deferred?.forget()
     if (arrival) region.settled = [...arrival.settled]
     if (arrival?.x87) region.x87!.known = arrival.x87
     else region.x87?.startBlock(index, index === 0)
@@ -130,11 +137,15 @@ class RegionTranslator {
       return
     }
     const live = liveAfter(block)
+    const windows = region.deferred && windowsOf(block.instructions)
     let last: TranslatorSemantics | undefined
     block.instructions.forEach((instruction, i) => {
+      if (windows?.[i].closes) region.deferred!.close()
+      if (windows?.[i].opens) region.deferred!.open(instruction.distance)
       last = this.instruction(instruction, live[i])
       region.pending++
     })
+    region.deferred?.close()
     this.endBlock(place, last!)
   }
 

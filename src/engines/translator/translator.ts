@@ -8,6 +8,7 @@ import { decodeMode } from '../interpreter/blocks.ts'
 import { FIRST_REGION, type Interpreter } from '../interpreter/interpreter.ts'
 import type { Unit } from '../library.ts'
 import type { Usage } from '../semantics.ts'
+import type { DeferredAssumption } from './deferred.ts'
 import { listRegion, type TranslatedCode } from './listing.ts'
 import { EAGER, type FoundRegion, findRegion, LARGE, type RegionHost, type RegionLimits, SMALL } from './region.ts'
 import { TranslatorSemantics } from './semantics.ts'
@@ -57,7 +58,7 @@ const WARM_SHARE = 100
 const CALLED_SHARE = 2
 
 /** A region that was entered so often where it does not fit is made anew. */
-const MOST_UNFIT = 100
+export const MOST_UNFIT = 100
 /** So many regions are remembered that did not fit. */
 const MOST_UNFIT_KNOWN = 1000
 
@@ -100,6 +101,8 @@ export class Translator {
   private readonly batch: number
   /** Whether regions that begin with x87 instructions count on its tags and control word from their entry on. */
   x87FromEntry: boolean
+  /** How often regions count as having been entered where they did not fit, before they ever were. */
+  unfitAtFirst = 0
   /** Gets a listing of each region that is translated (src/engines/translator/listing.ts). */
   onTranslated: ((code: TranslatedCode) => void) | undefined
 
@@ -162,11 +165,17 @@ export class Translator {
   /** What a region may count on of the x87; undefined where results do not come out as regions have them. */
   private x87({ block, index }: Region): X87Assumption | undefined {
     const { state } = this.interpreter.vcpu
-    const unfit = this.unfit.get(block.address) ?? 0
+    const unfit = this.unfit.get(block.address) ?? this.unfitAtFirst
     if (unfit >= 2 * MOST_UNFIT) return undefined
     const fromEntry = this.x87FromEntry && unfit < MOST_UNFIT
     const assumed = assumedOfX87(state.get32(F.fcw), state.get32(F.ftw), state.get32(F.x87Top))
     return assumed && { ...assumed, fromEntry, region: index }
+  }
+
+  /** How a region may check floating point. */
+  private deferred({ block, index }: Region): Omit<DeferredAssumption, 'constants'> | undefined {
+    const unfit = this.unfit.get(block.address) ?? this.unfitAtFirst
+    return unfit < MOST_UNFIT ? { region: index } : undefined
   }
 
   /** The x87 is not what a region counts on: after some times it is made anew so that it counts on less. */
@@ -174,7 +183,7 @@ export class Translator {
     const region = this.byIndex.get(index)
     if (!region || region.dropped) return
     const { address } = region.block
-    const unfit = (this.unfit.get(address) ?? 0) + 1
+    const unfit = (this.unfit.get(address) ?? this.unfitAtFirst) + 1
     if (this.unfit.size >= MOST_UNFIT_KNOWN) this.unfit.clear()
     this.unfit.set(address, unfit)
     if (unfit === MOST_UNFIT || unfit === 2 * MOST_UNFIT) this.drop(region)
@@ -191,7 +200,7 @@ export class Translator {
       if (unit) return unit
       this.statistics.refused++
     }
-    return translateRegion(name, found, address, mode, info, counted, x87)
+    return translateRegion(name, found, address, mode, info, counted, x87, this.deferred(region))
   }
 
   private limits(info: ReturnType<typeof decodeMode>, replaces: Region | undefined): RegionLimits {
