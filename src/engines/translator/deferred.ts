@@ -88,6 +88,10 @@ export function windowsOf(instructions: readonly RegionInstruction[]): { opens: 
   return windows
 }
 
+/** Whether any of these blocks has a window. */
+export const hasWindows = (blocks: readonly { readonly instructions: readonly RegionInstruction[] }[]): boolean =>
+  blocks.some(({ instructions }) => windowsOf(instructions).some(({ opens }) => opens))
+
 /** A window has at least so many instructions of arithmetic: else their own checks are as good. */
 const LEAST = 2
 

@@ -56,6 +56,8 @@ export interface RegionPlace {
   readonly settled: number[]
   unsettle(): void
   /** The x87 in locals, where instructions of the region use it. */
+  /** Where floating-point checks of several instructions are made one. */
+  readonly deferred?: DeferredFloat | undefined
   readonly x87: RegionX87 | undefined
   /** Leaves so that the interpreter executes the instruction at a distance from the entry. */
   bail(distance: number): void

@@ -8,7 +8,7 @@ import { decodeMode } from '../interpreter/blocks.ts'
 import { FIRST_REGION, type Interpreter } from '../interpreter/interpreter.ts'
 import type { Unit } from '../library.ts'
 import type { Usage } from '../semantics.ts'
-import type { DeferredAssumption } from './deferred.ts'
+import { type DeferredAssumption, hasWindows } from './deferred.ts'
 import { listRegion, type TranslatedCode } from './listing.ts'
 import { EAGER, type FoundRegion, findRegion, LARGE, type RegionHost, type RegionLimits, SMALL } from './region.ts'
 import { TranslatorSemantics } from './semantics.ts'
@@ -194,13 +194,17 @@ export class Translator {
     const { address, mode } = region.block
     const info = this.info(mode)
     const x87 = this.x87(region)
+    const deferred = this.deferred(region)
     const isPlain = !info.segmented && found.pages.size === 1
-    if (isPlain && !region.replaces && !(x87 && wantsX87Locals(found.blocks.flatMap(b => b.instructions)))) {
+    // Loops of floating point gain much by the better translation, and may turn without ever leaving the region.
+    const isFloat =
+      (x87 && wantsX87Locals(found.blocks.flatMap(b => b.instructions))) || (deferred && hasWindows(found.blocks))
+    if (isPlain && !region.replaces && !isFloat) {
       const unit = assembleRegion(name, found, mode, info, this.templates, counted)
       if (unit) return unit
       this.statistics.refused++
     }
-    return translateRegion(name, found, address, mode, info, counted, x87, this.deferred(region))
+    return translateRegion(name, found, address, mode, info, counted, x87, deferred)
   }
 
   private limits(info: ReturnType<typeof decodeMode>, replaces: Region | undefined): RegionLimits {
