@@ -197,8 +197,7 @@ export class Translator {
     const deferred = this.deferred(region)
     const isPlain = !info.segmented && found.pages.size === 1
     // Loops of floating point gain much by the better translation, and may turn without ever leaving the region.
-    const isFloat =
-      (x87 && wantsX87Locals(found.blocks.flatMap(b => b.instructions))) || (deferred && hasWindows(found.blocks))
+    const isFloat = (x87 && wantsX87Locals(found.blocks.flatMap(b => b.instructions))) || hasWindows(found.blocks)
     if (isPlain && !region.replaces && !isFloat) {
       const unit = assembleRegion(name, found, mode, info, this.templates, counted)
       if (unit) return unit
