@@ -65,8 +65,9 @@ function kindOf({ decoded, usage }: RegionInstruction): Kind {
 
 /** For each instruction of a block whether a window begins at it, or ends before it. */
 export function windowsOf(instructions: readonly RegionInstruction[]): { opens: boolean; closes: boolean }[] {
+  const windows = instructions.map(() => ({ opens: false, closes: false }))
+  if (!mayHaveWindow(instructions)) return windows
   const kinds = instructions.map(kindOf)
-  const windows = kinds.map(() => ({ opens: false, closes: false }))
   let start = -1
   let count = 0
   const end = (at: number) => {
@@ -88,9 +89,19 @@ export function windowsOf(instructions: readonly RegionInstruction[]): { opens: 
   return windows
 }
 
+/** Whether there is enough of SSE or AVX for a window: most blocks have none of it. */
+function mayHaveWindow(instructions: readonly RegionInstruction[]): boolean {
+  let count = 0
+  for (const { decoded } of instructions) {
+    const { unit } = decoded.form.instruction
+    if (unit === 'sse' || unit === 'avx') count++
+  }
+  return count >= LEAST
+}
+
 /** Whether any of these blocks has a window. */
 export const hasWindows = (blocks: readonly { readonly instructions: readonly RegionInstruction[] }[]): boolean =>
-  blocks.some(({ instructions }) => windowsOf(instructions).some(({ opens }) => opens))
+  blocks.some(({ instructions }) => mayHaveWindow(instructions) && windowsOf(instructions).some(({ opens }) => opens))
 
 /** A window has at least so many instructions of arithmetic: else their own checks are as good. */
 const LEAST = 2
