@@ -121,6 +121,7 @@ const pc = await Pc.create(
     reboot: false,
     boot: {},
     holdInput: false,
+    cpu: 'max',
   },
   { kernel } as Parameters<typeof Pc.create>[1],
   {
