@@ -18,6 +18,8 @@ export interface ByteFile {
   /** For messages: usually the path. */
   readonly name: string
   readonly readOnly: boolean
+  /** Whether it is a device of the host rather than a file; default false. */
+  readonly isDevice?: boolean
   /** In bytes, as of the last request that came back. */
   readonly size: number
   /** How to read and write without a promise, where the host can; as the other calls, it knows no end of the file. */

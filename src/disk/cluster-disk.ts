@@ -8,61 +8,16 @@
  * on the medium before they are.
  */
 import type { ByteFile } from './byte-file.ts'
-import { checkRange, checkWrite, type Disk, DiskError } from './disk.ts'
+import { type ClusterDiskOptions, isInPlace, type Location, type PartState, type Place } from './cluster.ts'
+import { immediateClusters } from './cluster-immediate.ts'
+import { checkRange, checkWrite, type Disk, DiskError, type ImmediateAccess } from './disk.ts'
 import { Mutex, RangeLocks } from './locks.ts'
-import type { Extent, FreeSpace } from './space.ts'
-
-/** The state of a part of a cluster. */
-export type PartState = 'data' | 'zero' | 'absent'
-
-/** Where a cluster is. */
-export type Location =
-  /** Not in this image: in the backing disk, or zeros where there is none. */
-  | { kind: 'absent' }
-  /** All zeros. */
-  | { kind: 'zero' }
-  /** In the file at `offset`. It may be overwritten there where it `isOwn`; `state` says which parts are there, default all. */
-  | { kind: 'data'; offset: number; isOwn: boolean; state?: (part: number) => PartState }
-  /** Compressed. */
-  | { kind: 'packed'; unpack(): Promise<Uint8Array> }
-
-/** A place in the file for clusters in a row. */
-export interface Place {
-  /** In the file, in bytes. */
-  offset: number
-  /** How many clusters. */
-  count: number
-  /** Whether the file is known to read as zeros there. */
-  isZero: boolean
-}
-
-/** What every format tells of itself. */
-export interface ClusterDiskOptions {
-  file: ByteFile
-  /** Bytes of the disk. */
-  size: number
-  clusterSize: number
-  /** Bytes of the parts of a cluster that are present or absent each on their own; default: the whole cluster. */
-  partSize?: number
-  sectorSize?: number
-  /** What absent clusters show. */
-  backing?: Disk
-  /** Whether the format can say of a cluster that it is zeros though there is a backing disk; default true. */
-  canZero?: boolean
-  /** Whether clusters once allocated stay so, and become zeros where they lie; default false. */
-  keepsClusters?: boolean
-  /** Whether clusters get their places one after the other; default false. */
-  isSerial?: boolean
-}
+import { type Extent, type FreeSpace, releaseExtents } from './space.ts'
 
 /** Unpacked clusters that are kept, as they are mostly read in small pieces. */
 const MOST_UNPACKED = 8
 /** Bytes of zeros that are written at once. */
 const ZEROES = 2 ** 20
-/** What is free in a row from this many bytes on is given back to the host. */
-const LEAST_PUNCH = 2 ** 18
-/** Most pieces that are given back at a flush. */
-const MOST_PUNCHES = 32
 /** Clusters that are discarded before others get their turn. */
 const DISCARD_BATCH = 256
 
@@ -74,13 +29,15 @@ export abstract class ClusterDisk implements Disk {
   readonly clusterSize: number
   /** The disk below, or undefined. */
   readonly backing: Disk | undefined
+  readonly immediate: ImmediateAccess | undefined
   protected readonly file: ByteFile
-  protected readonly partSize: number
+  /** See {@link ClusterDiskOptions}. */
+  readonly partSize: number
   readonly #canZero: boolean
   readonly #keepsClusters: boolean
   readonly #isSerial: boolean
   readonly #locks = new RangeLocks()
-  /** Who changes the tables, or writes them. */
+  /** Who changes the tables. */
   readonly #tables = new Mutex()
   readonly #underWay = new Set<Promise<unknown>>()
   readonly #unpacked = new Map<number, Uint8Array>()
@@ -101,6 +58,18 @@ export abstract class ClusterDisk implements Disk {
     this.#canZero = options.canZero ?? true
     this.#keepsClusters = options.keepsClusters ?? false
     this.#isSerial = options.isSerial ?? false
+    const { immediate } = options.file
+    this.immediate =
+      immediate &&
+      immediateClusters({
+        clusterSize: options.clusterSize,
+        file: immediate,
+        locate: cluster => this.locate(cluster),
+        checkRead: (offset, length) => this.#check(offset, length, false),
+        checkWrite: (offset, length) => this.#check(offset, length, true),
+        isZeroBelow: options.backing === undefined,
+        isReady: () => this.isReady,
+      })
   }
 
   get readOnly(): boolean {
@@ -138,12 +107,13 @@ export abstract class ClusterDisk implements Disk {
   protected abstract commit(needsBarrier: boolean): Promise<void>
   /** What is to be done between the last flush and closing the file. */
   protected async finish(): Promise<void> {}
+  /** Whether {@link beforeWrite} has come back. */
+  protected abstract get isReady(): boolean
   /** Called before the first change to the disk. */
   async beforeWrite(): Promise<void> {}
 
   async read(offset: number, buffer: Uint8Array): Promise<void> {
-    this.#checkOpen()
-    checkRange(this, offset, buffer.length)
+    this.#check(offset, buffer.length, false)
     await this.#track(this.#read(offset, buffer))
   }
 
@@ -226,8 +196,7 @@ export abstract class ClusterDisk implements Disk {
   }
 
   async write(offset: number, buffer: Uint8Array): Promise<void> {
-    this.#checkOpen()
-    checkWrite(this, offset, buffer.length)
+    this.#check(offset, buffer.length, true)
     await this.#track(this.#write(offset, buffer))
   }
 
@@ -239,7 +208,7 @@ export abstract class ClusterDisk implements Disk {
       const cluster = Math.floor(at / clusterSize)
       const location = await this.locate(cluster)
       let next: number
-      if (this.#isInPlace(location, at, end)) {
+      if (isInPlace(this, location, at, end)) {
         next = location.state ? (cluster + 1) * clusterSize : await this.#runEnd(cluster, location, end)
         const piece = buffer.subarray(at - offset, Math.min(buffer.length, next - offset))
         await this.file.write(location.offset + (at % clusterSize), piece)
@@ -247,7 +216,7 @@ export abstract class ClusterDisk implements Disk {
         let last = cluster
         while ((last + 1) * clusterSize < end) {
           const from = (last + 1) * clusterSize
-          if (this.#isInPlace(await this.locate(last + 1), from, end)) break
+          if (isInPlace(this, await this.locate(last + 1), from, end)) break
           last++
         }
         next = (last + 1) * clusterSize
@@ -261,18 +230,6 @@ export abstract class ClusterDisk implements Disk {
     }
   }
 
-  /** Whether the bytes from `at` on, up to the end of the cluster, can be overwritten where they are. */
-  #isInPlace(location: Location, at: number, end: number): location is Location & { kind: 'data' } {
-    if (location.kind !== 'data' || !location.isOwn) return false
-    if (!location.state) return true
-    const within = at % this.clusterSize
-    const to = Math.min(this.clusterSize, within + end - at)
-    for (let part = Math.floor(within / this.partSize); part * this.partSize < to; part++) {
-      if (location.state(part) !== 'data') return false
-    }
-    return true
-  }
-
   /** Writes a range of which nobody else changes the mapping meanwhile. */
   async #writeAllocating(offset: number, buffer: Uint8Array): Promise<void> {
     const { clusterSize } = this
@@ -284,7 +241,7 @@ export abstract class ClusterDisk implements Disk {
         const next = Math.min(end, (cluster + 1) * clusterSize)
         const piece = buffer.subarray(at - offset, next - offset)
         // It may have got its place meanwhile.
-        const isWhole: boolean = this.#isInPlace(location, at, end)
+        const isWhole: boolean = isInPlace(this, location, at, end)
         if (isWhole) await this.file.write(location.offset + (at % clusterSize), piece)
         else await this.#writeParts(location.offset, at, piece)
         at = next
@@ -379,14 +336,12 @@ export abstract class ClusterDisk implements Disk {
   }
 
   async writeZeroes(offset: number, length: number): Promise<void> {
-    this.#checkOpen()
-    checkWrite(this, offset, length)
+    this.#check(offset, length, true)
     await this.#track(this.#clear(offset, length, true))
   }
 
   async discard(offset: number, length: number): Promise<void> {
-    this.#checkOpen()
-    checkWrite(this, offset, length)
+    this.#check(offset, length, true)
     await this.#track(this.#clear(offset, length, false))
   }
 
@@ -496,17 +451,7 @@ export abstract class ClusterDisk implements Disk {
    */
   protected giveBack(freed: readonly Extent[], space: FreeSpace, unit: number): void {
     if (freed.length === 0) return
-    this.afterRequests(() => {
-      const large = freed.filter(({ count }) => count * unit >= LEAST_PUNCH).sort((a, b) => b.count - a.count)
-      const punched = new Set(large.slice(0, MOST_PUNCHES))
-      for (const extent of freed.toReversed()) {
-        const release = () => space.release(extent.start, extent.count)
-        const isLast = extent.start + extent.count === space.end
-        if (isLast || !punched.has(extent)) release()
-        // Nobody gets it meanwhile.
-        else this.file.punch(extent.start * unit, extent.count * unit).then(release, release)
-      }
-    })
+    this.afterRequests(() => releaseExtents(this.file, freed, space, unit))
   }
 
   /** Runs `task` while nobody changes the tables. */
@@ -535,6 +480,12 @@ export abstract class ClusterDisk implements Disk {
       await this.file.close()
       await this.backing?.close()
     }
+  }
+
+  #check(offset: number, length: number, isWrite: boolean): void {
+    this.#checkOpen()
+    if (isWrite) checkWrite(this, offset, length)
+    else checkRange(this, offset, length)
   }
 
   #checkOpen(): void {

@@ -1,5 +1,5 @@
 /** Disks one behind the other as one. */
-import { checkRange, checkWrite, type Disk, DiskError } from './disk.ts'
+import { checkRange, checkWrite, type Disk, DiskError, type ImmediateAccess } from './disk.ts'
 
 /** The disks in a row; it closes them with itself. */
 export class ConcatDisk implements Disk {
@@ -7,6 +7,11 @@ export class ConcatDisk implements Disk {
   readonly size: number
   readonly sectorSize = 512
   readonly parts: readonly Disk[]
+  /** For requests within one part that has such access. */
+  readonly immediate: ImmediateAccess = {
+    read: (offset, into) => this.#within(offset, into)?.read(offset - this.#startOf(offset), into) ?? false,
+    write: (offset, from) => this.#within(offset, from)?.write(offset - this.#startOf(offset), from) ?? false,
+  }
   /** Where each part begins. */
   readonly #starts: number[]
   #closed: Promise<void> | undefined
@@ -64,6 +69,19 @@ export class ConcatDisk implements Disk {
     const results = await Promise.allSettled(this.parts.map(part => part.close()))
     const failed = results.find(result => result.status === 'rejected')
     if (failed) throw failed.reason
+  }
+
+  /** The access of the part that has all of a range. */
+  #within(offset: number, buffers: readonly Uint8Array[]): ImmediateAccess | undefined {
+    this.#checkOpen()
+    const length = buffers.reduce((sum, buffer) => sum + buffer.length, 0)
+    checkRange(this, offset, length)
+    const part = this.parts[this.#starts.indexOf(this.#startOf(offset))]
+    return offset + length <= this.#startOf(offset) + part.size ? part.immediate : undefined
+  }
+
+  #startOf(offset: number): number {
+    return this.#starts.findLast((start, i) => start <= offset && this.parts[i].size > 0) ?? 0
   }
 
   #checkOpen(): void {

@@ -93,9 +93,8 @@ export async function recognize(file: ByteFile): Promise<Format | undefined> {
   return undefined
 }
 
-/** The format that a file's name stands for; a device of the host is raw. */
+/** The format that a file's name stands for. */
 export function formatOfName(name: string): Format | undefined {
-  if (name.startsWith('/dev/')) return 'raw'
   const ending = /\.([^./\\]+)$/.exec(name)?.[1].toLowerCase() ?? ''
   return FORMATS.find(format => (FORMAT_TABLE[format].endings as readonly string[]).includes(ending))
 }

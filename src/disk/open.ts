@@ -86,7 +86,7 @@ function makeContext(file: ByteFile, host: ImageHost, options: ToolOptions, chai
  * @throws DiskError `format` when name and content do not agree, or when that would be a guess
  */
 export async function decideFormat(file: ByteFile): Promise<Format> {
-  const [content, name] = [await recognize(file), formatOfName(file.name)]
+  const [content, name] = [await recognize(file), file.isDevice ? 'raw' : formatOfName(file.name)]
   const refuse = (text: string) => new DiskError('format', `file '${file.name}' ${text}`)
   if (content !== undefined && (name === undefined || name === content)) return content
   if (content === undefined && (name === 'raw' || (name === undefined && file.readOnly))) return 'raw'
@@ -94,7 +94,8 @@ export async function decideFormat(file: ByteFile): Promise<Format> {
     throw refuse('is of no known format: if it is a raw disk, say that its format is raw')
   }
   if (content === undefined) throw refuse(`is named as if it were ${name}, but is no ${name} image`)
-  if (name === 'raw') throw refuse(`is named as if it were raw, but begins as ${content} does: say which format it has`)
+  const asRaw = file.isDevice ? 'is a device, and so should be raw,' : 'is named as if it were raw,'
+  if (name === 'raw') throw refuse(`${asRaw} but begins as ${content} does: say which format it has`)
   throw refuse(`is named as if it were ${name}, but is ${content}: say that its format is ${content}, or rename it`)
 }
 

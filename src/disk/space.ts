@@ -1,4 +1,10 @@
 /** Which units of an image file are free. */
+import type { ByteFile } from './byte-file.ts'
+
+/** What is free in a row from this many bytes on is given back to the host. */
+const LEAST_PUNCH = 2 ** 18
+/** Most pieces that are given back at a time. */
+const MOST_PUNCHES = 32
 
 /** Units in a row; `isZero` where they are known to read as zeros. */
 export interface Extent {
@@ -114,4 +120,16 @@ export function inRows(units: number[]): Extent[] {
     else rows.push({ start: unit, count: 1, isZero: false })
   }
   return rows
+}
+
+/** Gives units back; of large rows the host gets the space, before anybody else does. */
+export function releaseExtents(file: ByteFile, freed: readonly Extent[], space: FreeSpace, unit: number): void {
+  const large = freed.filter(({ count }) => count * unit >= LEAST_PUNCH).sort((a, b) => b.count - a.count)
+  const punched = new Set(large.slice(0, MOST_PUNCHES))
+  for (const extent of freed.toReversed()) {
+    const release = () => space.release(extent.start, extent.count)
+    const isLast = extent.start + extent.count === space.end
+    if (isLast || !punched.has(extent)) release()
+    else file.punch(extent.start * unit, extent.count * unit).then(release, release)
+  }
 }

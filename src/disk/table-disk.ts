@@ -2,7 +2,9 @@
  * What images have in common that map clusters by plain tables, without counting references: each cluster in the file
  * belongs to one entry, and is free when that entry refers to it no more.
  */
-import { ClusterDisk, type ClusterDiskOptions } from './cluster-disk.ts'
+
+import type { ClusterDiskOptions } from './cluster.ts'
+import { ClusterDisk } from './cluster-disk.ts'
 import type { DiskError } from './disk.ts'
 import { FRESH, Metadata } from './metadata.ts'
 import { type Extent, FreeSpace } from './space.ts'
@@ -34,6 +36,7 @@ export abstract class TableDisk extends ClusterDisk {
   protected readonly unit: number
   #space: FreeSpace | undefined
   #preparing: Promise<void> | undefined
+  #isReady = false
   #freed: Extent[] = []
 
   protected constructor(options: TableDiskOptions) {
@@ -80,6 +83,11 @@ export abstract class TableDisk extends ClusterDisk {
     // What a process that was killed wrote behind the end belongs to nothing, and is not zeros.
     if (this.file.size > this.endOfFile()) await this.file.truncate(this.endOfFile())
     await this.prepare()
+    this.#isReady = true
+  }
+
+  protected get isReady(): boolean {
+    return this.#isReady
   }
 
   /**

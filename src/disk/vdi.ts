@@ -4,7 +4,7 @@
  */
 import type { ByteFile } from './byte-file.ts'
 import { CheckReport } from './check.ts'
-import type { Location, Place } from './cluster-disk.ts'
+import type { Location, Place } from './cluster.ts'
 import { DiskError } from './disk.ts'
 import type { FreeSpace } from './space.ts'
 import { type PlacesInUse, STAGE, TableDisk } from './table-disk.ts'

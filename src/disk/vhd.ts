@@ -3,7 +3,7 @@
  * sectors each, and a table of where they are).
  */
 import type { ByteFile } from './byte-file.ts'
-import type { Location, PartState, Place } from './cluster-disk.ts'
+import type { Location, PartState, Place } from './cluster.ts'
 import { type Disk, DiskError } from './disk.ts'
 import type { OpenContext } from './formats.ts'
 import { RawDisk } from './raw.ts'

@@ -108,7 +108,7 @@ async function failPower(options: Omit<CreateImageOptions, 'size'>, seed: number
   const random = randomNumbers(seed)
   let file = await make({ ...options, size: SIZE })
   const allowed: Set<number>[] = Array.from({ length: SIZE / SECTOR }, () => new Set([0]))
-  for (let round = 0; round < 10; round++) {
+  for (let round = 0; round < 4; round++) {
     const disk = await open(file)
     file.left = Math.floor(random() * 150)
     const unflushed: [number, number][] = []

@@ -1,7 +1,7 @@
 /** QEMU's tools as the reference. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { accessSync, constants, mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -39,8 +39,17 @@ export function qemuIo(path: string, format: string, ...commands: string[]): voi
   assert.doesNotMatch(stdout, /failed|error/i, `qemu-io ${path}`)
 }
 
-/** A folder of its own for a test file, and what removes it. */
+/** Free bytes of a file system in memory from which on the tests use it. */
+const ENOUGH = 2 ** 31
+
+/** A folder of its own for a test file, and what removes it: in memory where there is room, as the tests flush a lot. */
 export function scratch(): { folder: string; remove(): void } {
-  const folder = mkdtempSync(join(tmpdir(), 'typetwo-disk-'))
+  let base = tmpdir()
+  try {
+    const { bavail, bsize } = statfsSync('/dev/shm')
+    accessSync('/dev/shm', constants.W_OK)
+    if (bavail * bsize >= ENOUGH) base = '/dev/shm'
+  } catch {}
+  const folder = mkdtempSync(join(base, 'typetwo-disk-'))
   return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) }
 }

@@ -1,6 +1,7 @@
 /** qcow2 images, versions 2 and 3. */
 import type { ByteFile } from '../byte-file.ts'
-import { ClusterDisk, type Location, type PartState, type Place } from '../cluster-disk.ts'
+import type { Location, PartState, Place } from '../cluster.ts'
+import { ClusterDisk } from '../cluster-disk.ts'
 import type { Compression } from '../compression.ts'
 import { type Disk, DiskError } from '../disk.ts'
 import { FRESH, Metadata } from '../metadata.ts'
@@ -209,6 +210,10 @@ export class Qcow2Disk extends ClusterDisk {
         page.bytes.fill(0, FIELD.autoclearFeatures, FIELD.autoclearFeatures + 8),
       )
     }
+  }
+
+  protected get isReady(): boolean {
+    return this.#isReady
   }
 
   protected allocate(count: number): Place {

@@ -4,7 +4,7 @@
  * replayed where others left one, and stays empty here.
  */
 import type { ByteFile } from '../byte-file.ts'
-import type { Location, Place } from '../cluster-disk.ts'
+import type { Location, Place } from '../cluster.ts'
 import { type Disk, DiskError } from '../disk.ts'
 import { type PlacesInUse, STAGE, TableDisk } from '../table-disk.ts'
 import { readLog, replayedFile, replayLog } from './log.ts'

@@ -1,6 +1,6 @@
 /** Hosted sparse extents of VMDK images: a header, a directory of grain tables, grains. */
 import type { ByteFile } from '../byte-file.ts'
-import type { Location, Place } from '../cluster-disk.ts'
+import type { Location, Place } from '../cluster.ts'
 import type { Compression } from '../compression.ts'
 import { type Disk, DiskError } from '../disk.ts'
 import { type PlacesInUse, STAGE, TableDisk } from '../table-disk.ts'

@@ -97,7 +97,7 @@ class NodeFile implements ByteFile {
   readonly readOnly: boolean
   size: number
   readonly #fd: number
-  readonly #isDevice: boolean
+  readonly isDevice: boolean
   readonly #release: () => void
   #closed = false
   #canPunch: boolean
@@ -111,7 +111,7 @@ class NodeFile implements ByteFile {
     this.size = size
     this.readOnly = readOnly
     this.#fd = fd
-    this.#isDevice = isDevice
+    this.isDevice = isDevice
     this.#release = release
     this.#canPunch = process.platform === 'linux' && !isDevice
   }
@@ -234,7 +234,7 @@ class NodeFile implements ByteFile {
   async truncate(size: number): Promise<void> {
     this.#checkOpen()
     if (size === this.size) return
-    if (this.#isDevice) {
+    if (this.isDevice) {
       if (size < this.size) return
       throw new DiskError('no-space', `block device '${this.name}' has ${this.size} bytes and cannot grow`)
     }
@@ -271,7 +271,7 @@ class NodeFile implements ByteFile {
   async allocated(): Promise<number | undefined> {
     this.#checkOpen()
     const { blocks } = fs.fstatSync(this.#fd)
-    return this.#isDevice || blocks === undefined ? undefined : blocks * 512
+    return this.isDevice || blocks === undefined ? undefined : blocks * 512
   }
 
   async close(): Promise<void> {
