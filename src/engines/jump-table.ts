@@ -13,7 +13,7 @@ import { I32, I64 } from '../wasm/types.ts'
 import { tlbOffset } from './tlb-offset.ts'
 
 /** An entry: linear address (i64), mode and epoch (two words), index of the function, address in memory 1 (i32 each). */
-const ENTRIES = 2048
+const ENTRIES = 8192
 const ENTRY_SIZE = 32
 const MODE_AND_EPOCH = 8
 const INDEX = 16
@@ -22,7 +22,7 @@ const ADDRESS = 20
 /** Address of the entry for a linear address, as an Int of 32 bits. */
 function entryOf(linear: Int): Int {
   const low = linear.truncate(32)
-  const hash = low.xor(low.shr(11)).and(ENTRIES - 1)
+  const hash = low.xor(low.shr(13)).and(ENTRIES - 1)
   return hash.mul(ENTRY_SIZE).add(JUMP_TABLE_BASE)
 }
 

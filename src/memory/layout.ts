@@ -12,14 +12,12 @@ export const WASM_PAGE = 65536
 export const STATE_BASE = 0x10000
 /** Which TLB entries are in use (src/memory/tlb.ts). 384 KiB. */
 export const TLB_LISTS_BASE = 0x20000
-/** Translated code by linear address (src/engines/jump-table.ts). 64 KiB. */
-export const JUMP_TABLE_BASE = 0x80000
 /** How many more entries a region has until it is made anew, larger: four bytes a region. 192 KiB. */
 export const REGION_HEAT_BASE = 0x90000
 /** Where a region's entry in it lies. @param index of its function, at least 16384 */
 export const regionHeatAddress = (index: number): number => REGION_HEAT_BASE + (index - 16384) * 4
-/** Constant tables of routines. 512 KiB. */
-export const TABLES_BASE = 0x100000
+/** Translated code by linear address (src/engines/jump-table.ts). 256 KiB. */
+export const JUMP_TABLE_BASE = 0x100000
 /** The TLBs, one after another (src/memory/tlb.ts). 512 KiB. */
 export const TLB_BASE = 0x180000
 /** The frame table, four bytes a guest-physical frame; 8 MiB reach 8 GiB. */
@@ -33,7 +31,7 @@ export const RECORDS_BASE = BLOCK_TABLE_BASE + 0x200000
 /** End of memory 0. Untouched pages cost the host nothing. */
 export const CPU_MEMORY_SIZE = 0x8000000
 
-if (TLB_BASE + TLB_CLASSES * TLB_SIZE > FRAME_TABLE_BASE || TLB_LISTS_BASE + TLB_LISTS_SIZE > JUMP_TABLE_BASE) {
+if (TLB_BASE + TLB_CLASSES * TLB_SIZE > FRAME_TABLE_BASE || TLB_LISTS_BASE + TLB_LISTS_SIZE > REGION_HEAT_BASE) {
   throw new Error('the TLBs do not fit their place')
 }
 if (STATE_BASE + STATE_SIZE > TLB_LISTS_BASE) throw new Error('the state of a vCPU does not fit its place')
