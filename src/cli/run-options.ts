@@ -1,5 +1,6 @@
 /** `typetwo run`'s options and manual. */
 import { CPU_NAMES } from '../isa/cpu-models.ts'
+import { MACHINES } from '../machine/messages.ts'
 import type { CommandDescription } from './command.ts'
 import { STATUS } from './ending.ts'
 
@@ -66,6 +67,11 @@ const options = {
     value: 'NAME',
     choices: CPU_NAMES,
     help: 'Which processor CPUID describes, for systems that stumble over what came later: 486 (DX4), pentium (with MMX), pentium3, core2, or max, which has everything. Default: max.',
+  },
+  machine: {
+    value: 'NAME',
+    choices: MACHINES,
+    help: "The chipset: pc is Intel's i440FX with PIIX3 and PIIX4, as of 1996; q35 the Q35 with ICH9, as of 2007, with PCI Express configuration space in memory. Default: pc.",
   },
   clock: {
     value: 'NAME',

@@ -76,6 +76,7 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
     ...(options.disk && { disks: options.disk.map(parseDisk) }),
     ...(options.cdrom && { cdroms: options.cdrom.map(parseCdrom) }),
     ...(options.floppy && { floppies: options.floppy.map(parseFloppy) }),
+    ...(options.machine !== undefined && { machine: options.machine as MachineRequest['machine'] }),
     ...(options.cpu !== undefined && { cpu: options.cpu as MachineRequest['cpu'] }),
     ...(options['dump-code'] !== undefined && { listCode: true }),
     symbols:

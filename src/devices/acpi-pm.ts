@@ -12,6 +12,9 @@ export const GPE0 = 0x20
 /** Bytes of the GPE block: half status, half enable. */
 export const GPE0_LENGTH = 4
 const PM_LENGTH = 0x40
+/** The ICH9's SMI enable register, which the PIIX4 has not; APMC_EN says that the SMI command port is answered. */
+const SMI_EN = 0x30
+const SMI_EN_APMC = 0x20
 
 /** The port that switches between legacy and ACPI mode, and the values the FADT gives for it. */
 export const SMI_COMMAND = 0xb2
@@ -52,6 +55,7 @@ interface AcpiPmState {
   gpe: number[]
   smiCommand: number
   smiData: number
+  smiEnable: number
   /** Changes of the timer's highest bit that have been seen. */
   seenHalves: number
 }
@@ -59,7 +63,7 @@ interface AcpiPmState {
 /** ACPI fixed hardware as in the PIIX4: event and control registers, the 3.579545 MHz timer, a GPE block, the SCI. */
 export class AcpiPm implements Device {
   readonly name = 'acpi-pm'
-  readonly version = 1
+  readonly version = 2
   state: AcpiPmState = this.#initial()
   readonly #bus: Bus
   readonly #clock: Clock
@@ -99,6 +103,7 @@ export class AcpiPm implements Device {
       gpe: new Array(GPE0_LENGTH).fill(0),
       smiCommand: 0,
       smiData: 0,
+      smiEnable: SMI_EN_APMC,
       seenHalves: 0,
     }
   }
@@ -162,6 +167,7 @@ export class AcpiPm implements Device {
         return Math.floor(this.#ticks() / 2 ** (8 * (offset - PM_TIMER))) % 256
       default:
         if (offset >= GPE0 && offset < GPE0 + GPE0_LENGTH) return s.gpe[offset - GPE0]
+        if (offset >= SMI_EN && offset < SMI_EN + 4) return (s.smiEnable >>> (8 * (offset - SMI_EN))) & 0xff
         this.#unknown(offset)
         return 0
     }
@@ -188,7 +194,10 @@ export class AcpiPm implements Device {
       default:
         if (offset >= GPE0 && offset < GPE0 + GPE0_LENGTH / 2) s.gpe[offset - GPE0] &= ~value
         else if (offset >= GPE0 && offset < GPE0 + GPE0_LENGTH) s.gpe[offset - GPE0] = value
-        else if (offset >= PM1_CONTROL + 2) this.#unknown(offset)
+        else if (offset >= SMI_EN && offset < SMI_EN + 4) {
+          const at = 8 * (offset - SMI_EN)
+          s.smiEnable = ((s.smiEnable & ~(0xff << at)) | (value << at)) >>> 0
+        } else if (offset >= PM1_CONTROL + 2) this.#unknown(offset)
     }
     this.#update()
   }

@@ -1,8 +1,10 @@
 import type { AcpiPm } from './acpi-pm.ts'
 import { PM_BASE } from './acpi-pm.ts'
 import type { Bus } from './bus.ts'
+import { ShadowRegisters } from './pam.ts'
 import type { PciBus } from './pci.ts'
 import { type ConfigRegister, PciFunction } from './pci-function.ts'
+import type { SmbusHost } from './smbus.ts'
 
 const INTEL = 0x8086
 const HOST_BRIDGE = 0x1237
@@ -16,11 +18,8 @@ const SUBSYSTEM_VENDOR = 0x1af4
 const SUBSYSTEM = 0x1100
 
 /** Registers of the host bridge (82441FX data sheet, 3.2): which memory answers, and system management RAM. */
-export const PAM0 = 0x59
-const PAMS = 7
+const PAM0 = 0x59
 const SMRAM = 0x72
-const SMRAM_LOCKED = 0x10
-const SMRAM_OPEN = 0x40
 
 /** PIIX registers. */
 const PIRQRC = 0x60
@@ -28,12 +27,17 @@ const PIRQRC_DISABLED = 0x80
 const PMBA = 0x40
 const PMREGMISC = 0x80
 const PMREGMISC_ENABLE = 1
+const SMBBA = 0x90
+const SMBHSTCFG = 0xd2
+const SMBHSTCFG_ENABLE = 1
 
 /** What the chipset acts on. */
 export interface ChipsetOptions {
   pci: PciBus
   /** The power management block that the PIIX4's base register moves. */
   acpi?: AcpiPm
+  /** The SMBus host controller that its other base register moves. */
+  smbus?: SmbusHost
   /** The ISA IRQs that the four PCI interrupt wires lead to from the start, for a machine without firmware; 0 for none. */
   routes?: readonly number[]
   /** The host bridge's registers PAM0 to PAM6 and SMRAM, 59h–5fh and 72h, may have changed. */
@@ -42,6 +46,8 @@ export interface ChipsetOptions {
 
 /** The functions of a chipset like Intel's 440FX with PIIX3 and the PIIX4's power management. */
 export interface Chipset {
+  /** Lets RAM answer wherever there is some, as firmware leaves it. */
+  openShadow(): void
   hostBridge: PciFunction
   isaBridge: PciFunction
   powerManagement: PciFunction
@@ -55,41 +61,18 @@ export function createChipset(bus: Bus, options: ChipsetOptions): Chipset {
   const { pci, acpi } = options
   const subsystem = { vendorId: INTEL, subsystemVendorId: SUBSYSTEM_VENDOR, subsystemId: SUBSYSTEM }
 
+  const shadow = new ShadowRegisters(PAM0, SMRAM, options.onShadow)
   const hostBridge: PciFunction = new PciFunction(bus, {
     ...subsystem,
     name: 'host-bridge',
     deviceId: HOST_BRIDGE,
     revision: 2,
     classCode: CLASS_HOST_BRIDGE,
-    registers: [
-      { name: 'PMCCFG', offset: 0x50, size: 2, writable: 0xffff },
-      ...[0, 1, 2, 3, 4, 5, 6].map(
-        (i): ConfigRegister => ({ name: `PAM${i}`, offset: PAM0 + i, size: 1, writable: i === 0 ? 0xf0 : 0xff }),
-      ),
-      { name: 'SMRAM', offset: SMRAM, size: 1, value: 2, writable: 0x78 },
-    ],
-    onWrite: (offset, size) => {
-      if (offset <= SMRAM && offset + size > SMRAM) lockSmram()
-      const shadow = offset < PAM0 + PAMS && offset + size > PAM0
-      if (shadow || (offset <= SMRAM && offset + size > SMRAM)) updateShadow()
-    },
-    onReplaced: () => {
-      smram = hostBridge.state.config[SMRAM]
-      updateShadow()
-    },
+    registers: [{ name: 'PMCCFG', offset: 0x50, size: 2, writable: 0xffff }, ...shadow.registers],
+    onWrite: (offset, size) => shadow.written(offset, size),
+    onReplaced: () => shadow.replaced(),
   })
-  let smram = hostBridge.state.config[SMRAM]
-  /** Once locked, the register stays as it is until RESET#, and its RAM is closed. */
-  const lockSmram = () => {
-    const { config } = hostBridge.state
-    if (smram & SMRAM_LOCKED) config[SMRAM] = smram
-    else if (config[SMRAM] & SMRAM_LOCKED) config[SMRAM] &= ~SMRAM_OPEN
-    smram = config[SMRAM]
-  }
-  const updateShadow = () => {
-    const { config } = hostBridge.state
-    options.onShadow?.(Uint8Array.of(...config.subarray(PAM0, PAM0 + PAMS), config[SMRAM]))
-  }
+  shadow.attach(hostBridge)
 
   const updateRoutes = () => {
     for (let pirq = 0; pirq < 4; pirq++) {
@@ -122,6 +105,9 @@ export function createChipset(bus: Bus, options: ChipsetOptions): Chipset {
     const base = powerManagement.read16(PMBA) & 0xffc0
     const enabled = (powerManagement.state.config[PMREGMISC] & PMREGMISC_ENABLE) !== 0
     acpi?.move(enabled && base !== 0 ? base : undefined)
+    const smbus = powerManagement.read16(SMBBA) & 0xfff0
+    const { config } = powerManagement.state
+    options.smbus?.move(config[SMBHSTCFG] & SMBHSTCFG_ENABLE && smbus !== 0 ? smbus : undefined)
   }
   const powerManagement: PciFunction = new PciFunction(bus, {
     ...subsystem,
@@ -134,11 +120,11 @@ export function createChipset(bus: Bus, options: ChipsetOptions): Chipset {
       // APMC_EN, which says that writes of the SMI command port are answered: as they are, without system management mode.
       { name: 'DEVACTB', offset: 0x58, size: 4, value: 0x02000000, writable: 0xffffffff },
       { name: 'PMREGMISC', offset: PMREGMISC, size: 1, value: PMREGMISC_ENABLE, writable: PMREGMISC_ENABLE },
-      { name: 'SMBBA', offset: 0x90, size: 4, value: 1, writable: 0xfff0 },
-      { name: 'SMBHSTCFG', offset: 0xd2, size: 1, writable: 0x0f },
+      { name: 'SMBBA', offset: SMBBA, size: 4, value: 1, writable: 0xfff0 },
+      { name: 'SMBHSTCFG', offset: SMBHSTCFG, size: 1, writable: 0x0f },
     ],
     onWrite: (offset, size) => {
-      if ((offset < PMBA + 4 && offset + size > PMBA) || offset === PMREGMISC) movePm()
+      if (offset + size > PMBA) movePm()
     },
     onReplaced: () => movePm(),
   })
@@ -147,5 +133,5 @@ export function createChipset(bus: Bus, options: ChipsetOptions): Chipset {
   pci.add(1, 0, isaBridge)
   pci.add(1, 3, powerManagement)
   updateRoutes()
-  return { hostBridge, isaBridge, powerManagement }
+  return { openShadow: () => shadow.open(), hostBridge, isaBridge, powerManagement }
 }

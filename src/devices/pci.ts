@@ -17,6 +17,9 @@ export function pirqOf(slot: number, pin: number): number {
 
 /** How the bus is made. */
 export interface PciBusOptions {
+  /** How many interrupt wires there are, and which a slot's pin (1 to 4) is on; {@link pirqOf}'s four by default. */
+  wires?: number
+  wireOf?(slot: number, pin: number): number
   /** Answers port cf9h, which lies across the configuration address port. */
   registerCf9?: PortHandler
 }
@@ -33,17 +36,23 @@ export interface PciWindows {
 export class PciBus implements Device {
   readonly name = 'pci'
   readonly version = 1
-  /** The configuration address, and the ISA IRQ that each of the four interrupt wires leads to as well, 0 for none. */
-  state = { address: 0, routes: [0, 0, 0, 0] }
+  /** The configuration address, and the ISA IRQ that each of the interrupt wires leads to as well, 0 for none. */
+  state: { address: number; routes: number[] }
+  /** Which interrupt wire the pin (1 to 4) of a slot is on. */
+  readonly wireOf: (slot: number, pin: number) => number
   readonly #bus: Bus
   readonly #functions = new Map<number, PciFunction>()
   readonly #isaLines = new Map<number, InterruptLine>()
   /** Levels of every function's INTx, by wire. */
-  readonly #levels: boolean[][] = [[], [], [], []]
+  readonly #levels: boolean[][]
 
   /** @throws if ports cf8h to cffh are taken. */
   constructor(bus: Bus, options: PciBusOptions = {}) {
     this.#bus = bus
+    const { wires = 4 } = options
+    this.wireOf = options.wireOf ?? pirqOf
+    this.state = { address: 0, routes: new Array<number>(wires).fill(0) }
+    this.#levels = Array.from({ length: wires }, () => [])
     const cf9 = options.registerCf9
     bus.ports(CONFIG_ADDRESS, 4, {
       readPort: (port, size) => {
@@ -78,7 +87,7 @@ export class PciBus implements Device {
     else if (this.functions().some(other => other.slot === slot && other.number > 0)) pciFunction.setMultifunction()
     const pin = pciFunction.interruptPin
     if (pin === 0) return
-    const pirq = pirqOf(slot, pin)
+    const pirq = this.wireOf(slot, pin)
     const levels = this.#levels[pirq]
     const index = levels.push(false) - 1
     const line = this.#bus.interrupt(PIRQ_GSI + pirq)
@@ -106,7 +115,7 @@ export class PciBus implements Device {
     return [...this.#functions].map(([key, value]) => ({ slot: key >> 3, number: key & 7, function: value }))
   }
 
-  /** Leads wire `pirq`, 0 to 3, to an ISA IRQ as well, or with 0 to none: the ISA bridge's PIRQ route control. */
+  /** Leads wire `pirq` to an ISA IRQ as well, or with 0 to none: the ISA bridge's PIRQ route control. */
   route(pirq: number, irq: number): void {
     this.state.routes[pirq] = irq
     this.#updateIsa()
@@ -123,7 +132,7 @@ export class PciBus implements Device {
 
   /**
    * Does a firmware's part for a machine that boots without: gives every BAR an address within the windows, lets the
-   * functions answer, and writes the interrupt line registers. `irqs` are the ISA IRQs for the four wires.
+   * functions answer, and writes the interrupt line registers. `irqs` are the ISA IRQs for the wires.
    * @throws if a window is too small.
    */
   assign(windows: PciWindows, irqs: readonly number[]): void {
@@ -142,8 +151,26 @@ export class PciBus implements Device {
       }
       const answers = PCI_COMMAND.IO | PCI_COMMAND.MEMORY
       if (f.bars.length > 0) f.write(PCI_CONFIG.COMMAND, 2, f.read16(PCI_CONFIG.COMMAND) | answers)
-      if (f.interruptPin > 0) f.write(PCI_CONFIG.INTERRUPT_LINE, 1, irqs[pirqOf(slot, f.interruptPin)])
+      if (f.interruptPin > 0) f.write(PCI_CONFIG.INTERRUPT_LINE, 1, irqs[this.wireOf(slot, f.interruptPin)])
     }
+  }
+
+  /**
+   * Reads memory-mapped configuration space: 4 KiB a function, of which the functions here have 256 bytes (PCI Express Base
+   * Specification 4.0, 7.2.2).
+   */
+  readConfiguration(offset: number, size: AccessSize): number {
+    const f = offset < 0x100000 ? this.#functions.get(offset >> 12) : undefined
+    const register = offset & 0xfff
+    if (f === undefined) return maskTo(0xffffffff, size)
+    return register + size <= 256 ? f.read(register, size) : 0
+  }
+
+  /** As {@link readConfiguration}. */
+  writeConfiguration(offset: number, size: AccessSize, value: number): void {
+    const f = offset < 0x100000 ? this.#functions.get(offset >> 12) : undefined
+    const register = offset & 0xfff
+    if (f !== undefined && register + size <= 256) f.write(register, size, value)
   }
 
   #updateIsa(): void {

@@ -16,8 +16,10 @@ import {
   type EngineChoice,
   type FromWorker,
   type Images,
+  MACHINES,
   type MachineConfiguration,
   type MachineEnd,
+  type MachineName,
   SERIAL_PORT_COUNT,
   type Stats,
   type ToWorker,
@@ -74,6 +76,8 @@ export interface MachineOptions {
   engine?: EngineChoice
   /** Which processor CPUID describes, for systems that stumble over what came later; `max` by default, which has everything. */
   cpu?: CpuName
+  /** Which chipset it has: `pc` (default) is Intel's i440FX with PIIX3 and PIIX4, `q35` the Q35 with ICH9 and PCI Express. */
+  machine?: MachineName
   /** Where guest time comes from: the host (default), or the count of executed instructions, which makes runs repeatable. */
   clock?: ClockKind
   /** Whether a reset (or triple fault) starts the guest again, as a PC does (default), or ends the machine. */
@@ -116,7 +120,7 @@ function sizeText(bytes: number): string {
 
 /** The options with defaults. @throws MachineError for values that no machine can have */
 function configurationOf(options: MachineOptions): MachineConfiguration {
-  const { memory = DEFAULT_MEMORY, engine = 'auto', clock = 'host', cpu = 'max' } = options
+  const { memory = DEFAULT_MEMORY, engine = 'auto', clock = 'host', cpu = 'max', machine = 'pc' } = options
   if (!Number.isInteger(memory) || memory < LEAST_MEMORY || memory > MOST_MEMORY || memory % 4096 !== 0)
     throw new MachineError(
       `memory is ${sizeText(memory)}: give a multiple of 4096 bytes from 1 MiB to ${sizeText(MOST_MEMORY)}`,
@@ -124,6 +128,8 @@ function configurationOf(options: MachineOptions): MachineConfiguration {
   if (!['auto', 'interpreter', 'translator'].includes(engine))
     throw new MachineError(`there is no engine '${engine}': choose auto, interpreter or translator`)
   if (!CPU_NAMES.includes(cpu)) throw new MachineError(`there is no processor '${cpu}': choose ${CPU_NAMES.join(', ')}`)
+  if (!MACHINES.includes(machine))
+    throw new MachineError(`there is no machine '${machine}': choose ${MACHINES.join(' or ')}`)
   if (!['host', 'instructions'].includes(clock))
     throw new MachineError(`there is no clock '${clock}': choose host or instructions`)
   return {
@@ -131,6 +137,7 @@ function configurationOf(options: MachineOptions): MachineConfiguration {
     commandLine: options.commandLine ?? '',
     engine,
     cpu,
+    machine,
     clock,
     reboot: options.reboot ?? true,
     boot: options.boot ?? {},

@@ -20,6 +20,10 @@ export interface Images {
   variables?: Uint8Array
 }
 
+/** The machines there are: a PC of 1996 with the i440FX chipset, and one of 2007 with PCI Express. */
+export const MACHINES = ['pc', 'q35'] as const
+export type MachineName = (typeof MACHINES)[number]
+
 /** How firmware finds what to boot. */
 export interface BootOptions {
   /** Kinds of devices, the first to try first; by default disk, CD-ROM, floppy. */
@@ -36,6 +40,8 @@ export interface MachineConfiguration {
   engine: EngineChoice
   /** Which processor CPUID describes. */
   cpu: CpuName
+  /** Which chipset it has. */
+  machine: MachineName
   clock: ClockKind
   /** Whether a reset starts the guest again; otherwise it ends the machine. */
   reboot: boolean

@@ -7,12 +7,10 @@ import { DebugPorts } from '../devices/debug-ports.ts'
 import { Dma8237 } from '../devices/dma8237.ts'
 import { FwCfg } from '../devices/fw-cfg.ts'
 import { HPET_BASE, Hpet } from '../devices/hpet.ts'
-import { createChipset, PAM0 } from '../devices/i440fx.ts'
 import { I8042 } from '../devices/i8042.ts'
 import { InterruptSystem } from '../devices/interrupts.ts'
 import { NumericError } from '../devices/numeric-error.ts'
-import { PciBus, type PciWindows, PIRQ_GSI, pirqOf } from '../devices/pci.ts'
-import type { PciFunction } from '../devices/pci-function.ts'
+import { type PciWindows, PIRQ_GSI } from '../devices/pci.ts'
 import { Pit8254 } from '../devices/pit8254.ts'
 import { ResetControl } from '../devices/reset-control.ts'
 import { Rtc } from '../devices/rtc.ts'
@@ -24,7 +22,7 @@ import { VirtioRng } from '../devices/virtio/rng.ts'
 import { VirtioPci } from '../devices/virtio/transport-pci.ts'
 import type { Engine } from '../engines/contract.ts'
 import type { TranslatedCode } from '../engines/translator/listing.ts'
-import { LOW_RAM_LIMIT, PhysicalMemory } from '../memory/physical.ts'
+import { PhysicalMemory } from '../memory/physical.ts'
 import { SERIAL_PORTS } from './acpi/dsdt.ts'
 import { type AcpiOptions, acpiTables } from './acpi/tables.ts'
 import { AddressMap, LARGEST_ROM } from './address-map.ts'
@@ -34,6 +32,7 @@ import { FIRMWARE_START } from './boot/layout.ts'
 import { isLinuxImage } from './boot/linux.ts'
 import { BootError } from './boot/state.ts'
 import { MachineBus } from './bus.ts'
+import { lowRamLimit, makeChipset, type PcChipset } from './chipset.ts'
 import { MachineClock, TSC_FREQUENCY } from './clock.ts'
 import { cmosContents } from './cmos.ts'
 import { type MediumConfiguration, type OpenImage, openMedium } from './drives.ts'
@@ -72,9 +71,6 @@ export interface PcHooks {
   createProcessor(options: ProcessorOptions): Processor | Promise<Processor>
 }
 
-/** The ISA IRQs of the four PCI interrupt wires where a guest uses the PIC. */
-const PCI_IRQS = [10, 10, 11, 11] as const
-
 /** What PCI devices get addresses from; the ACPI tables tell the guest of the same and more. */
 const PCI_WINDOWS: PciWindows = {
   memory: { start: 0xe0000000, length: 0x1ec00000 },
@@ -83,9 +79,6 @@ const PCI_WINDOWS: PciWindows = {
 
 /** Memory 1 reaches 4 GiB, and has read-only memory in it too. */
 const MOST_RAM = 2 ** 32 - LARGEST_ROM - 2 ** 20
-
-/** Where the PIIX3 is. */
-const ISA_BRIDGE_SLOT = 1
 
 /** One PC with its guest loaded. */
 export class Pc implements Runnable {
@@ -103,13 +96,12 @@ export class Pc implements Runnable {
   readonly #kvmClock: KvmClock
   /** The guest's time-stamp counter relative to the machine's, as devices last heard. */
   #timestampOffset = 0n
-  readonly #pci: PciBus
   readonly #console: VirtioConsole
   readonly hostWork: MachineHostWork
   readonly #storage: Storage
   #event: MachineEvent | undefined
   readonly #map: AddressMap
-  readonly #hostBridge: PciFunction
+  readonly #chipset: PcChipset
   readonly #acpi: AcpiPm
   readonly #fwCfg: FwCfg
   /** The processor starts in firmware. */
@@ -143,7 +135,7 @@ export class Pc implements Runnable {
     drives: readonly OpenDrive[],
   ): Promise<Pc> {
     const { kernel, firmware, variables } = images
-    const memory = makeMemory(configuration.memory)
+    const memory = makeMemory(configuration)
     const ports = new ProcessorPorts()
     const processor = await hooks.createProcessor({
       memory,
@@ -247,16 +239,21 @@ export class Pc implements Runnable {
       onResetProcessor: resetProcessor,
       onA20: enabled => map.setA20(enabled),
     })
-    const pci = new PciBus(bus, { registerCf9: resetControl.registerCf9 })
-    this.#pci = pci
     const acpi = new AcpiPm(bus, { onPowerOff: () => this.#raise({ kind: 'poweroff' }) })
     this.#acpi = acpi
-    const routes = firmware ? undefined : PCI_IRQS
-    const chipset = createChipset(bus, { pci, acpi, routes, onShadow: registers => map.setShadow(registers) })
-    this.#hostBridge = chipset.hostBridge
+    const below = memory.regions()[0].length
+    const chipset = makeChipset(bus, {
+      machine: configuration.machine,
+      firmware,
+      below,
+      acpi,
+      registerCf9: resetControl.registerCf9,
+      onShadow: registers => map.setShadow(registers),
+    })
+    this.#chipset = chipset
+    const { pci } = chipset
     const pit = new Pit8254(bus)
     const dma = new Dma8237(bus)
-    const below = Math.min(memory.size, LOW_RAM_LIMIT)
     const { order } = configuration.boot
     const rtc = new Rtc(bus, {
       cmos: cmosContents({ below, above: memory.size - below, bootOrder: order, floppies: floppyTypes(drives) }),
@@ -309,15 +306,13 @@ export class Pc implements Runnable {
       message: (low, high, data) => this.#interrupts.message(low, high, data),
       work: this.hostWork,
       dma,
-      isaBridgeSlot: ISA_BRIDGE_SLOT,
+      isaBridgeSlot: chipset.isaBridgeSlot,
       everyController: firmware,
     })
     this.#devices = [
       ...this.#interrupts.devices,
       pci,
-      chipset.hostBridge,
-      chipset.isaBridge,
-      chipset.powerManagement,
+      ...chipset.devices,
       acpi,
       kvmClock,
       resetControl,
@@ -463,15 +458,16 @@ export class Pc implements Runnable {
   }
 
   #acpiOptions(): AcpiOptions {
+    const chipset = this.#chipset
     return {
       processors: [0],
       ioApicId: 0,
       powerManagementBase: this.#acpi.state.base ?? PM_BASE,
       hpetCapabilities: this.#bus.readMmio(HPET_BASE, 4),
-      // Firmware begins there where RAM does not.
-      pciMemoryStart: this.#firmware && this.memory.size <= 2 ** 31 ? 2 ** 31 : LOW_RAM_LIMIT,
-      pciInterrupt: (slot, pin) => PIRQ_GSI + pirqOf(slot, pin + 1),
-      pciIrq: (slot, pin) => PCI_IRQS[pirqOf(slot, pin + 1)],
+      pciMemoryStart: chipset.pciMemoryStart,
+      configurationBase: chipset.configurationBase(),
+      pciInterrupt: (slot, pin) => PIRQ_GSI + chipset.pci.wireOf(slot, pin + 1),
+      pciIrq: (slot, pin) => chipset.irqs[chipset.pci.wireOf(slot, pin + 1)],
     }
   }
 
@@ -483,9 +479,10 @@ export class Pc implements Runnable {
       return
     }
     // What firmware would leave: RAM wherever there is some.
-    for (let register = 0; register < 7; register++) this.#hostBridge.write(PAM0 + register, 1, 0x33)
+    const { pci, irqs, prepare } = this.#chipset
+    prepare()
     const tables = acpiTables(FIRMWARE_START, this.#acpiOptions())
-    this.#pci.assign(PCI_WINDOWS, PCI_IRQS)
+    pci.assign(PCI_WINDOWS, irqs)
     this.memory.write(tables.address, tables.bytes)
     const state = loadKernel(bootMemory(this.memory), { kernel: kernel!, initrd, commandLine, rsdp: tables.rsdp })
     this.#processor.boot(state)
@@ -506,10 +503,11 @@ function checkFirmware(firmware: Uint8Array, variables: Uint8Array | undefined):
     )
 }
 
-/** Memory of `bytes`, or a sentence. */
-function makeMemory(bytes: number): PhysicalMemory {
+/** A machine's memory, or a sentence. */
+function makeMemory({ memory: bytes, machine }: MachineConfiguration): PhysicalMemory {
   try {
-    return new PhysicalMemory(Math.min(bytes, MOST_RAM))
+    const size = Math.min(bytes, MOST_RAM)
+    return new PhysicalMemory(size, undefined, lowRamLimit(machine, size))
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
     throw new BootError(`the host cannot give the machine ${bytes / 2 ** 20} MiB of memory: ask for less with --memory`)

@@ -62,6 +62,8 @@ export class PhysicalMemory implements GuestMemory {
   private nowhere = -1
   /** Bytes of RAM. */
   readonly size: number
+  /** Where RAM below 4 GiB ends when there is more of it. */
+  readonly lowLimit: number
   /** One past the highest guest-physical frame. */
   readonly frameCount: number
   observer: MemoryObserver | undefined
@@ -69,10 +71,12 @@ export class PhysicalMemory implements GuestMemory {
   /**
    * @param size bytes of RAM, a multiple of 4096
    * @param limit most bytes of the arena, in which frames that are written get copies while somebody holds the old ones
+   * @param lowLimit where RAM below 4 GiB ends when there is more of it
    * @throws RangeError when the host cannot give it.
    */
-  constructor(size: number, limit = Math.min(2 * size, MOST_ARENA)) {
+  constructor(size: number, limit = Math.min(2 * size, MOST_ARENA), lowLimit = LOW_RAM_LIMIT) {
     this.size = size
+    this.lowLimit = lowLimit
     this.cpuMemory = sharedMemory(CPU_MEMORY_SIZE, CPU_MEMORY_SIZE)
     this.arena = new Arena(size, Math.max(limit, size))
     this.ramMemory = this.arena.memory
@@ -94,10 +98,10 @@ export class PhysicalMemory implements GuestMemory {
 
   /** Where RAM is: below the device hole, and from 4 GiB on what did not fit there. */
   regions(): RamRegion[] {
-    if (this.size <= LOW_RAM_LIMIT) return [{ start: 0, length: this.size }]
+    if (this.size <= this.lowLimit) return [{ start: 0, length: this.size }]
     return [
-      { start: 0, length: LOW_RAM_LIMIT },
-      { start: HIGH_RAM_START, length: this.size - LOW_RAM_LIMIT },
+      { start: 0, length: this.lowLimit },
+      { start: HIGH_RAM_START, length: this.size - this.lowLimit },
     ]
   }
 

@@ -48,6 +48,7 @@ export class Guest {
         reboot: options.firmware !== undefined,
         boot: {},
         cpu: 'max',
+        machine: 'pc',
         holdInput: false,
       },
       options,

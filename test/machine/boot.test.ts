@@ -52,6 +52,7 @@ async function countedRun(guest: GuestImages) {
       reboot: false,
       boot: {},
       cpu: 'max',
+      machine: 'pc',
       holdInput: true,
     },
     guest,

@@ -1,4 +1,4 @@
-/** Thee differentiated system description: which devices this PC has that cannot be found by probing. */
+/** The differentiated system description: which devices this PC has that cannot be found by probing. */
 import { SLEEP_TYPE } from '../../devices/acpi-pm.ts'
 import { HPET_BASE } from '../../devices/hpet.ts'
 import {
@@ -29,6 +29,8 @@ export interface SystemDescription {
   processors: readonly number[]
   /** First byte of the memory window for PCI devices; it ends below the I/O APIC. */
   pciMemoryStart: number
+  /** Where configuration space is in memory, if it is: 256 MiB. */
+  configurationBase?: number
   /** GSI of a PCI device's interrupt pin (0 is INTA) through the I/O APIC. */
   pciInterrupt(slot: number, pin: number): number
   /** The same through the PIC: an ISA IRQ. */
@@ -43,6 +45,8 @@ export const SERIAL_PORTS: readonly { port: number; irq: number }[] = [
   { port: 0x2e8, irq: 3 },
 ]
 
+/** Bytes of memory-mapped configuration space. */
+const CONFIGURATION_LENGTH = 0x10000000
 /** Last byte of the memory window for PCI devices. */
 const PCI_MEMORY_LAST = 0xfebfffff
 
@@ -72,7 +76,10 @@ function routing(interrupt: (slot: number, pin: number) => number): Aml {
 function pciHostBridge(system: SystemDescription): Aml {
   return device(
     'PCI0',
-    name('_HID', eisaId('PNP0A03')),
+    // A root complex of PCI Express, or a host bridge of PCI.
+    ...(system.configurationBase === undefined
+      ? [name('_HID', eisaId('PNP0A03'))]
+      : [name('_HID', eisaId('PNP0A08')), name('_CID', eisaId('PNP0A03'))]),
     name('_UID', integer(0)),
     name('_BBN', integer(0)),
     name(
@@ -106,6 +113,17 @@ export function dsdtBody(system: SystemDescription): Aml {
       '\\_SB',
       ...system.processors.map(processor),
       pciHostBridge(system),
+      // What no device may be given.
+      ...(system.configurationBase === undefined
+        ? []
+        : [
+            device(
+              'MBRD',
+              name('_HID', eisaId('PNP0C02')),
+              name('_UID', integer(1)),
+              name('_CRS', resources(memory32Fixed(system.configurationBase, CONFIGURATION_LENGTH, true))),
+            ),
+          ]),
       device(
         'HPET',
         name('_HID', eisaId('PNP0103')),

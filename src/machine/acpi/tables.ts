@@ -173,6 +173,14 @@ function hpet(options: AcpiOptions): Uint8Array {
   })
 }
 
+/** Where configuration space is in memory (PCI Firmware Specification 3.2, 4.1.2): segment 0, all 256 buses. */
+function mcfg(base: number): Uint8Array {
+  return table('MCFG', 1, 24, view => {
+    view.setBigUint64(44, BigInt(base), true)
+    view.setUint8(55, 255)
+  })
+}
+
 /** Windows' table of emulated devices that need no workarounds: RTC acknowledged once, PM timer read once. */
 function waet(): Uint8Array {
   return table('WAET', 1, 4, view => view.setUint32(36, 3, true))
@@ -240,6 +248,8 @@ export function relocatableTables(options: AcpiOptions): RelocatableTables {
   }
   const fadtOffset = place(fadt(place(facs()), place(dsdt(options)), options.powerManagementBase))
   const listed = [fadtOffset, place(madt(options)), place(hpet(options)), place(waet())]
+  const { configurationBase } = options
+  if (configurationBase !== undefined) listed.push(place(mcfg(configurationBase)))
   const rsdt = place(root('RSDT', listed))
   const xsdt = place(root('XSDT', listed))
   const tables = new Uint8Array(next)
