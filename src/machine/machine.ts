@@ -339,6 +339,11 @@ export class Machine extends EventTarget {
     this.#post({ type: 'reset' })
   }
 
+  /** Presses the power button: a guest that knows ACPI shuts down, another takes no notice. */
+  async pressPowerButton(): Promise<void> {
+    this.#post({ type: 'power-button' })
+  }
+
   /** Ends the machine at once and frees what it holds. `stopped` resolves with reason `destroyed` unless it has ended. */
   async destroy(): Promise<void> {
     this.#finish({ reason: 'destroyed' })

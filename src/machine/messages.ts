@@ -103,6 +103,8 @@ export type ToWorker =
   | { type: 'pause' }
   | { type: 'resume' }
   | { type: 'reset' }
+  /** Someone presses the power button. */
+  | { type: 'power-button' }
   | { type: 'stats'; id: number }
   /** Puts a medium into a drive, or takes it out; answered by `medium`. */
   | { type: 'medium'; id: number; drive: string; medium: MediumConfiguration | undefined; force: boolean }

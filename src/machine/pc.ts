@@ -371,6 +371,11 @@ export class Pc implements Runnable {
     this.#console.resize(columns, rows)
   }
 
+  /** Someone presses the power button. */
+  pressPowerButton(): void {
+    this.#acpi.pressPowerButton()
+  }
+
   get activity(): ActivityMarker | undefined {
     return this.#processor.activity
   }

@@ -100,6 +100,10 @@ class MachineServer {
         this.#resetPressed = true
         if (this.#started) this.#runner?.stop()
         break
+      case 'power-button':
+        this.#pc?.pressPowerButton()
+        this.#runner?.wake()
+        break
       case 'stats':
         this.#post({ type: 'stats', id: message.id, stats: this.#stats()! })
         break

@@ -3,7 +3,7 @@ import type { Vcpu } from '../../src/cpu/vcpu.ts'
 import type { Interpreter } from '../../src/engines/interpreter/interpreter.ts'
 import { NANOSECONDS_PER_INSTRUCTION } from '../../src/machine/clock.ts'
 import { createPcProcessor } from '../../src/machine/create-processor.ts'
-import type { EngineChoice } from '../../src/machine/messages.ts'
+import type { EngineChoice, MachineName } from '../../src/machine/messages.ts'
 import { Pc } from '../../src/machine/pc.ts'
 import type { MachineEvent } from '../../src/machine/runner.ts'
 
@@ -11,6 +11,7 @@ import type { MachineEvent } from '../../src/machine/runner.ts'
 export interface GuestOptions {
   kernel?: Uint8Array
   firmware?: Uint8Array
+  machine?: MachineName
   initrd?: Uint8Array
   commandLine: string
   /** Bytes of RAM. */
@@ -48,7 +49,7 @@ export class Guest {
         reboot: options.firmware !== undefined,
         boot: {},
         cpu: 'max',
-        machine: 'pc',
+        machine: options.machine ?? 'pc',
         holdInput: false,
       },
       options,
