@@ -18,8 +18,10 @@ export type { OpenImageOptions } from './disk/open.ts'
 export { type Channel, remoteDisk, serveDisk } from './disk/remote.ts'
 export {
   type AddressSamples,
+  type BootOptions,
   type CacheMode,
   type CdromOptions,
+  type CpuName,
   type DiskBus,
   type DiskOptions,
   Drive,
@@ -30,6 +32,7 @@ export {
   Machine,
   type MachineEnd,
   MachineError,
+  type MachineName,
   type MachineOptions,
   type MachineState,
   type MediumSource,
@@ -38,5 +41,6 @@ export {
   type SerialPort,
   type Stats,
   type TranslatedCode,
+  type VariableStore,
 } from './machine/machine.ts'
 export type { WorkerLike } from './machine/worker-like.ts'

@@ -29,8 +29,9 @@ import { SerialChannel, type SerialPort } from './serial-channel.ts'
 import type { WorkerLike } from './worker-like.ts'
 
 export type { TranslatedCode } from '../engines/translator/listing.ts'
+export type { CpuName } from '../isa/cpu-models.ts'
 export type { CacheMode, CdromOptions, DiskBus, DiskOptions, FloppyOptions, MediumSource } from './drives.ts'
-export type { BootOptions, EndReason, EngineChoice, MachineEnd, Stats } from './messages.ts'
+export type { BootOptions, EndReason, EngineChoice, MachineEnd, MachineName, Stats } from './messages.ts'
 export type { AddressSamples, Profile, Profiler } from './profiler.ts'
 export type { SerialPort } from './serial-channel.ts'
 

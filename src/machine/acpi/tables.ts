@@ -222,7 +222,7 @@ export interface AcpiTables {
   tables: { signature: string; address: number; length: number }[]
 }
 
-/** Tables before they have an address: pointers hold offsets within {@link tables}, checksums are not right. */
+/** Tables before they have an address: pointers hold offsets within {@link tables}, there are no checksums. */
 export interface RelocatableTables {
   /** All tables but the root pointer; to be placed on 64 bytes. */
   tables: Uint8Array
@@ -230,7 +230,7 @@ export interface RelocatableTables {
   rsdp: Uint8Array
   /** Little-endian pointers into {@link tables} that want its address added. */
   pointers: { part: 'tables' | 'rsdp'; at: number; size: 4 | 8 }[]
-  /** Bytes that are to make the sum of a range 0, once the pointers are right. */
+  /** Bytes that are to make the sum of a range 0, once the pointers are right; 0 until then. */
   checksums: { part: 'tables' | 'rsdp'; at: number; start: number; length: number }[]
   /** Each table's place. */
   list: { signature: string; offset: number; length: number }[]
@@ -270,7 +270,10 @@ export function relocatableTables(options: AcpiOptions): RelocatableTables {
     .map(({ offset, bytes }) => ({ part: 'tables', at: offset + 9, start: offset, length: bytes.length }))
   checksums.push({ part: 'rsdp', at: 8, start: 0, length: 20 }, { part: 'rsdp', at: 32, start: 0, length: 36 })
   const list = placed.map(({ signature, offset, bytes }) => ({ signature, offset, length: bytes.length }))
-  return { tables, rsdp: rsdp(rsdt, xsdt), pointers, checksums, list }
+  const parts = { tables, rsdp: rsdp(rsdt, xsdt) }
+  // EDK II adds what is there to the sum.
+  for (const { part, at } of checksums) parts[part][at] = 0
+  return { ...parts, pointers, checksums, list }
 }
 
 /** Makes the tables for a block at `address`, which is a multiple of 64 between 0xe0000 and 0xfffff. */
