@@ -122,6 +122,7 @@ const pc = await Pc.create(
     boot: {},
     holdInput: false,
     cpu: 'max',
+    machine: 'pc',
   },
   { kernel } as Parameters<typeof Pc.create>[1],
   {
