@@ -103,11 +103,14 @@ test('IDE, NVMe, virtio and a CD: sums of what is read, what is written, a file 
 })
 
 const i386 = { skip: skip('i386'), timeout }
-test('SATA disks and CD: sums of what is read and written; the medium is changed', i386, async () => {
+test('SATA disk and CD, a floppy: sums of what is read and written; a medium is changed', i386, async () => {
   const disk = image('sata.img', 24 * MiB, 4 * MiB)
   const [first, second] = [image('first.iso', MiB, MiB), image('second.iso', MiB, MiB)]
+  const floppy = image('floppy.img', 1474560, 1474560)
   const script = [
-    'cd /tmp',
+    'cd /tmp; modprobe floppy',
+    'echo "floppy $(dd if=/dev/fd0 bs=18k count=4 2>/dev/null | sha1sum)"',
+    'dd if=/dev/fd0 of=/dev/fd0 bs=512 count=20 seek=300 conv=fsync 2>/dev/null',
     'echo "read $(dd if=/dev/sda bs=1M count=4 2>/dev/null | sha1sum)"',
     'echo "first $(sha1sum </dev/sr0)"',
     'dd if=/dev/urandom of=r bs=1M count=3 2>/dev/null; dd if=r of=/dev/sda bs=1M seek=8 conv=fsync 2>/dev/null; echo "wrote $(sha1sum <r)"',
@@ -115,13 +118,16 @@ test('SATA disks and CD: sums of what is read and written; the medium is changed
     'echo "second $(sha1sum </dev/sr0)"',
   ].join('\n')
   const options = { disks: [{ image: disk.path, bus: 'sata' }], cdroms: [{ image: first.path, bus: 'sata' }] }
-  const text = await run('i386', options, script, async (machine, seen) => {
+  const floppies = [{ image: floppy.path }]
+  const text = await run('i386', { ...options, floppies }, script, async (machine, seen) => {
     await seen.until('ejected')
     const drive = machine.drives.find(({ kind }) => kind === 'cdrom')!
     await assert.rejects(drive.insert('/nowhere.iso'), /nowhere.iso.*does not exist/)
     await drive.insert(second.path)
   })
   assert.match(text, new RegExp(`read ${sha1(disk.bytes)}`))
+  assert.match(text, new RegExp(`floppy ${sha1(floppy.bytes.subarray(0, 73728))}`))
+  assert.equal(sha1(readFileSync(floppy.path).subarray(153600, 163840)), sha1(floppy.bytes.subarray(0, 10240)))
   assert.match(text, new RegExp(`first ${sha1(first.bytes)}`))
   assert.match(text, new RegExp(`second ${sha1(second.bytes)}`))
   assert.match(text, new RegExp(`wrote ${sha1(readFileSync(disk.path).subarray(8 * MiB, 11 * MiB))}`))
