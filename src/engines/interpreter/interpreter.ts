@@ -77,6 +77,9 @@ export interface EngineStatistics {
 /** The name of a handler's function. */
 const handlerName = (form: Form, key: number): string => `${form.instruction.mnemonic} ${key}`
 
+/** A slice of so many instructions says something of where the guest spends its time. */
+const LONG_SLICE = 20_000
+
 /** The interpreter, and the ground under a translator. */
 export class Interpreter implements Engine, BlockSource {
   readonly name: 'interpreter' | 'translator' = 'interpreter'
@@ -94,6 +97,8 @@ export class Interpreter implements Engine, BlockSource {
   onHotRegion: ((index: number) => void) | undefined
   /** A region, by its index, was entered where the processor is not what it was made for. */
   onUnfitRegion: ((index: number) => void) | undefined
+  /** Told where a long slice ended for want of budget: the address in memory 1. */
+  onLongSlice: ((address: number) => void) | undefined
   /** Called before each run. */
   beforeRun: (() => void) | undefined
   /** Told when everything decoded was dropped. */
@@ -500,9 +505,18 @@ export class Interpreter implements Engine, BlockSource {
       vcpu.activity.enter(ACTIVITY_EXCEPTION)
       vcpu.deliverFault()
       vcpu.activity.leave(before)
-    } else if (reason === RUN_BUDGET) this.statistics.budgetExits++
-    else this.statistics.eventExits++
+    } else if (reason === RUN_BUDGET) {
+      this.statistics.budgetExits++
+      if (executed >= LONG_SLICE) this.noteWhere()
+    } else this.statistics.eventExits++
     return executed
+  }
+
+  private noteWhere(): void {
+    if (!this.onLongSlice) return
+    const { state } = this.vcpu
+    const page = this.fetchedPage(0)
+    if (page !== -1) this.onLongSlice((page >>> 0) + ((state.get32(F.rip) + state.get32(F.segmentBase, CS)) & 0xfff))
   }
 
   private spent = 0

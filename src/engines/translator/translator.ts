@@ -62,6 +62,11 @@ export const MOST_UNFIT = 100
 /** So many regions are remembered that did not fit. */
 const MOST_UNFIT_KNOWN = 1000
 
+/** A region in which so many long slices ended is made anew with more care. */
+const OFTEN_SEEN = 4
+/** So many regions are counted for that. */
+const MOST_SEEN = 1000
+
 /** The last index of the function table. */
 const LAST_REGION = 65535
 
@@ -114,6 +119,7 @@ export class Translator {
     this.batch = heat <= 1 ? 1 : BATCH
     this.heats = new Int32Array(interpreter.memory.cpuMemory.buffer)
     interpreter.onHotBlock = block => this.translate(block)
+    if (heat > 1) interpreter.onLongSlice = address => this.seenAt(address)
     interpreter.onHotRegion = index => this.regionIsHot(index)
     interpreter.onUnfitRegion = index => this.regionIsUnfit(index)
     interpreter.beforeRun = () => this.compileOld()
@@ -216,6 +222,29 @@ export class Translator {
   private regionIsHot(index: number): void {
     const region = this.byIndex.get(index)
     if (region && !region.dropped && !region.replacement) this.translate(region.block, region)
+  }
+
+  /** How often a long slice ended in a region. */
+  private readonly seen = new Map<Region, number>()
+
+  /** The guest was seen at an address in memory 1: the loops of a region count for nothing where its entries are counted. */
+  private seenAt(address: number): void {
+    const frame = (address & ~0xfff) | 0
+    const mode = this.interpreter.vcpu.state.get32(F.mode)
+    const offset = address & 0xfff
+    const here = (this.byFrame.get(frame) ?? []).filter(
+      ({ block, extents, installed, dropped, replacement, replaces }) => {
+        if (!installed || dropped || replacement || replaces || block.mode !== mode) return false
+        const { first, last } = extents.get(frame)!
+        return first <= offset && offset <= last
+      },
+    )
+    const region = here.find(({ block }) => block.address >>> 0 === address) ?? here.at(0)
+    if (!region) return
+    const seen = (this.seen.get(region) ?? 0) + 1
+    this.seen.set(region, seen)
+    if (seen === OFTEN_SEEN) this.translate(region.block, region)
+    if (this.seen.size > MOST_SEEN) this.seen.clear()
   }
 
   /** What the search for a region is told of the processor that is about to execute its entry. */
