@@ -5,17 +5,13 @@ import { type Label, OP_BLOCK } from '../../ir/node.ts'
 import { Int, Vector } from '../../ir/values.ts'
 import { Code, Variable } from '../../isa/semantics.ts'
 import { regionHeatAddress } from '../../memory/layout.ts'
-import { TLB_ADDEND, TLB_FETCH } from '../../memory/tlb.ts'
 import { I32, I64, V128 } from '../../wasm/types.ts'
 import { REGION_TYPE } from '../interpreter/main.ts'
-import { lookUpJump } from '../jump-table.ts'
-import { tlbOffset } from '../tlb-offset.ts'
+import { isMapped, lookUpJump } from '../jump-table.ts'
 import { type DeferredAssumption, DeferredFloat } from './deferred.ts'
 import { RegionFlags } from './flags.ts'
 import type { RegionPlace } from './semantics.ts'
 import { RegionX87, type X87Assumption } from './x87.ts'
-
-const PAGE_MASK = 0xfffffffffffff000n
 
 /** Where a register of {@link RegionCode.readXmm} lies in the state. */
 const placeOfXmm = (number: number): [field: Field, index: number] => [number < 16 ? F.xmm : F.ymmHigh, number & 15]
@@ -137,6 +133,12 @@ export class RegionCode implements RegionPlace {
     this.leave(this.bailed, this.bailedWithLocals)
   }
 
+  again(distance: number): void {
+    this.pending++
+    this.exit(distance)
+    this.pending--
+  }
+
   /** Leaves to a distance from the entry. */
   exit(distance: number): void {
     this.rip.value = this.ripAt(distance)
@@ -158,13 +160,7 @@ export class RegionCode implements RegionPlace {
 
   /** Whether the page at a distance is still where it was when the region was made: at this address in memory 1. */
   isMapped(distance: number, address: number): Int {
-    const { f, code } = this
-    const linear = code.variable(64, this.ripAt(distance)).value
-    const low = linear.truncate(32)
-    const entry = code.variable(32, code.get(F.tlb).add(tlbOffset(low))).value
-    const tag = new Int(f, f.load(0x29, I64, 0, entry.node, TLB_FETCH), 64)
-    const addend = new Int(f, f.load(0x28, I32, 0, entry.node, TLB_ADDEND), 32)
-    return tag.eq(linear.and(PAGE_MASK)).and(addend.add(low).eq(address))
+    return isMapped(this.code, this.ripAt(distance), this.code.const(address >>> 0, 32))
   }
 
   /**

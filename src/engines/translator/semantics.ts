@@ -61,6 +61,8 @@ export interface RegionPlace {
   readonly x87: RegionX87 | undefined
   /** Leaves so that the interpreter executes the instruction at a distance from the entry. */
   bail(distance: number): void
+  /** Leaves to the instruction at a distance, which has done a part of its work: that counts as an instruction. */
+  again(distance: number): void
 }
 
 /** A constant of 64 bits by halves. */
@@ -299,7 +301,7 @@ export class TranslatorSemantics extends EngineSemantics {
   }
   endBlock(): void {}
   restart(): void {
-    throw new Error('string instructions are not translated')
+    this.region.again(this.end - this.decoded.length)
   }
   systemFlag(mask: number): Int {
     return this.get(F.systemFlags).and(mask).isNonZero()

@@ -27,18 +27,20 @@ const MOST_TABLE_ENTRIES = 2048
 
 /**
  * Makes a region's function of templates.
+ * @param start the entry's address in memory 1
  * @param index the region's number, if its entries are to be counted (src/memory/layout.ts, REGION_HEAT_BASE)
  * @returns undefined when something in it is not for templates
  */
 export function assembleRegion(
   name: string,
   found: FoundRegion,
+  start: number,
   mode: number,
   info: ReturnType<typeof decodeMode>,
   templates: Templates,
   index?: number,
 ): Unit | undefined {
-  const region = new TemplateRegion(found, mode, info, templates)
+  const region = new TemplateRegion(found, start, mode, info, templates)
   return region.write() ? { name, f: region.function(index), uses: region.out.routines } : undefined
 }
 
@@ -49,6 +51,9 @@ class TemplateRegion {
   private readonly templates: Templates
   private readonly long: boolean
   private readonly info: ReturnType<typeof decodeMode>
+  private readonly pages: ReadonlyMap<number, number>
+  /** Offset of the entry in its page. */
+  private readonly offset: number
   private readonly forward: Depth[] = []
   private readonly loops: Depth[] = []
   private readonly arrivals: (Arrival | undefined)[] = []
@@ -57,7 +62,15 @@ class TemplateRegion {
   private known = KNOWN_NOTHING
   private pending = 0
 
-  constructor(found: FoundRegion, mode: number, info: ReturnType<typeof decodeMode>, templates: Templates) {
+  constructor(
+    found: FoundRegion,
+    start: number,
+    mode: number,
+    info: ReturnType<typeof decodeMode>,
+    templates: Templates,
+  ) {
+    this.pages = found.pages
+    this.offset = start & 0xfff
     this.info = info
     this.long = info.mode === 'long'
     this.templates = templates
@@ -174,10 +187,17 @@ class TemplateRegion {
     const { plan, out } = this
     const to = target && plan.indexOf.get(target)
     const kind = to === undefined ? 'outside' : jumpKind(this.placed, from, to)
-    if (guarded) throw new Error('templates do not go to other pages')
     if (to === undefined || kind === 'outside') {
       this.leaveTo(distance, this.left)
       return
+    }
+    if (guarded) {
+      const page = Math.floor((this.offset + distance) / 4096)
+      const address = this.pages.get(page)! + ((this.offset + distance) & 0xfff)
+      out.guard(this.templates.guard(this.long), distance, address)
+      out.if(true)
+      this.leaveTo(distance, this.left)
+      out.end()
     }
     if (plan.ways[to] === 1 && this.placed[to].loopEnd < 0 && to !== 0) {
       this.arrivals[to] = { known: this.known, pending: this.pending }

@@ -1,5 +1,5 @@
 /** Puts a function together from templates and the few instructions of WebAssembly between them. */
-import type { Decoded } from '../../isa/decoder.ts'
+import { Decoded } from '../../isa/decoder.ts'
 import type { Routine } from '../../isa/semantics.ts'
 import { ByteWriter } from '../../wasm/bytes.ts'
 import type { FunctionType } from '../../wasm/types.ts'
@@ -24,6 +24,9 @@ import {
 
 /** A place of a writer's open constructs that branches go to: how many there are, itself with them. */
 export type Depth = number
+
+/** Carries the address of a guard. */
+const GUARDED = new Decoded()
 
 /** Writes a function's code. */
 export class TemplateWriter extends ByteWriter {
@@ -136,6 +139,12 @@ export class TemplateWriter extends ByteWriter {
     }
     for (let i = 0; i < hints.length; i += 2) this.hints.push(at + hints[i], hints[i + 1])
     for (const routine of template.routines) this.routines.add(routine)
+  }
+
+  /** Puts on the stack whether the page at a distance is another than when the region was made: not at this address in memory 1. */
+  guard(template: Template, distance: number, address: number): void {
+    GUARDED.immLow = address | 0
+    this.copy(template, GUARDED, distance, 0, 0)
   }
 
   private fill(

@@ -192,6 +192,7 @@ class TemplatePlace implements RegionPlace {
   readonly entry = new Variable(this.f, 64, LOCALS.entry)
   readonly budget = new Variable(this.f, 32, LOCALS.budget)
   readonly bailed = new Label()
+  readonly left = new Label()
   readonly x87 = undefined
   readonly settled: number[] = new Array(XMM_MARKER + 32).fill(0)
 
@@ -228,6 +229,9 @@ class TemplatePlace implements RegionPlace {
   }
   bail(): void {
     throw new NoTemplate('a distance is bailed to')
+  }
+  again(): void {
+    throw new NoTemplate('a distance is left to')
   }
 }
 
@@ -350,10 +354,16 @@ class TemplateSemantics extends TranslatorSemantics {
   }
 
   override bail(): void {
+    this.leaveHere(0, this.home.bailed)
+  }
+  override restart(): void {
+    this.leaveHere(1, this.home.left)
+  }
+  private leaveHere(done: number, to: Label): void {
     const { home } = this
     home.rip.value = this.thisRip
-    home.budget.value = home.budget.value.sub(this.function.hole(HOLE_PENDING, 32))
-    this.f.branch(home.bailed)
+    home.budget.value = home.budget.value.sub(this.function.hole(HOLE_PENDING, 32)).sub(done)
+    this.f.branch(to)
   }
 
   override branch(condition: Int, target: Int): void {
@@ -403,7 +413,7 @@ const NO_LINKER: Linker = {
 /** Turns a template's nodes into bytes. */
 export class TemplateEmitter extends Emitter {
   private readonly f: TemplateFunction
-  private readonly bailed: Label | undefined
+  private readonly home: { readonly bailed: Label; readonly left: Label } | undefined
   private readonly holes: number[] = []
   private readonly callNames: string[] = []
   private gprs = 0
@@ -412,11 +422,11 @@ export class TemplateEmitter extends Emitter {
   private writtenXmms = 0
   private floats = false
 
-  /** @param bailed the label of where regions are bailed from */
-  constructor(f: TemplateFunction, bailed: Label | undefined, linker = NO_LINKER) {
+  /** @param home has the labels of where regions are left from */
+  constructor(f: TemplateFunction, home?: { readonly bailed: Label; readonly left: Label }, linker = NO_LINKER) {
     super(f.type, [], f.nodes, linker, 256)
     this.f = f
-    this.bailed = bailed
+    this.home = home
   }
   private note(kind: number, argument: number): void {
     this.holes.push(this.out.length, kind, argument)
@@ -452,11 +462,12 @@ export class TemplateEmitter extends Emitter {
     for (let i = 0; i < bytes; i++) out.byte(0)
   }
   protected override label(label: Label, depth: number): void {
-    if (label !== this.bailed) {
+    if (label !== this.home?.bailed && label !== this.home?.left) {
       super.label(label, depth)
       return
     }
-    this.note(HOLE_BAIL, depth)
+    // The end of a region lies one further out.
+    this.note(HOLE_BAIL, label === this.home.left ? depth + 1 : depth)
     this.out.byte(0)
     this.out.byte(0)
   }
@@ -538,7 +549,7 @@ export function makeTemplate(
   const { kind } = m.ending
   const ending = kind === 'goto' && m.condition ? 'conditional' : kind
   const routines = new Set([...m.used, ...place.code.used])
-  return new TemplateEmitter(place.f, place.bailed).template(m.condition?.node, after, ending, routines)
+  return new TemplateEmitter(place.f, place).template(m.condition?.node, after, ending, routines)
 }
 
 /** Bits of an instruction that its template depends on, besides its shape; below 2^32. */

@@ -4,14 +4,17 @@ import { Code, type Context, Variable } from '../../isa/semantics.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
 import { shapeOf } from '../interpreter/handlers.ts'
 import { REGION_TYPE } from '../interpreter/main.ts'
-import { lookUpJump } from '../jump-table.ts'
+import { isMapped, lookUpJump } from '../jump-table.ts'
 import type { Usage } from '../semantics.ts'
 import type { RegionInstruction } from './region.ts'
 import {
   type Exactness,
   exactness,
+  HOLE_IMMEDIATE,
+  HOLE_START,
   hasPlainAddress,
   KNOWN_NOTHING,
+  KNOWN_SAME,
   LOCALS,
   makeTemplate,
   NoTemplate,
@@ -93,10 +96,27 @@ export class Templates {
     return template
   }
 
+  /** Leaves on the stack whether a page is not where it was: at HOLE_IMMEDIATE, for what lies at HOLE_START. */
+  guard(long: boolean): Template {
+    const key = long ? 1 : 0
+    this.guards[key] ??= makeGuard(long)
+    return this.guards[key]
+  }
+  private readonly guards: Template[] = []
+
   /** Forgets all: the interpreter has forgotten its handlers. */
   clear(): void {
     this.byShape.clear()
   }
+}
+
+function makeGuard(long: boolean): Template {
+  const f = new TemplateFunction()
+  const code = new Code(f)
+  const entry = new Variable(f, 64, LOCALS.entry)
+  const rip = entry.value.add(f.hole(HOLE_START, 64))
+  const moved = isMapped(code, long ? rip : rip.and(0xffffffff), f.hole(HOLE_IMMEDIATE, 32)).isZero()
+  return new TemplateEmitter(f, undefined).template(moved.node, KNOWN_SAME, 'next', [])
 }
 
 function makeWayOut(typeIndex: number): Template {

@@ -30,6 +30,8 @@ interface Region {
   readonly extents: ReadonlyMap<number, Extent>
   /** The region in whose place, and under whose index, it is to be. */
   readonly replaces: Region | undefined
+  /** It is made with care, not of templates. */
+  readonly careful: boolean
   /** The larger region that is to take its place. */
   replacement: Region | undefined
   /** Its function is what the index stands for. */
@@ -63,7 +65,7 @@ export const MOST_UNFIT = 100
 const MOST_UNFIT_KNOWN = 1000
 
 /** A region in which so many long slices ended is made anew with more care. */
-const OFTEN_SEEN = 4
+const OFTEN_SEEN = 32
 /** So many regions are counted for that. */
 const MOST_SEEN = 1000
 
@@ -75,7 +77,7 @@ const REGION_HEAT = 300_000
 
 /**
  * How an instruction uses things, or undefined where it is the interpreter's: privileged ones in user mode, those of a unit that
- * the mode does not vouch for, those that are services, and repeated ones.
+ * the mode does not vouch for, those that are services, and most that are repeated.
  * @param find gives the usage of the instruction's shape; not called where the instruction itself says no
  */
 export function usageInRegion(decoded: Decoded, mode: number, find: () => Usage): Usage | undefined {
@@ -84,9 +86,12 @@ export function usageInRegion(decoded: Decoded, mode: number, find: () => Usage)
   if (privilege !== 'user' && (privilege !== 'cpl0' || mode & MODE_USER)) return undefined
   if (!TranslatorSemantics.unitAllowed(instruction.unit, mode)) return undefined
   const usage = find()
-  if (usage.callsService || usage.restarts) return undefined
+  if (usage.callsService || (usage.restarts && !RESTARTED.test(instruction.mnemonic))) return undefined
   return usage
 }
+
+/** Repeated instructions that do as many elements at once as lie in a page, so that being left in between does not change their count. */
+const RESTARTED = /^(MOVS|STOS)B?$/
 
 /** The translator of one processor. */
 export class Translator {
@@ -143,8 +148,12 @@ export class Translator {
     })
   }
 
-  /** Translates the region that a block begins. @param replaces the smaller one that there is already */
-  translate(block: Block, replaces?: Region): void {
+  /**
+   * Translates the region that a block begins.
+   * @param replaces the one that there is already
+   * @param careful it is worth time
+   */
+  translate(block: Block, replaces?: Region, careful = false): void {
     const from = this.translatingTime()
     const info = this.info(block.mode)
     const found = findRegion(this.host(block), block.address, info, this.limits(info, replaces))
@@ -152,7 +161,7 @@ export class Translator {
       this.statistics.refused++
       return
     }
-    const region = this.register(block, found, replaces)
+    const region = this.register(block, found, replaces, careful)
     if (region) {
       this.onTranslated?.(listRegion(this.interpreter.vcpu, block, found, this.unit('region', found, region)))
       const counted = !this.interpreter.eager && !info.segmented && !replaces ? region.index : undefined
@@ -195,17 +204,16 @@ export class Translator {
     if (unfit === MOST_UNFIT || unfit === 2 * MOST_UNFIT) this.drop(region)
   }
 
-  /** The function of a region: the first one made of templates, what takes its place made with more care. */
+  /** The function of a region: made of templates, or with more care. */
   private unit(name: string, found: FoundRegion, region: Region, counted?: number): Unit {
     const { address, mode } = region.block
     const info = this.info(mode)
     const x87 = this.x87(region)
     const deferred = this.deferred(region)
-    const isPlain = !info.segmented && found.pages.size === 1
     // Loops of floating point gain much by the better translation, and may turn without ever leaving the region.
     const isFloat = (x87 && wantsX87Locals(found.blocks.flatMap(b => b.instructions))) || hasWindows(found.blocks)
-    if (isPlain && !region.replaces && !isFloat) {
-      const unit = assembleRegion(name, found, mode, info, this.templates, counted)
+    if (!info.segmented && !region.careful && !isFloat) {
+      const unit = assembleRegion(name, found, address, mode, info, this.templates, counted)
       if (unit) return unit
       this.statistics.refused++
     }
@@ -233,8 +241,8 @@ export class Translator {
     const mode = this.interpreter.vcpu.state.get32(F.mode)
     const offset = address & 0xfff
     const here = (this.byFrame.get(frame) ?? []).filter(
-      ({ block, extents, installed, dropped, replacement, replaces }) => {
-        if (!installed || dropped || replacement || replaces || block.mode !== mode) return false
+      ({ block, extents, installed, dropped, replacement, careful }) => {
+        if (!installed || dropped || replacement || careful || block.mode !== mode) return false
         const { first, last } = extents.get(frame)!
         return first <= offset && offset <= last
       },
@@ -243,7 +251,7 @@ export class Translator {
     if (!region) return
     const seen = (this.seen.get(region) ?? 0) + 1
     this.seen.set(region, seen)
-    if (seen === OFTEN_SEEN) this.translate(region.block, region)
+    if (seen === OFTEN_SEEN) this.translate(region.block, region, true)
     if (this.seen.size > MOST_SEEN) this.seen.clear()
   }
 
@@ -310,7 +318,12 @@ export class Translator {
   }
 
   /** Notes where the region's code lies. @returns undefined when there is no room for another region */
-  private register(block: Block, { blocks, pages }: FoundRegion, replaces: Region | undefined): Region | undefined {
+  private register(
+    block: Block,
+    { blocks, pages }: FoundRegion,
+    replaces: Region | undefined,
+    careful: boolean,
+  ): Region | undefined {
     const index = replaces?.index ?? this.free.pop() ?? this.next++
     if (index > LAST_REGION) {
       this.interpreter.flushSoon()
@@ -337,6 +350,7 @@ export class Translator {
       index,
       extents,
       replaces,
+      careful,
       replacement: undefined,
       installed: false,
       dropped: false,
