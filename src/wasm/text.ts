@@ -207,9 +207,12 @@ class Printer {
       case 0x44:
         this.emit(`f64.const ${this.view(8).getFloat64(0, true)}`, 0, true)
         break
-      case 0xfc:
-        this.operation(SATURATING.get(this.unsigned()), opcode)
+      case 0xfc: {
+        const number = this.unsigned()
+        if (number === 0x0a || number === 0x0b) this.bulk(number)
+        else this.operation(SATURATING.get(number), opcode)
         break
+      }
       case 0xfd:
         this.operation(VECTOR_OPERATIONS.get(this.unsigned()), opcode)
         break
@@ -223,6 +226,12 @@ class Printer {
     if (!operation) throw new Error(`unknown opcode 0x${opcode.toString(16)} before byte ${this.at}`)
     const { name, operands, immediate, result } = operation
     this.emit(name + this.immediate(immediate, operands), operands, result)
+  }
+
+  /** memory.copy or memory.fill. */
+  private bulk(number: number): void {
+    const memories = Array.from({ length: number === 0x0a ? 2 : 1 }, () => (this.unsigned() ? '$ram' : '$state'))
+    this.emit([number === 0x0a ? 'memory.copy' : 'memory.fill', ...memories].join(' '), 3, false)
   }
 
   private view(bytes: number): DataView {

@@ -96,10 +96,11 @@ export function listRegion(cpu: Vcpu, block: Block, found: FoundRegion, unit: Un
   const address = BigInt.asUintN(long ? 64 : 32, state.get64(F.rip) + state.get64(F.segmentBase, CS))
   const { text, bytes: wasmBytes } = functionText(unit)
   const offset = block.address & 0xfff
-  const bytesAt = (distance: number, length: number) => {
-    const at = found.pages.get(Math.floor((offset + distance) / 4096))! + ((offset + distance) & 0xfff)
-    return memory.ram.subarray(at, at + length)
-  }
+  const bytesAt = (distance: number, length: number) =>
+    Uint8Array.from({ length }, (_, i) => {
+      const at = offset + distance + i
+      return memory.ram[found.pages.get(Math.floor(at / 4096))! + (at & 0xfff)]
+    })
   const listing = listCode(found, bytesAt, address)
   const lengths = new Map(found.blocks.flatMap(b => b.instructions).map(i => [i.distance, i.decoded.length]))
   return {

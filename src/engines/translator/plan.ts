@@ -54,16 +54,16 @@ export function liveAfter({ instructions }: RegionBlock): boolean[] {
   let live = true
   for (let i = instructions.length - 1; i >= 0; i--) {
     after[i] = live
-    const { usage } = instructions[i]
+    const { usage, crosses } = instructions[i]
     if (usage.setsFlags && !usage.readsFlags) live = false
-    if (usage.readsFlags || usage.mayLeave) live = true
+    if (usage.readsFlags || usage.mayLeave || crosses) live = true
   }
   return after
 }
 
 function flagsMatterAt({ instructions }: RegionBlock): boolean {
-  for (const { usage } of instructions) {
-    if (usage.readsFlags || usage.mayLeave) return true
+  for (const { usage, crosses } of instructions) {
+    if (usage.readsFlags || usage.mayLeave || crosses) return true
     if (usage.setsFlags) return false
   }
   return true

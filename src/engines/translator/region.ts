@@ -3,7 +3,7 @@
  * followed, also to other pages, and direct calls: a function called becomes part of the region once for each call, so
  * that its return has one place to go to.
  */
-import { DECODED, Decoded, MORE_BYTES } from '../../isa/decoder.ts'
+import { DECODED, Decoded, type DecodeOutcome, MAXIMUM_LENGTH, MORE_BYTES } from '../../isa/decoder.ts'
 import { decoder } from '../../isa/index.ts'
 import type { PhysicalMemory } from '../../memory/physical.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
@@ -15,6 +15,8 @@ export interface RegionInstruction {
   /** Bytes from the region's entry. */
   readonly distance: number
   readonly usage: Usage
+  /** It ends in the next page, which must be looked up again before it is executed. */
+  readonly crosses: boolean
 }
 
 /** A call that was followed. */
@@ -76,7 +78,9 @@ export interface RegionLimits {
   readonly pages: number
 }
 /** Of the first region that is made of an entry: soon made, soon compiled. */
-export const SMALL: RegionLimits = { instructions: 250, blocks: 80, calls: 0, recursion: 0, pages: 1 }
+export const SMALL: RegionLimits = { instructions: 250, blocks: 80, calls: 0, recursion: 0, pages: 2 }
+/** Of one whose pages cannot be looked up again: in segments with limits. */
+export const WITHIN_PAGE: RegionLimits = { ...SMALL, pages: 1 }
 /** Of a region made before its code was ever executed. */
 export const EAGER: RegionLimits = { instructions: 100, blocks: 40, calls: 2, recursion: 1, pages: 4 }
 /** Of the one that takes its place when the first turns out to be entered again and again. */
@@ -184,16 +188,24 @@ class Search {
     const address = this.address(distance)
     if (address === -1) return 'outside'
     const decoded = new Decoded()
-    const outcome = decoder.decode(
-      this.host.memory.ram,
-      address,
-      address - (address & 0xfff) + 4096,
-      this.info,
-      decoded,
-    )
-    if (outcome === MORE_BYTES || outcome !== DECODED) return 'interpreted'
+    const { ram } = this.host.memory
+    let outcome = decoder.decode(ram, address, address - (address & 0xfff) + 4096, this.info, decoded)
+    const crosses = outcome === MORE_BYTES
+    if (crosses) outcome = this.decodeAcross(distance, address, decoded)
+    if (outcome !== DECODED) return 'interpreted'
     const usage = this.host.usage(decoded)
-    return usage ? { decoded, distance, usage } : 'interpreted'
+    return usage ? { decoded, distance, usage, crosses } : 'interpreted'
+  }
+
+  private decodeAcross(distance: number, address: number, decoded: Decoded): DecodeOutcome {
+    const here = 4096 - (address & 0xfff)
+    const second = this.address(distance + here)
+    if (second === -1) return MORE_BYTES
+    const { ram } = this.host.memory
+    const bytes = new Uint8Array(MAXIMUM_LENGTH)
+    bytes.set(ram.subarray(address, address + here))
+    bytes.set(ram.subarray(second, second + MAXIMUM_LENGTH - here), here)
+    return decoder.decode(bytes, 0, MAXIMUM_LENGTH, this.info, decoded)
   }
 
   /** Notes that a block begins, if there is room. */

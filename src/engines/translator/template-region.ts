@@ -129,7 +129,8 @@ class TemplateRegion {
     const live = liveAfter(block)
     let last: Template | undefined
     for (let i = 0; i < instructions.length; i++) {
-      const { decoded, distance } = instructions[i]
+      const { decoded, distance, crosses } = instructions[i]
+      if (crosses) this.guard(distance + 4096 - ((this.offset + distance) & 0xfff), distance, this.bailed)
       const template = this.templates.get(instructions[i], this.info, this.known, live[i])
       if (!template) return false
       out.copy(template, decoded, distance, this.pending, this.bailed)
@@ -183,6 +184,17 @@ class TemplateRegion {
     out.end()
   }
 
+  /** Leaves unless a page is where it was when the region was found. @param distance of something in it @param to where execution goes on */
+  private guard(distance: number, to: number, by: Depth): void {
+    const { out } = this
+    const at = this.offset + distance
+    const address = this.pages.get(Math.floor(at / 4096))! + (at & 0xfff)
+    out.guard(this.templates.guard(this.long), distance, address)
+    out.if(true)
+    this.leaveTo(to, by)
+    out.end()
+  }
+
   private goTo(from: number, { distance, to: target, guarded }: Edge): void {
     const { plan, out } = this
     const to = target && plan.indexOf.get(target)
@@ -191,14 +203,7 @@ class TemplateRegion {
       this.leaveTo(distance, this.left)
       return
     }
-    if (guarded) {
-      const page = Math.floor((this.offset + distance) / 4096)
-      const address = this.pages.get(page)! + ((this.offset + distance) & 0xfff)
-      out.guard(this.templates.guard(this.long), distance, address)
-      out.if(true)
-      this.leaveTo(distance, this.left)
-      out.end()
-    }
+    if (guarded) this.guard(distance, distance, this.left)
     if (plan.ways[to] === 1 && this.placed[to].loopEnd < 0 && to !== 0) {
       this.arrivals[to] = { known: this.known, pending: this.pending }
     } else out.spend(this.pending)

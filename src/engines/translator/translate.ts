@@ -150,8 +150,13 @@ class RegionTranslator {
   }
 
   private instruction(instruction: RegionInstruction, live: boolean): TranslatorSemantics {
-    const { decoded, distance, usage } = instruction
+    const { decoded, distance, usage, crosses } = instruction
     const { region } = this
+    if (crosses) {
+      const next = distance + 4096 - ((this.offset + distance) & 0xfff)
+      const moved = region.isMapped(next, this.addressOf(next)).isZero()
+      region.code.if(moved, () => region.bail(distance), undefined, 'unlikely')
+    }
     const { flags } = region
     flags.dead = !live
     const { mode: modeName, stackSize, segmented } = this.info
@@ -236,6 +241,12 @@ class RegionTranslator {
     f.end()
   }
 
+  /** Where in memory 1 the code at a distance was when the region was found. */
+  private addressOf(distance: number): number {
+    const at = this.offset + distance
+    return this.pages.get(Math.floor(at / 4096))! + (at & 0xfff)
+  }
+
   private goTo(from: number, edge: Edge): void {
     const { region } = this
     const to = edge.to && this.indexOf.get(edge.to)
@@ -245,9 +256,7 @@ class RegionTranslator {
       return
     }
     if (edge.guarded) {
-      const page = Math.floor((this.offset + edge.distance) / 4096)
-      const address = this.pages.get(page)! + ((this.offset + edge.distance) & 0xfff)
-      const moved = region.isMapped(edge.distance, address).isZero()
+      const moved = region.isMapped(edge.distance, this.addressOf(edge.distance)).isZero()
       region.code.if(moved, () => region.exit(edge.distance), undefined, 'unlikely')
     }
     if (this.plan.ways[to] === 1 && this.placed[to].loopEnd < 0 && to !== 0) {

@@ -10,7 +10,16 @@ import type { Unit } from '../library.ts'
 import type { Usage } from '../semantics.ts'
 import { type DeferredAssumption, hasWindows } from './deferred.ts'
 import { listRegion, type TranslatedCode } from './listing.ts'
-import { EAGER, type FoundRegion, findRegion, LARGE, type RegionHost, type RegionLimits, SMALL } from './region.ts'
+import {
+  EAGER,
+  type FoundRegion,
+  findRegion,
+  LARGE,
+  type RegionHost,
+  type RegionLimits,
+  SMALL,
+  WITHIN_PAGE,
+} from './region.ts'
 import { TranslatorSemantics } from './semantics.ts'
 import { assembleRegion } from './template-region.ts'
 import { Templates } from './templates.ts'
@@ -92,6 +101,18 @@ export function usageInRegion(decoded: Decoded, mode: number, find: () => Usage)
 
 /** Repeated instructions that do as many elements at once as lie in a page, so that being left in between does not change their count. */
 const RESTARTED = /^(MOVS|STOS)B?$/
+
+/** Notes code from a first to a last byte, counted from the start of the entry's page, within one page. */
+function noteExtent(extents: Map<number, Extent>, pages: ReadonlyMap<number, number>, from: number, to: number): void {
+  const frame = pages.get(Math.floor(from / 4096))! | 0
+  const [first, last] = [from & 0xfff, to & 0xfff]
+  const extent = extents.get(frame)
+  if (!extent) extents.set(frame, { first, last })
+  else {
+    extent.first = Math.min(extent.first, first)
+    extent.last = Math.max(extent.last, last)
+  }
+}
 
 /** The translator of one processor. */
 export class Translator {
@@ -222,7 +243,7 @@ export class Translator {
 
   private limits(info: ReturnType<typeof decodeMode>, replaces: Region | undefined): RegionLimits {
     // A page behind a limit would have to be checked anew.
-    if (info.segmented) return SMALL
+    if (info.segmented) return WITHIN_PAGE
     return this.interpreter.eager ? EAGER : replaces ? LARGE : SMALL
   }
 
@@ -247,7 +268,9 @@ export class Translator {
         return first <= offset && offset <= last
       },
     )
-    const region = here.find(({ block }) => block.address >>> 0 === address) ?? here.at(0)
+    // Pages are counted from the one that RIP is in.
+    const within = here.filter(({ block }) => (block.address & ~0xfff) === frame)
+    const region = within.find(({ block }) => block.address >>> 0 === address) ?? within.at(0)
     if (!region) return
     const seen = (this.seen.get(region) ?? 0) + 1
     this.seen.set(region, seen)
@@ -333,16 +356,11 @@ export class Translator {
     const extents = new Map<number, Extent>()
     for (const { instructions } of blocks) {
       this.statistics.regionInstructions += instructions.length
-      for (const { distance, decoded } of instructions) {
+      for (const { distance, decoded, crosses } of instructions) {
         const from = start + distance
-        const frame = pages.get(Math.floor(from / 4096))! | 0
-        const first = from & 0xfff
-        const extent = extents.get(frame)
-        if (!extent) extents.set(frame, { first, last: first + decoded.length - 1 })
-        else {
-          extent.first = Math.min(extent.first, first)
-          extent.last = Math.max(extent.last, first + decoded.length - 1)
-        }
+        const last = from + decoded.length - 1
+        noteExtent(extents, pages, from, crosses ? from | 0xfff : last)
+        if (crosses) noteExtent(extents, pages, last & ~0xfff, last)
       }
     }
     const region: Region = {
