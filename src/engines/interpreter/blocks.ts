@@ -87,6 +87,8 @@ const RECORDS_KEPT = 8 << 20
 /** The most that one block takes, with its header and its end: bytes. */
 const LARGEST_BLOCK = R.HEADER_SIZE + (FRAME_SIZE + 1) * R.RECORD_SIZE
 
+/** The count of entries of a block that is never reported as hot begins here. */
+const NEVER_HOT = 0x7fffffff
 /** Blocks across two frames are kept for so many second frames each: a guest may map what it likes behind the first. */
 const MOST_SECOND_FRAMES = 8
 
@@ -333,7 +335,7 @@ export class BlockCache {
     this.decodedInstructions += count
     const words = this.words
     // What goes on in another frame, or ends at a limit, is not translated.
-    const heat = second === -1 && !limited ? this.heat : 0x7fffffff
+    const heat = limited ? NEVER_HOT : this.heat
     const to = first >> 2
     words[to + HEAT] = heat
     words[to + HEAT_THEN] = heat
@@ -473,8 +475,16 @@ export class BlockCache {
 
   /** How often the block at an address in memory 1 was entered in a mode since it was decoded or became cold; 0 if there is none. */
   entered(address: number, mode: number): number {
-    const record = this.within(address, mode)
-    return record === 0 ? 0 : this.heat - this.words[(record >> 2) + HEAT]
+    const { words, heat } = this
+    let most = 0
+    for (let record = this.table[R.blockTableIndex(address)]; record !== 0; record = words[(record >> 2) + NEXT]) {
+      const at = record >> 2
+      if (words[at + ADDRESS] !== (address | 0) || words[at + MODE] !== mode) continue
+      // Some are never reported as hot: they count down from another number.
+      const left = words[at + HEAT]
+      most = Math.max(most, (left > heat ? NEVER_HOT : heat) - left)
+    }
+    return most
   }
 
   /** Index of the region that runs in the place of the block at an address in memory 1 in a mode, or 0. */
