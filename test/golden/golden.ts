@@ -14,6 +14,8 @@ import { shapeOf, usageOf } from '../../src/engines/interpreter/handlers.ts'
 import { takesSegmentChecks, type Usage } from '../../src/engines/semantics.ts'
 import { functionText, listCode } from '../../src/engines/translator/listing.ts'
 import { findRegion, SMALL } from '../../src/engines/translator/region.ts'
+import { assembleRegion } from '../../src/engines/translator/template-region.ts'
+import { Templates } from '../../src/engines/translator/templates.ts'
 import { translateRegion } from '../../src/engines/translator/translate.ts'
 import { usageInRegion } from '../../src/engines/translator/translator.ts'
 import type { Decoded } from '../../src/isa/decoder.ts'
@@ -50,6 +52,9 @@ export function goldenText({ name, bits, shows, code }: GoldenCase): string {
   }
   const found = findRegion(host, START, info, SMALL)
   const { text, bytes: size } = functionText(translateRegion(name, found, START, mode, info))
+  const copied = assembleRegion(name, found, START, mode, info, new Templates())
+  if (!copied) throw new Error(`${name} is not made of templates`)
+  const templates = functionText(copied)
   const listing = listCode(found, (distance, length) => bytes.subarray(distance, distance + length), 0n)
   const head = [
     `${name}: ${shows}`,
@@ -58,5 +63,6 @@ export function goldenText({ name, bits, shows, code }: GoldenCase): string {
     '',
     `${bits}-bit code, ${listing.length} instructions in ${bytes.length} bytes; ${size} bytes of WebAssembly`,
   ]
-  return `${head.map(line => `;; ${line}`.trimEnd()).join('\n')}\n${text}`
+  const between = `;; Of templates: ${templates.bytes} bytes of WebAssembly`
+  return `${head.map(line => `;; ${line}`.trimEnd()).join('\n')}\n${text}\n${between}\n${templates.text}`
 }
