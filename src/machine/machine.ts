@@ -10,6 +10,7 @@ import {
   type MediumSource,
   mediumOf,
 } from './drives.ts'
+import { InputView, type Keyboard, type Mouse } from './input.ts'
 import {
   type BootOptions,
   CONSOLE_PORT,
@@ -23,16 +24,21 @@ import {
   SERIAL_PORT_COUNT,
   type Stats,
   type ToWorker,
+  VGA_ADAPTERS,
+  type VgaAdapter,
 } from './messages.ts'
 import { Profiler, type ProfileSource } from './profiler.ts'
+import { type Screen, ScreenView } from './screen.ts'
 import { SerialChannel, type SerialPort } from './serial-channel.ts'
 import type { WorkerLike } from './worker-like.ts'
 
 export type { TranslatedCode } from '../engines/translator/listing.ts'
 export type { CpuName } from '../isa/cpu-models.ts'
 export type { CacheMode, CdromOptions, DiskBus, DiskOptions, FloppyOptions, MediumSource } from './drives.ts'
-export type { BootOptions, EndReason, EngineChoice, MachineEnd, MachineName, Stats } from './messages.ts'
+export type { Keyboard, Mouse, MouseButton, TypeOptions } from './input.ts'
+export type { BootOptions, EndReason, EngineChoice, MachineEnd, MachineName, Stats, VgaAdapter } from './messages.ts'
 export type { AddressSamples, Profile, Profiler } from './profiler.ts'
+export type { Screen, ScreenChange, ScreenImage, ScreenRectangle } from './screen.ts'
 export type { SerialPort } from './serial-channel.ts'
 
 /** Least and most bytes of guest memory. */
@@ -69,6 +75,17 @@ export interface MachineOptions {
   variables?: VariableStore
   /** How firmware finds what to boot. */
   boot?: BootOptions
+  /**
+   * Whether somebody looks at the screen: firmware then shows itself there instead of at COM1. Default: no.
+   */
+  display?: boolean
+  /**
+   * The display adapter: `std` is a VGA with VESA modes up to 2560×1600, `none` none at all. Default: `std` where there is
+   * firmware or a `display`.
+   */
+  vga?: VgaAdapter
+  /** The adapter's BIOS, as vgabios-stdvga.bin of SeaBIOS: firmware other than UEFI shows nothing without. */
+  videoBios?: ImageSource
   /** The initial RAM disk, or the module of a multiboot kernel. */
   initrd?: ImageSource
   /** The kernel's command line; empty by default. */
@@ -131,6 +148,11 @@ function configurationOf(options: MachineOptions): MachineConfiguration {
   if (!CPU_NAMES.includes(cpu)) throw new MachineError(`there is no processor '${cpu}': choose ${CPU_NAMES.join(', ')}`)
   if (!MACHINES.includes(machine))
     throw new MachineError(`there is no machine '${machine}': choose ${MACHINES.join(' or ')}`)
+  const vga = options.vga ?? (options.firmware || options.display ? 'std' : 'none')
+  if (!VGA_ADAPTERS.includes(vga))
+    throw new MachineError(`there is no display adapter '${vga}': choose ${VGA_ADAPTERS.join(' or ')}`)
+  if (options.display && vga === 'none')
+    throw new MachineError('a display is asked for, and no display adapter: leave out display, or vga: none')
   if (!['host', 'instructions'].includes(clock))
     throw new MachineError(`there is no clock '${clock}': choose host or instructions`)
   return {
@@ -142,6 +164,8 @@ function configurationOf(options: MachineOptions): MachineConfiguration {
     clock,
     reboot: options.reboot ?? true,
     boot: options.boot ?? {},
+    vga,
+    display: options.display ?? false,
     holdInput: options.holdInput ?? false,
     listCode: options.listCode ?? false,
   }
@@ -191,18 +215,18 @@ export class Drive {
 type ImageSources = { [name in keyof Images]: ImageSource }
 
 /** @throws MachineError where there is nothing to boot */
-function sourcesOf({ kernel, initrd, firmware, variables }: MachineOptions): ImageSources {
+function sourcesOf({ kernel, initrd, firmware, variables, videoBios }: MachineOptions): ImageSources {
   if (!kernel && !firmware) throw new MachineError('the machine has nothing to boot: give a kernel or firmware')
   if (variables && !firmware)
     throw new MachineError('there are variables for UEFI firmware, but no firmware: give it too')
-  return { kernel, initrd, firmware, variables: variables && (() => variables.read()) }
+  return { kernel, initrd, firmware, videoBios, variables: variables && (() => variables.read()) }
 }
 
 /** Gives a guest's files. @returns them, and the buffers among them that may move instead of being copied */
 async function readImages(sources: ImageSources): Promise<{ images: Images; transfer: ArrayBuffer[] }> {
   const transfer = new Set<ArrayBuffer>()
   const images: Images = {}
-  for (const name of ['kernel', 'initrd', 'firmware', 'variables'] as const) {
+  for (const name of ['kernel', 'initrd', 'firmware', 'variables', 'videoBios'] as const) {
     const source = sources[name]
     if (source === undefined) continue
     if (typeof source !== 'function') {
@@ -249,12 +273,18 @@ export class Machine extends EventTarget {
   readonly serial: readonly SerialPort[]
   /** Its disks, CD-ROM and floppy drives. */
   drives: readonly Drive[] = []
+  /** What the display adapter shows; undefined without one. */
+  screen: Screen | undefined
+  readonly keyboard: Keyboard
+  readonly mouse: Mouse
   /** The virtio console, `hvc0` to Linux. */
   readonly console: SerialPort
   /** Resolves when the machine has ended, for whatever reason; it never rejects. */
   readonly stopped: Promise<MachineEnd>
   readonly #worker: WorkerLike
   readonly #channels: SerialChannel[]
+  readonly #screen: ScreenView
+  readonly #input: InputView
   readonly #sources: ImageSources
   readonly #variables: VariableStore | undefined
   /** The last write of variables, after which the next is made. */
@@ -278,6 +308,7 @@ export class Machine extends EventTarget {
     const files = await readImages(sources)
     const { drives, transfer } = driveConfigurations(options, sentence => new MachineError(sentence))
     const machine = new this((options.worker ?? browserWorker)(), sources, options.variables)
+    if (configuration.vga !== 'none') machine.screen = machine.#screen
     machine.drives = drives.map(drive => new Drive(drive, request => machine.#changeMedium(request)))
     const allFiles = { images: files.images, transfer: [...files.transfer, ...transfer] }
     await machine.#create({ ...configuration, drives }, allFiles)
@@ -300,6 +331,14 @@ export class Machine extends EventTarget {
     )
     this.serial = this.#channels.slice(0, CONSOLE_PORT)
     this.console = this.#channels[CONSOLE_PORT]
+    const error = (sentence: string) => new MachineError(sentence)
+    this.#screen = new ScreenView(
+      message => this.#post(message),
+      () => error('the machine has ended'),
+    )
+    this.#input = new InputView(message => this.#post(message), error)
+    this.keyboard = this.#input.keyboard
+    this.mouse = this.#input.mouse
     this.stopped = new Promise(resolve => {
       this.#resolveStopped = resolve
     })
@@ -439,6 +478,8 @@ export class Machine extends EventTarget {
     // Creation, if it is still awaited, fails with this.
     this.#created?.reject(new MachineError(end.message ?? 'the machine was destroyed before it was made'))
     for (const channel of this.#channels) channel.end()
+    this.#screen.end()
+    this.#input.end()
     for (const request of this.#statsRequests.values())
       if (end.stats) request.resolve(end.stats)
       else request.reject(new MachineError('the machine ended without leaving statistics'))
@@ -485,6 +526,14 @@ export class Machine extends EventTarget {
         break
       case 'code':
         this.dispatchEvent(new CustomEvent('code', { detail: message.code }))
+        break
+      case 'screen-buffer':
+      case 'screen-changed':
+      case 'screen-state':
+        this.#screen.receive(message)
+        break
+      case 'typed':
+        this.#input.receive(message)
         break
       case 'variables':
         this.#keepVariables(message.offset, message.bytes)

@@ -6,6 +6,7 @@ import type { ClockKind } from './clock.ts'
 import type { BootDevice } from './cmos.ts'
 import type { DriveConfiguration, MediumConfiguration } from './drives.ts'
 import type { ProfileSource } from './profiler.ts'
+import type { Area } from './screen.ts'
 
 /** Which engine executes the guest: `auto` interprets cold code and translates hot code. */
 export type EngineChoice = 'auto' | 'interpreter' | 'translator'
@@ -18,11 +19,17 @@ export interface Images {
   firmware?: Uint8Array
   /** The contents of the flash that lies beneath the firmware, at the machine's creation. */
   variables?: Uint8Array
+  /** The display adapter's option ROM. */
+  videoBios?: Uint8Array
 }
 
 /** The machines there are: a PC of 1996 with the i440FX chipset, and one of 2007 with PCI Express. */
 export const MACHINES = ['pc', 'q35'] as const
 export type MachineName = (typeof MACHINES)[number]
+
+/** The display adapters there are: none, and a VGA with Bochs's VBE extensions (QEMU's `stdvga`). */
+export const VGA_ADAPTERS = ['std', 'none'] as const
+export type VgaAdapter = (typeof VGA_ADAPTERS)[number]
 
 /** How firmware finds what to boot. */
 export interface BootOptions {
@@ -49,6 +56,10 @@ export interface MachineConfiguration {
   boot: BootOptions
   /** Whether COM1's input waits until the guest has sent something by COM2. */
   holdInput: boolean
+  /** Which display adapter it has; none by default. */
+  vga?: VgaAdapter
+  /** Somebody looks at the screen: firmware shows itself there instead of at COM1. */
+  display?: boolean
   /** Disks, CD-ROM and floppy drives. */
   drives?: readonly DriveConfiguration[]
   /** Whether every region that is translated is listed. */
@@ -109,6 +120,22 @@ export type ToWorker =
   /** Puts a medium into a drive, or takes it out; answered by `medium`. */
   | { type: 'medium'; id: number; drive: string; medium: MediumConfiguration | undefined; force: boolean }
   | { type: 'resize'; columns: number; rows: number }
+  /** What the screen shows is wanted; answered by `screen-state`, which is answered by `screen-copied`. */
+  | { type: 'screen-state'; id: number }
+  | { type: 'screen-copied' }
+  /** Changes of the screen are wanted from now on, the whole screen first, or no more. */
+  | { type: 'screen-watch'; on: boolean }
+  /** What `screen-changed` said was taken; the next may come. */
+  | { type: 'screen-taken' }
+  /** A key, by the name of KeyboardEvent.code. */
+  | { type: 'key'; code: string; pressed: boolean }
+  /** Types a text; answered by `typed`. */
+  | { type: 'type'; id: number; text: string; layout: string }
+  | { type: 'mouse-move'; dx: number; dy: number }
+  | { type: 'mouse-wheel'; dz: number }
+  | { type: 'mouse-button'; button: 0 | 1 | 2; pressed: boolean }
+  /** The pointer's place on the screen, from 0 to 1. */
+  | { type: 'mouse-to'; x: number; y: number }
   /** Bytes for serial port `port`. */
   | { type: 'serial'; port: number; bytes: Uint8Array }
   /** The reader of serial port `port` has taken so many bytes. */
@@ -129,6 +156,14 @@ export type FromWorker =
   | { type: 'medium'; id: number; error?: string }
   | { type: 'log'; message: string }
   | { type: 'code'; code: TranslatedCode }
+  /** From now on the screen is drawn into this buffer, RGBA. */
+  | { type: 'screen-buffer'; buffer: SharedArrayBuffer }
+  /** Parts of the buffer were drawn; the screen is that large. */
+  | { type: 'screen-changed'; width: number; height: number; areas: readonly Area[] }
+  /** The buffer has what the screen shows now; with the text of a text mode. */
+  | { type: 'screen-state'; id: number; width: number; height: number; text: string | undefined }
+  /** A text was typed, or could not be. */
+  | { type: 'typed'; id: number; error?: string }
   /** The guest has written to the flash of variables. */
   | { type: 'variables'; offset: number; bytes: Uint8Array }
   | { type: 'serial'; port: number; bytes: Uint8Array }

@@ -114,6 +114,9 @@ class MachineServer {
         this.#pc?.resizeConsole(message.columns, message.rows)
         this.#runner?.wake()
         break
+      case 'type':
+        this.#post({ type: 'typed', id: message.id, error: 'the machine has no keyboard' })
+        break
       case 'serial':
         this.#serial.write(message.port, message.bytes)
         this.#runner?.wake()
@@ -229,8 +232,8 @@ class MachineServer {
 }
 
 /** Gives their memory back at once: a collection that would find them is far off. */
-function free({ kernel, initrd, firmware, variables }: Images): void {
-  for (const image of [kernel, initrd, firmware, variables])
+function free({ kernel, initrd, firmware, variables, videoBios }: Images): void {
+  for (const image of [kernel, initrd, firmware, variables, videoBios])
     if (image?.buffer instanceof ArrayBuffer) image.buffer.transfer(0)
 }
 
