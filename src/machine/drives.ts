@@ -1,6 +1,7 @@
 /** Drives as they are asked for: what a disk, CD-ROM drive or floppy drive is made of, and where its medium comes from. */
 import type { Disk } from '../disk/disk.ts'
 import { DiskError } from '../disk/disk.ts'
+import { type MakeRoom, patientDisk } from '../disk/patient.ts'
 import { type Channel, remoteDisk, serveDisk } from '../disk/remote.ts'
 
 /** Controllers that disks and CD-ROM drives can be at. */
@@ -16,8 +17,11 @@ export const CACHE_MODES = ['writeback', 'writethrough', 'unsafe'] as const
  */
 export type CacheMode = (typeof CACHE_MODES)[number]
 
-/** An image file of the host by its path, or whatever a program serves. */
-export type MediumSource = string | Disk
+/**
+ * An image file of the host by its path, a file that the program was handed (as by an `<input type=file>`), or whatever a program
+ * serves. A `Blob` is read in place; what a guest writes to a disk of one is kept beside it, and forgotten with the machine.
+ */
+export type MediumSource = string | Blob | Disk
 
 /** A disk of a machine. */
 export interface DiskOptions {
@@ -50,7 +54,10 @@ export interface FloppyOptions {
 }
 
 /** What a worker is told of a medium. */
-export type MediumConfiguration = { path: string; format?: string; readOnly: boolean } | { channel: MessagePort }
+export type MediumConfiguration =
+  | { path: string; format?: string; readOnly: boolean }
+  | { blob: Blob; format?: string; readOnly: boolean }
+  | { channel: MessagePort }
 
 /** What a worker is told of a drive. */
 export interface DriveConfiguration {
@@ -63,8 +70,16 @@ export interface DriveConfiguration {
   medium: MediumConfiguration | undefined
 }
 
-/** Opens an image file of the host. */
-export type OpenImage = (path: string, options: { readOnly: boolean; format?: string }) => Promise<Disk>
+/** Opens an image file of the host, or one that the caller was handed. */
+export type OpenImage = (image: string | Blob, options: { readOnly: boolean; format?: string }) => Promise<Disk>
+
+/** What the worker's host does for media. */
+export interface MediumHost {
+  /** Without it only disks that the caller serves can be used. */
+  openImage?: OpenImage
+  /** Waits until a write that found no room shall be tried again; without it the guest hears of an error. */
+  makeRoom?: MakeRoom
+}
 
 /** What {@link driveConfigurations} understands. */
 export interface DriveRequests {
@@ -136,6 +151,7 @@ export function mediumOf(
   transfer: MessagePort[],
 ): MediumConfiguration {
   if (typeof source === 'string') return { path: source, ...options }
+  if (source instanceof Blob) return { blob: source, ...options }
   const { port1, port2 } = new MessageChannel()
   serveDisk(source, channelOf(port1))
   transfer.push(port2)
@@ -156,7 +172,12 @@ function channelOf(port: MessagePort): Channel {
  * Opens a medium, in the worker.
  * @throws DiskError with one sentence
  */
-export async function openMedium(medium: MediumConfiguration, openImage: OpenImage | undefined): Promise<Disk> {
+export async function openMedium(medium: MediumConfiguration, host: MediumHost): Promise<Disk> {
+  const disk = await open(medium, host)
+  return host.makeRoom ? patientDisk(disk, host.makeRoom) : disk
+}
+
+async function open(medium: MediumConfiguration, { openImage }: MediumHost): Promise<Disk> {
   if ('channel' in medium) {
     const { channel } = medium
     const disk = await remoteDisk(channelOf(channel))
@@ -167,10 +188,11 @@ export async function openMedium(medium: MediumConfiguration, openImage: OpenIma
     }
     return { ...disk, close }
   }
-  if (!openImage)
-    throw new DiskError('unsupported', `image '${medium.path}' cannot be opened here: give a disk instead of a path`)
-  const { path, ...options } = medium
-  return openImage(path, options)
+  const { readOnly, format } = medium
+  const image = 'blob' in medium ? medium.blob : medium.path
+  if (openImage) return openImage(image, { readOnly, format })
+  const what = typeof image === 'string' ? `image '${image}'` : 'a Blob'
+  throw new DiskError('unsupported', `${what} cannot be opened here: give a disk instead`)
 }
 
 /** A disk with a cache mode: with `unsafe`, flushes do nothing. The other modes are the controllers'. */

@@ -112,6 +112,11 @@ export interface MachineOptions {
   cdroms?: readonly CdromOptions[]
   /** Floppy drives, at most two. */
   floppies?: readonly FloppyOptions[]
+  /**
+   * What happens when the host has no room for what the guest writes: `report` (default) gives the guest an input/output error;
+   * `pause` pauses the machine, with an event `diskfull`, and the write is made again when it is resumed.
+   */
+  onFullDisk?: 'report' | 'pause'
   /** Whether an event `code` tells of every region that the translator makes; listing them takes its time. Default: no. */
   listCode?: boolean
   /** Makes the worker in which the machine runs; by default a module worker of the browser or a thread of Node. */
@@ -167,6 +172,7 @@ function configurationOf(options: MachineOptions): MachineConfiguration {
     vga,
     display: options.display ?? false,
     holdInput: options.holdInput ?? false,
+    onFullDisk: options.onFullDisk ?? 'report',
     listCode: options.listCode ?? false,
   }
 }
@@ -265,7 +271,8 @@ function browserWorker(): WorkerLike {
  *
  * Events: `statechange` when {@link state} changes, `restart` (a CustomEvent whose detail is `'reset'` or
  * `'triple-fault'`) when the guest was reset and starts again, `log` (a CustomEvent whose detail is a line) when the
- * machine has something to say about what its guest does, `code` (a CustomEvent whose detail is a {@link TranslatedCode})
+ * machine has something to say about what its guest does, `diskfull` (a CustomEvent whose detail is a sentence) when it was paused
+ * because of the option `onFullDisk`, `code` (a CustomEvent whose detail is a {@link TranslatedCode})
  * for each region that was translated, where the option `listCode` asks for it.
  */
 export class Machine extends EventTarget {
@@ -521,6 +528,10 @@ export class Machine extends EventTarget {
         else request?.reject(new MachineError(message.error))
         break
       }
+      case 'disk-full':
+        if (this.#state === 'running') this.#setState('paused')
+        this.dispatchEvent(new CustomEvent('diskfull', { detail: message.message }))
+        break
       case 'log':
         this.dispatchEvent(new CustomEvent('log', { detail: message.message }))
         break

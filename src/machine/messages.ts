@@ -62,6 +62,8 @@ export interface MachineConfiguration {
   display?: boolean
   /** Disks, CD-ROM and floppy drives. */
   drives?: readonly DriveConfiguration[]
+  /** Whether a disk without room is an error for the guest, or pauses the machine. */
+  onFullDisk?: 'report' | 'pause'
   /** Whether every region that is translated is listed. */
   listCode?: boolean
 }
@@ -154,6 +156,8 @@ export type FromWorker =
   | { type: 'stats'; id: number; stats: Stats }
   /** The medium was changed, or could not be. */
   | { type: 'medium'; id: number; error?: string }
+  /** A write found no room: the machine is paused, and tries again when it is resumed. */
+  | { type: 'disk-full'; message: string }
   | { type: 'log'; message: string }
   | { type: 'code'; code: TranslatedCode }
   /** From now on the screen is drawn into this buffer, RGBA. */

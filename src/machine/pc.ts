@@ -35,7 +35,7 @@ import { MachineBus } from './bus.ts'
 import { lowRamLimit, makeChipset, type PcChipset } from './chipset.ts'
 import { MachineClock, TSC_FREQUENCY } from './clock.ts'
 import { cmosContents } from './cmos.ts'
-import { type MediumConfiguration, type OpenImage, openMedium } from './drives.ts'
+import { type MediumConfiguration, type MediumHost, openMedium } from './drives.ts'
 import { makeEntropy, random32 } from './entropy.ts'
 import { describeMachine, offerKernel } from './firmware.ts'
 import { MachineHostWork } from './host-work.ts'
@@ -48,7 +48,7 @@ import type { MachineEvent, Runnable } from './runner.ts'
 import { closeDrives, floppyTypes, type OpenDrive, openDrives, Storage } from './storage.ts'
 
 /** What the world outside gives to a PC. */
-export interface PcHooks {
+export interface PcHooks extends MediumHost {
   /** Serial port `port` transmits a byte. */
   transmit(port: number, byte: number): void
   /** Serial port `port` (the virtio console) transmits bytes. */
@@ -63,8 +63,6 @@ export interface PcHooks {
   variablesChanged?(offset: number, bytes: Uint8Array): void
   /** Hands collected output on; false while the reader is too far behind. */
   flush(): boolean
-  /** Opens image files of the host. */
-  openImage?: OpenImage
   /** Ends a sleep of the run loop: something that the host did is over. */
   wake?(): void
   /** Makes the processor. */
@@ -119,7 +117,7 @@ export class Pc implements Runnable {
     const { kernel, initrd, firmware, variables } = images
     if (kernel && initrd && isLinuxImage(kernel)) await verifyInitrd(initrd)
     if (firmware) checkFirmware(firmware, variables)
-    const drives = await openDrives(configuration.drives ?? [], hooks.openImage)
+    const drives = await openDrives(configuration.drives ?? [], hooks)
     try {
       return await Pc.#make(configuration, images, hooks, drives)
     } catch (error) {
@@ -347,7 +345,7 @@ export class Pc implements Runnable {
    * @throws Error with one sentence
    */
   async changeMedium(drive: string, medium: MediumConfiguration | undefined, force: boolean): Promise<void> {
-    const disk = medium && (await openMedium(medium, this.#hooks.openImage))
+    const disk = medium && (await openMedium(medium, this.#hooks))
     try {
       await this.#storage.change(drive, disk, force)
     } catch (error) {

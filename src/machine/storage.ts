@@ -17,7 +17,7 @@ import { VirtioBlk } from '../devices/virtio/blk.ts'
 import { VirtioPci } from '../devices/virtio/transport-pci.ts'
 import type { Disk } from '../disk/disk.ts'
 import { BootError } from './boot/state.ts'
-import { type DriveConfiguration, type OpenImage, openMedium, withCache } from './drives.ts'
+import { type DriveConfiguration, type MediumHost, openMedium, withCache } from './drives.ts'
 
 /** A drive with its medium open. */
 export interface OpenDrive {
@@ -57,15 +57,12 @@ const IDE_CDROM_ORDER = [2, 3, 1, 0] as const
  * Opens the media of drives.
  * @throws BootError with one sentence when one cannot be; the others are closed then
  */
-export async function openDrives(
-  drives: readonly DriveConfiguration[],
-  openImage: OpenImage | undefined,
-): Promise<OpenDrive[]> {
+export async function openDrives(drives: readonly DriveConfiguration[], host: MediumHost): Promise<OpenDrive[]> {
   const open: OpenDrive[] = []
   try {
     for (const configuration of drives) {
       const { medium } = configuration
-      const disk = medium && (await openMedium(medium, openImage))
+      const disk = medium && (await openMedium(medium, host))
       open.push({ configuration, disk })
       if (disk) checkMedium(configuration, disk)
     }

@@ -1,4 +1,6 @@
 /** A machine's worker: builds the PC that the handle asks for, runs it, and answers messages. */
+
+import type { DiskError } from '../disk/disk.ts'
 import { ArenaFullError } from '../memory/arena.ts'
 import { BootError } from './boot/index.ts'
 import type { OpenImage } from './drives.ts'
@@ -48,6 +50,8 @@ class MachineServer {
   #ended = false
   /** Presses of the reset button that the run loop has to see. */
   #resetPressed = false
+  /** Has requests of disks tried again that found no room. */
+  #roomMade: PromiseWithResolvers<void> | undefined
   /** Takes what the guest starts from after a reset. */
   #takeImages: (images: Images) => void = () => {}
 
@@ -95,6 +99,8 @@ class MachineServer {
         break
       case 'resume':
         this.#runner?.resume()
+        this.#roomMade?.resolve()
+        this.#roomMade = undefined
         break
       case 'reset':
         this.#resetPressed = true
@@ -143,6 +149,7 @@ class MachineServer {
         flush: () => this.#serial.flush(),
         createProcessor: this.#createProcessor,
         openImage: this.#host.openImage,
+        makeRoom: configuration.onFullDisk === 'pause' ? error => this.#awaitRoom(error) : undefined,
         wake: () => this.#runner?.wake(),
       })
     } catch (error) {
@@ -181,6 +188,16 @@ class MachineServer {
       this.#takeImages = resolve
       this.#post({ type: 'images' })
     })
+  }
+
+  /** Pauses the guest until somebody resumes it, having made room. */
+  #awaitRoom(error: DiskError): Promise<void> {
+    if (!this.#roomMade) {
+      this.#roomMade = Promise.withResolvers()
+      this.#runner?.pause()
+      this.#post({ type: 'disk-full', message: error.message })
+    }
+    return this.#roomMade.promise
   }
 
   /** Changes a drive's medium and says how that went. */

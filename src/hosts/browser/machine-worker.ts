@@ -1,6 +1,7 @@
 /** The module worker of a browser in which a machine runs. */
 import { createPcProcessor } from '../../machine/create-processor.ts'
 import { serveMachine } from '../../machine/worker.ts'
+import { openBrowserImage } from './images.ts'
 
 const scope = globalThis as unknown as {
   postMessage(message: unknown, transfer: ArrayBuffer[]): void
@@ -13,4 +14,5 @@ serveMachine(
     onMessage: listener => scope.addEventListener('message', event => listener(event.data)),
   },
   createPcProcessor,
+  { openImage: openBrowserImage },
 )

@@ -20,6 +20,6 @@ serveMachine(
   {
     idle: collector(),
     // The formats of images are a tenth of all modules, and most machines start without.
-    openImage: async (path, options) => (await import('./disks.ts')).openDisk(path, options as OpenDiskOptions),
+    openImage: async (image, options) => (await import('./disks.ts')).openDiskOrBlob(image, options as OpenDiskOptions),
   },
 )
