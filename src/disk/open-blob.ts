@@ -39,7 +39,8 @@ export async function openBlob(blob: Blob, options: OpenBlobOptions): Promise<Di
     resolve: async (_image, name) => name,
   }
   if (readOnly) return openImage(base, { folder: alone, compression }, { format: options.format })
-  const format = options.format ?? (await decideFormat(base))
+  // As strict as for a file that is written: a page is dropped all kinds of things.
+  const format = options.format ?? (await decideFormat({ ...base, readOnly: false }))
   // Looked at first, for the size and for everything that may be wrong with it.
   const below = await openImage(base, { folder: alone, compression }, { format })
   const { size } = below
