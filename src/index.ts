@@ -52,4 +52,5 @@ export {
   type VariableStore,
   type VgaAdapter,
 } from './machine/machine.ts'
+export { encodePng } from './machine/png.ts'
 export type { WorkerLike } from './machine/worker-like.ts'

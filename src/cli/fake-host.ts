@@ -154,7 +154,7 @@ export class FakeHost implements CommandHost {
   }
 
   async firmware(name: string): Promise<string[]> {
-    return this.firmwareFiles[name]
+    return this.firmwareFiles[name] ?? []
   }
 
   async defaultGuest(): Promise<{ kernel: string; initrd: string; append: string }> {

@@ -34,10 +34,11 @@ export type RunningMachine = Pick<
 >
 
 /** What a machine is made of: the library's options, with the host left to choose the worker. */
-export type MachineRequest = Omit<MachineOptions, 'worker' | 'kernel' | 'initrd' | 'firmware'> & {
+export type MachineRequest = Omit<MachineOptions, 'worker' | 'kernel' | 'initrd' | 'firmware' | 'videoBios'> & {
   kernel?: () => Promise<Uint8Array>
   initrd?: () => Promise<Uint8Array>
   firmware?: () => Promise<Uint8Array>
+  videoBios?: () => Promise<Uint8Array>
   commandLine: string
 }
 

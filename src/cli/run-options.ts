@@ -1,6 +1,6 @@
 /** `typetwo run`'s options and manual. */
 import { CPU_NAMES } from '../isa/cpu-models.ts'
-import { MACHINES } from '../machine/messages.ts'
+import { MACHINES, VGA_ADAPTERS } from '../machine/messages.ts'
 import type { CommandDescription } from './command.ts'
 import { STATUS } from './ending.ts'
 
@@ -72,6 +72,11 @@ const options = {
     value: 'NAME',
     choices: MACHINES,
     help: "The chipset: pc is Intel's i440FX with PIIX3 and PIIX4, as of 1996; q35 the Q35 with ICH9, as of 2007, with PCI Express configuration space in memory. Default: pc.",
+  },
+  vga: {
+    value: 'NAME',
+    choices: VGA_ADAPTERS,
+    help: "The display adapter: std is a VGA with VESA modes up to 2560×1600, with the BIOS of Debian's package seabios; none leaves it out. Default: std where the machine starts in firmware or has a display, otherwise none.",
   },
   clock: {
     value: 'NAME',

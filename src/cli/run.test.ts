@@ -90,13 +90,14 @@ test('--uefi starts the machine in UEFI firmware, with its variables in a file',
 
 test('--bios and --boot start the machine in firmware, without a kernel', async () => {
   const host = new FakeHost()
-  host.firmwareFiles.seabios = [kernel]
+  host.firmwareFiles.seabios = [kernel, initrd]
   const status = program(['run', '--boot', 'order=cdrom,menu=on'], host)
   while (!host.machine.started) await new Promise(resolve => setTimeout(resolve, 1))
   host.machine.end({ reason: 'poweroff' })
   assert.equal(await status, 0)
   assert.equal(host.request!.kernel, undefined)
   assert.deepEqual(host.request!.boot, { order: ['cdrom'], menu: true })
+  assert.equal(Buffer.from(await host.request!.videoBios!()).toString(), 'an initrd')
   assert.equal(Buffer.from(await host.request!.firmware!()).toString(), 'a kernel')
 })
 

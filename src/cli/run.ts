@@ -17,6 +17,7 @@ import { formatStatistics } from './statistics.ts'
 import { Output, pumpPiped, pumpTyped } from './streams.ts'
 import { elfSymbols, parseSymbols, SymbolTable } from './symbols.ts'
 import { Terminal } from './terminal.ts'
+import { readVideoBios } from './video-bios.ts'
 
 /** What was given to `typetwo run`. */
 export type RunOptions = OptionValues<typeof RUN.options>
@@ -78,6 +79,7 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
     ...(options.floppy && { floppies: options.floppy.map(parseFloppy) }),
     ...(options.machine !== undefined && { machine: options.machine as MachineRequest['machine'] }),
     ...(options.cpu !== undefined && { cpu: options.cpu as MachineRequest['cpu'] }),
+    ...(options.vga !== undefined && { vga: options.vga as MachineRequest['vga'] }),
     ...(options['dump-code'] !== undefined && { listCode: true }),
     symbols:
       options.symbols === undefined
@@ -93,13 +95,14 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
   if (own.kernel && boot && options.bios === undefined && options.uefi === undefined)
     throw new UserError('--boot is for firmware, and a kernel is loaded without: leave out --boot or --kernel')
   const { firmware, variables } = await readFirmware(options, host)
+  const videoBios = firmware && (await readVideoBios(options, host))
   if (firmware && !own.kernel) {
     for (const name of ['initrd', 'append'] as const)
       if (options[name] !== undefined)
         throw new UserError(
           `--${name} is for a kernel, and firmware boots a disk: give --kernel, or leave out --${name}`,
         )
-    return { ...rest, dump, boot, firmware: rereadable(firmware), variables, commandLine: '' }
+    return { ...rest, dump, boot, firmware: rereadable(firmware), videoBios, variables, commandLine: '' }
   }
   if (own.kernel) {
     if (options.stats || dump) rest.symbols ??= ownSymbols(own.kernel.bytes)
@@ -109,6 +112,7 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
       dump,
       boot,
       firmware: firmware && rereadable(firmware),
+      ...(videoBios && { videoBios }),
       variables,
       kernel: rereadable(own.kernel),
       initrd: own.initrd && rereadable(own.initrd),

@@ -75,6 +75,11 @@ export class TlbUse {
 
   /** Drops what all entries in use hold of a guest-physical frame: the right to write only, or everything. */
   dropFrame(tlb: Int32Array, frame: number, writesOnly: boolean): void {
+    this.dropFrames(tlb, frame, 1, writesOnly)
+  }
+
+  /** The same of `count` frames from `first`. */
+  dropFrames(tlb: Int32Array, first: number, count: number, writesOnly: boolean): void {
     const { words } = this
     // A frame is about to hold code a few thousand times in a boot, and there may be thousands of entries.
     for (let list = 0; list < TLB_CLASSES * 2; list++) {
@@ -82,7 +87,8 @@ export class TlbUse {
       const last = from + words[from]
       for (let i = from + 1; i <= last; i++) {
         const at = (words[i] - TLB_BASE) >> 2
-        if ((tlb[at + FRAME] & TLB_FRAME_MASK) !== frame) continue
+        const distance = (tlb[at + FRAME] & TLB_FRAME_MASK) - first
+        if (distance < 0 || distance >= count) continue
         if (writesOnly) tlb[at + WRITE] = NO_TAG
         else drop(tlb, at)
       }
@@ -220,6 +226,12 @@ function isLarge(tlb: Int32Array, at: number, low: number, high: number): boolea
 /** Drops what all TLBs hold of a guest-physical frame: its writes only, or everything. */
 export function dropFrame(cpu: Vcpu, frame: number, writesOnly: boolean): void {
   cpu.tlbUse.dropFrame(cpu.tlb, frame, writesOnly)
+  if (!writesOnly) cpu.tlbFlushed()
+}
+
+/** The same of `count` frames from `first`. */
+export function dropFrames(cpu: Vcpu, first: number, count: number, writesOnly: boolean): void {
+  cpu.tlbUse.dropFrames(cpu.tlb, first, count, writesOnly)
   if (!writesOnly) cpu.tlbFlushed()
 }
 

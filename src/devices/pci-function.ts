@@ -83,6 +83,8 @@ export interface BarDeclaration {
   prefetchable?: boolean
   /** Answers accesses to memory or ports, by offset. */
   handler: MmioHandler
+  /** Is told where it lies now, for memory that is mapped as such. */
+  onMove?(to: number | undefined): void
 }
 
 /** An entry of the capabilities list. */
@@ -374,6 +376,7 @@ export class PciFunction implements Device {
     if (to === bar.mapped) return
     bar.mapped = to
     bar.region.move(to)
+    bar.declaration.onMove?.(to)
   }
 }
 

@@ -9,6 +9,8 @@ const pageOf = (address: number) => Math.floor(address / FRAME_SIZE)
 
 /** The hole for display memory, behind which is RAM for system management mode. */
 const VIDEO_FIRST = pageOf(0xa0000)
+/** The part of it in which memory of a display adapter may lie as it is ends here. */
+const WINDOW_END = pageOf(0xb0000)
 /** Where the PAM registers begin to say what answers. */
 const SHADOW_FIRST = pageOf(0xc0000)
 const BIOS_AREA = pageOf(0xf0000)
@@ -43,6 +45,8 @@ export class AddressMap {
   /** PAM0 to PAM6 and SMRAM. */
   #registers: Uint8Array = new Uint8Array(8)
   #a20 = true
+  /** What lies in the 64 KiB from A0000h, an address in memory 1; -1 while a device answers. */
+  #window = -1
   /** What lies at each frame that this map is about now. */
   readonly #now = new Map<number, Mapping>()
 
@@ -105,6 +109,12 @@ export class AddressMap {
     this.#update()
   }
 
+  /** Lets memory of the display adapter lie in the 64 KiB from A0000h, or with undefined leaves them to the bus. */
+  setWindow(address: number | undefined): void {
+    this.#window = address ?? -1
+    this.#update()
+  }
+
   /** What a guest-physical address outside of RAM is on the bus. */
   busAddress(address: number): number {
     return !this.#a20 && address >= 0x100000 && address < 0x200000 ? address - 0x100000 : address
@@ -131,7 +141,9 @@ export class AddressMap {
 
   #video(frame: number): Mapping {
     const visible = SMRAM_ENABLE | SMRAM_OPEN
-    return (this.#registers[7] & visible) === visible ? this.#plain(frame) : undefined
+    if ((this.#registers[7] & visible) === visible) return this.#plain(frame)
+    if (this.#window < 0 || frame >= WINDOW_END) return undefined
+    return { read: this.#window + (frame - VIDEO_FIRST) * FRAME_SIZE, write: 'here' }
   }
 
   #shadowed(frame: number): Mapping {

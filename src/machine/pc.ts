@@ -16,6 +16,7 @@ import { ResetControl } from '../devices/reset-control.ts'
 import { Rtc } from '../devices/rtc.ts'
 import { TestDevice } from '../devices/test-device.ts'
 import { Uart16550 } from '../devices/uart16550.ts'
+import { StdVga } from '../devices/vga/stdvga.ts'
 import { VirtioConsole } from '../devices/virtio/console.ts'
 import type { VirtioDevice } from '../devices/virtio/device.ts'
 import { VirtioRng } from '../devices/virtio/rng.ts'
@@ -45,7 +46,9 @@ import { CONSOLE_PORT, type Images, type MachineConfiguration, type Stats } from
 import { type Processor, type ProcessorOptions, ProcessorPorts } from './processor.ts'
 import type { ProfileSource } from './profiler.ts'
 import type { MachineEvent, Runnable } from './runner.ts'
+import type { Display } from './screen-server.ts'
 import { closeDrives, floppyTypes, type OpenDrive, openDrives, Storage } from './storage.ts'
+import { MachineVideoMemory, VIDEO_MEMORY_SIZE } from './video-memory.ts'
 
 /** What the world outside gives to a PC. */
 export interface PcHooks extends MediumHost {
@@ -65,6 +68,8 @@ export interface PcHooks extends MediumHost {
   flush(): boolean
   /** Ends a sleep of the run loop: something that the host did is over. */
   wake?(): void
+  /** Gives the screen's picture a place for so many pixels. */
+  allocatePicture?(pixels: number): Int32Array<ArrayBufferLike>
   /** Makes the processor. */
   createProcessor(options: ProcessorOptions): Processor | Promise<Processor>
 }
@@ -75,8 +80,8 @@ const PCI_WINDOWS: PciWindows = {
   ports: { start: 0xc000, length: 0x4000 },
 }
 
-/** Memory 1 reaches 4 GiB, and has read-only memory in it too. */
-const MOST_RAM = 2 ** 32 - LARGEST_ROM - 2 ** 20
+/** Memory 1 reaches 4 GiB, and has read-only and display memory in it too. */
+const MOST_RAM = 2 ** 32 - LARGEST_ROM - VIDEO_MEMORY_SIZE - 2 ** 20
 
 /** One PC with its guest loaded. */
 export class Pc implements Runnable {
@@ -97,6 +102,7 @@ export class Pc implements Runnable {
   readonly #console: VirtioConsole
   readonly hostWork: MachineHostWork
   readonly #storage: Storage
+  readonly #vga: StdVga | undefined
   #event: MachineEvent | undefined
   readonly #map: AddressMap
   readonly #chipset: PcChipset
@@ -132,7 +138,7 @@ export class Pc implements Runnable {
     hooks: PcHooks,
     drives: readonly OpenDrive[],
   ): Promise<Pc> {
-    const { kernel, firmware, variables } = images
+    const { kernel, firmware, variables, videoBios } = images
     const memory = makeMemory(configuration)
     const ports = new ProcessorPorts()
     const processor = await hooks.createProcessor({
@@ -153,6 +159,7 @@ export class Pc implements Runnable {
       processor,
       multiboot,
       firmware: firmware !== undefined,
+      videoBios: videoBios?.slice(),
       drives,
     })
     if (firmware) pc.#map.setFirmware(firmware)
@@ -169,6 +176,7 @@ export class Pc implements Runnable {
     processor,
     multiboot,
     firmware,
+    videoBios,
     drives,
   }: {
     configuration: MachineConfiguration
@@ -178,6 +186,7 @@ export class Pc implements Runnable {
     processor: Processor
     multiboot: boolean
     firmware: boolean
+    videoBios: Uint8Array | undefined
     drives: readonly OpenDrive[]
   }) {
     this.#firmware = firmware
@@ -264,7 +273,7 @@ export class Pc implements Runnable {
       boot: configuration.boot,
       signature,
       features,
-      consolePort: SERIAL_PORTS[0].port,
+      consolePort: configuration.display ? undefined : SERIAL_PORTS[0].port,
     })
     const uarts: Uart16550[] = SERIAL_PORTS.map(
       ({ port, irq }, index) =>
@@ -286,6 +295,14 @@ export class Pc implements Runnable {
       receiveReady: () => hooks.receiveReady(CONSOLE_PORT),
     })
     this.receivers = [...uarts, this.#console]
+    if (configuration.vga === 'std') {
+      this.#vga = new StdVga(bus, {
+        memory: new MachineVideoMemory(memory, map),
+        rom: videoBios,
+        allocate: hooks.allocatePicture ?? (pixels => new Int32Array(pixels)),
+      })
+      pci.addAnywhere(this.#vga.function)
+    }
     const entropy = makeEntropy(configuration.clock)
     const virtio = [this.#console, new VirtioRng(entropy)].map((device: VirtioDevice) => {
       const transport = new VirtioPci(bus, device, (low, high, data) => this.#interrupts.message(low, high, data))
@@ -334,6 +351,7 @@ export class Pc implements Runnable {
       // What kvm-unit-tests drive; other guests could take its ports for free ones.
       ...(multiboot ? [new TestDevice(bus)] : []),
       ...uarts,
+      ...(this.#vga ? [this.#vga] : []),
       ...virtio,
       ...this.#storage.devices,
     ]
@@ -357,6 +375,11 @@ export class Pc implements Runnable {
   /** Flushes and closes the drives' media: nothing is executed any more. @throws the first error */
   async close(): Promise<void> {
     await closeDrives(this.#storage.drives)
+  }
+
+  /** What the display adapter shows, where there is one. */
+  get display(): Display | undefined {
+    return this.#vga
   }
 
   /** Whether a reset starts the guest again. */
@@ -507,10 +530,12 @@ function checkFirmware(firmware: Uint8Array, variables: Uint8Array | undefined):
 }
 
 /** A machine's memory, or a sentence. */
-function makeMemory({ memory: bytes, machine }: MachineConfiguration): PhysicalMemory {
+function makeMemory({ memory: bytes, machine, vga }: MachineConfiguration): PhysicalMemory {
   try {
     const size = Math.min(bytes, MOST_RAM)
-    return new PhysicalMemory(size, undefined, lowRamLimit(machine, size))
+    // Frames that are written while others hold them get copies.
+    const limit = Math.min(2 * size + (vga === 'std' ? VIDEO_MEMORY_SIZE : 0), 2 ** 32)
+    return new PhysicalMemory(size, limit, lowRamLimit(machine, size))
   } catch (error) {
     if (!(error instanceof RangeError)) throw error
     throw new BootError(`the host cannot give the machine ${bytes / 2 ** 20} MiB of memory: ask for less with --memory`)

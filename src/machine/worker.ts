@@ -8,6 +8,7 @@ import type { EngineChoice, FromWorker, Images, MachineConfiguration, Stats, ToW
 import { Pc } from './pc.ts'
 import type { Processor, ProcessorOptions } from './processor.ts'
 import { eventLoopHost, type MachineEvent, Runner } from './runner.ts'
+import { ScreenServer } from './screen-server.ts'
 import { SerialBuffers } from './serial-buffers.ts'
 import type { WorkerPort } from './worker-like.ts'
 
@@ -44,6 +45,7 @@ class MachineServer {
   readonly #serial: SerialBuffers
   #pc: Pc | undefined
   #runner: Runner | undefined
+  #screen: ScreenServer | undefined
   /** The engine that was asked for. */
   #engine: EngineChoice = 'auto'
   #started = false
@@ -120,6 +122,18 @@ class MachineServer {
         this.#pc?.resizeConsole(message.columns, message.rows)
         this.#runner?.wake()
         break
+      case 'screen-watch':
+        this.#screen?.watch(message.on)
+        break
+      case 'screen-taken':
+        this.#screen?.taken()
+        break
+      case 'screen-copied':
+        this.#screen?.copied()
+        break
+      case 'screen-state':
+        this.#screen?.state(message.id)
+        break
       case 'type':
         this.#post({ type: 'typed', id: message.id, error: 'the machine has no keyboard' })
         break
@@ -151,6 +165,7 @@ class MachineServer {
         openImage: this.#host.openImage,
         makeRoom: configuration.onFullDisk === 'pause' ? error => this.#awaitRoom(error) : undefined,
         wake: () => this.#runner?.wake(),
+        allocatePicture: pixels => this.#allocatePicture(pixels),
       })
     } catch (error) {
       if (!(error instanceof BootError)) throw error
@@ -158,8 +173,17 @@ class MachineServer {
       return
     }
     free(images)
+    const { display } = this.#pc
+    if (display) this.#screen = new ScreenServer(display, message => this.#post(message))
     this.#runner = new Runner(this.#pc, { ...eventLoopHost(), idle: this.#host.idle })
     this.#post({ type: 'created', profile: this.#pc.profileSource })
+  }
+
+  /** A place for the screen's pixels that the handle sees too. */
+  #allocatePicture(pixels: number): Int32Array<SharedArrayBuffer> {
+    const buffer = new SharedArrayBuffer(pixels * 4)
+    this.#post({ type: 'screen-buffer', buffer })
+    return new Int32Array(buffer)
   }
 
   /** Runs until the machine ends; a reset starts the guest again. */
@@ -214,6 +238,9 @@ class MachineServer {
   async #end(event: MachineEvent): Promise<void> {
     this.#ended = true
     this.#serial.flush()
+    // What was shown last can still be looked at.
+    this.#screen?.stop()
+    this.#screen?.state(-1)
     await this.#pc!.close().catch(error => this.#post({ type: 'log', message: (error as Error).message }))
     const stats = this.#stats()
     if (event.kind === 'debug-exit')

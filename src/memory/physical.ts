@@ -35,6 +35,8 @@ export interface MemoryObserver {
   codeWritten(frame: number, first: number, last: number): void
   /** The frame moved in memory 1 or lost rights: what TLBs hold of it is wrong. */
   frameChanged(frame: number): void
+  /** The same of `count` frames from `first`, at once; with `writesOnly` they are only to take the slow path when next written. */
+  framesChanged?(first: number, count: number, writesOnly: boolean): void
 }
 
 /**
@@ -216,6 +218,71 @@ export class PhysicalMemory implements GuestMemory {
     else if (!this.arena.isShared(address)) rights |= FRAME_WRITABLE
     this.frames[frame] = address | FRAME_PRESENT | rights | code
     this.observer?.frameChanged(frame)
+  }
+
+  /**
+   * Memory of a device, zeros: frames one behind the other in memory 1 that lie nowhere yet, for {@link placeRange}.
+   * @returns the address of the first
+   * @throws ArenaFullError when there is no room
+   */
+  addRange(count: number): number {
+    const address = this.arena.allocateRange(count)
+    if (address < 0) throw new ArenaFullError('the machine has no room for display memory: give it less --memory')
+    this.refresh()
+    return address
+  }
+
+  /** Lets frames that lie one behind the other in memory 1 lie at guest-physical frames from `first`, but where others do. */
+  placeRange(first: number, count: number, address: number): void {
+    for (let i = 0; i < count && first + i < MAX_FRAMES; i++) {
+      if (this.frames[first + i] & FRAME_PRESENT) continue
+      const at = address + i * FRAME_SIZE
+      const there = this.ownersAt(at)
+      this.owners.set(at, [...there, first + i])
+      const code = there.some(other => this.frames[other] & FRAME_CODE) ? FRAME_CODE : 0
+      this.frames[first + i] = at | FRAME_PRESENT | FRAME_WRITABLE | FRAME_DIRTY | code
+    }
+    this.rangeChanged(first, count, false)
+  }
+
+  /** Takes away what {@link placeRange} put there. */
+  takeRange(first: number, count: number, address: number): void {
+    for (let i = 0; i < count && first + i < MAX_FRAMES; i++) {
+      const at = address + i * FRAME_SIZE
+      const frame = first + i
+      const entry = this.frames[frame]
+      if (!(entry & FRAME_PRESENT) || (entry & ~0xfff) >>> 0 !== at) continue
+      this.dropCode(frame)
+      this.owners.set(
+        at,
+        this.framesAt(at).filter(other => other !== frame),
+      )
+      this.frames[frame] = 0
+    }
+    this.rangeChanged(first, count, false)
+  }
+
+  /**
+   * Which of `count` frames from `first` were written since this was last asked.
+   * @param address of the frames in memory 1: others that lie there instead are not looked at
+   * @param written gets a 1 for each
+   */
+  takeDirty(first: number, count: number, address: number, written: Uint8Array): void {
+    let any = false
+    for (let i = 0; i < count; i++) {
+      const entry = this.frames[first + i]
+      if (!(entry & FRAME_DIRTY) || (entry & ~0xfff) >>> 0 !== address + i * FRAME_SIZE) continue
+      this.frames[first + i] = entry & ~FRAME_DIRTY
+      written[i] = 1
+      any = true
+    }
+    if (any) this.rangeChanged(first, count, true)
+  }
+
+  private rangeChanged(first: number, count: number, writesOnly: boolean): void {
+    const { observer } = this
+    if (observer?.framesChanged) observer.framesChanged(first, count, writesOnly)
+    else for (let i = 0; i < count; i++) observer?.frameChanged(first + i)
   }
 
   private lostWrites(): number {

@@ -17,7 +17,7 @@ import { MODE_BREAKPOINTS, MODE_SEGMENTED, MODE_SINGLE_STEP } from '../../cpu/mo
 import { segmentCheck } from '../../cpu/segment-check.ts'
 import { services } from '../../cpu/services/index.ts'
 import { CS, F } from '../../cpu/state.ts'
-import { dropFrame } from '../../cpu/translation.ts'
+import { dropFrame, dropFrames } from '../../cpu/translation.ts'
 import { MOST_DEVICE_ACCESSES, type Vcpu } from '../../cpu/vcpu.ts'
 import type { Decoded } from '../../isa/decoder.ts'
 import type { Form } from '../../isa/encoding.ts'
@@ -135,6 +135,7 @@ export class Interpreter implements Engine, BlockSource {
     this.memory.observer = {
       codeWritten: (frame, first, last) => this.codeWritten(frame, first, last),
       frameChanged: frame => dropFrame(vcpu, frame, false),
+      framesChanged: (first, count, writesOnly) => dropFrames(vcpu, first, count, writesOnly),
     }
     const kept = store && this.restore(store)
     this.firstMade = kept?.firstMade ?? 1

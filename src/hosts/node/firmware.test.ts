@@ -29,13 +29,16 @@ function fakeSource(files: Record<string, string>): FirmwareSource & { downloads
   }
 }
 
+/** The package as it is, in small. */
+const SEABIOS = { 'usr/share/seabios/bios-256k.bin': 'a BIOS', 'usr/share/seabios/vgabios-stdvga.bin': 'a VGA BIOS' }
 const empty = join(base, 'empty')
 
 test('firmware is got once, kept, and got again when it is damaged', async () => {
   const cache = join(base, 'cache')
-  const source = fakeSource({ 'usr/share/seabios/bios-256k.bin': 'a BIOS', 'usr/share/doc/x': 'text' })
-  const [bios] = await ensureFirmware('seabios', { cache, root: empty, source })
+  const source = fakeSource({ ...SEABIOS, 'usr/share/doc/x': 'text' })
+  const [bios, videoBios] = await ensureFirmware('seabios', { cache, root: empty, source })
   assert.equal(readFileSync(bios, 'utf8'), 'a BIOS')
+  assert.equal(readFileSync(videoBios, 'utf8'), 'a VGA BIOS')
   await ensureFirmware('seabios', { cache, root: empty, source })
   assert.equal(source.downloads, 1)
   writeFileSync(bios, 'A BIOS')
@@ -47,7 +50,7 @@ test('firmware is got once, kept, and got again when it is damaged', async () =>
 test('what the host has installed is used', async () => {
   const root = join(base, 'root')
   mkdirSync(join(root, 'usr/share/seabios'), { recursive: true })
-  writeFileSync(join(root, 'usr/share/seabios/bios-256k.bin'), 'installed')
+  for (const path of Object.keys(SEABIOS)) writeFileSync(join(root, path), 'installed')
   const source = fakeSource({})
   const [bios] = await ensureFirmware('seabios', { cache: join(base, 'other'), root, source })
   assert.equal(readFileSync(bios, 'utf8'), 'installed')

@@ -19,8 +19,11 @@ interface FirmwarePackage {
 
 /** The firmware that has a name of its own. */
 export const FIRMWARE = {
-  /** A PC's BIOS. */
-  seabios: { package: 'seabios', files: ['usr/share/seabios/bios-256k.bin'] },
+  /** A PC's BIOS, and that of its display adapter. */
+  seabios: {
+    package: 'seabios',
+    files: ['usr/share/seabios/bios-256k.bin', 'usr/share/seabios/vgabios-stdvga.bin'],
+  },
   /** UEFI: the code, and what its variables are when the machine is new. */
   ovmf: { package: 'ovmf', files: ['usr/share/OVMF/OVMF_CODE_4M.fd', 'usr/share/OVMF/OVMF_VARS_4M.fd'] },
 } as const satisfies Record<string, FirmwarePackage>

@@ -1,0 +1,179 @@
+/** Text modes: characters as pixels, and as text. */
+import {
+  displayedCharacters,
+  displayedLines,
+  dotsPerCharacter,
+  lineCompare,
+  rowPitch,
+  startAddress,
+} from './geometry.ts'
+import type { Picture } from './picture.ts'
+import type { VideoMemory } from './planes.ts'
+import {
+  AR,
+  ATTRIBUTE_BLINK,
+  ATTRIBUTE_LINE_GRAPHICS,
+  ATTRIBUTE_PANNING_COMPATIBLE,
+  CLOCK_HALF,
+  CR,
+  SR,
+  type VgaState,
+} from './registers.ts'
+
+/** The characters of code page 437, as the adapter's own font has them. */
+const CODE_PAGE_437 =
+  ' ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼' +
+  Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)).join('') +
+  '⌂ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■ '
+
+/** The address space of a plane. */
+const UNITS = 0xffff
+/** Where the eight fonts begin in plane 2, by the number that character map select has for them. */
+const FONTS = [0, 0x4000, 0x8000, 0xc000, 0x2000, 0x6000, 0xa000, 0xe000] as const
+const FONT_HEIGHT = 32
+/** Characters whose ninth dot is the eighth again, so that lines join. */
+const FIRST_LINE_CHARACTER = 0xc0
+const LAST_LINE_CHARACTER = 0xdf
+/** Frames in which the cursor, and blinking characters, are shown and then are not. */
+const CURSOR_FRAMES = 8
+const BLINK_FRAMES = 16
+
+/** Which font a character is drawn in without, and with bit 3 of its attribute. */
+function fonts({ sequencer }: VgaState): [number, number] {
+  const select = sequencer[SR.CHARACTER_MAP_SELECT]
+  const second = ((select >> 2) & 3) | ((select >> 3) & 4)
+  const first = (select & 3) | ((select >> 2) & 4)
+  return [FONTS[first], FONTS[second]]
+}
+
+/** Lines of a character. */
+function characterHeight({ crtc }: VgaState): number {
+  return (crtc[CR.MAXIMUM_SCAN_LINE] & 31) + 1
+}
+
+/** The width of a text mode's picture in pixels. */
+export function textWidth(state: VgaState): number {
+  const dots = state.sequencer[SR.CLOCKING_MODE] & CLOCK_HALF ? 2 : 1
+  return displayedCharacters(state) * dotsPerCharacter(state) * dots
+}
+
+/** Whether cursor and blinking characters are shown in a frame, as a number that changes with it. */
+export function blinkPhase(frame: number): number {
+  return (Math.floor(frame / CURSOR_FRAMES) & 1) | ((Math.floor(frame / BLINK_FRAMES) & 1) << 1)
+}
+
+/** What lies where in the lines of a text mode, one after another. */
+interface TextLine {
+  y: number
+  /** The first character's unit, and the line within it. */
+  address: number
+  row: number
+  /** Dots that the line is shifted to the left. */
+  panning: number
+}
+
+function* textLines(state: VgaState): Iterable<TextLine> {
+  const { attribute, crtc } = state
+  const lines = displayedLines(state)
+  const split = lineCompare(state)
+  const height = characterHeight(state)
+  const pitch = rowPitch(state)
+  const doubled = crtc[CR.MAXIMUM_SCAN_LINE] & 0x80 ? 2 : 1
+  let address = startAddress(state) + ((crtc[CR.PRESET_ROW_SCAN] >> 5) & 3)
+  let row = crtc[CR.PRESET_ROW_SCAN] & 31
+  // Where characters have nine dots, panning counts from 8, which is none.
+  const register = attribute[AR.PEL_PANNING]
+  let panning = dotsPerCharacter(state) === 8 ? register & 7 : register >= 8 ? 0 : register + 1
+  let repeated = 0
+  for (let y = 0; y < lines; y++) {
+    yield { y, address: address & UNITS, row, panning }
+    if (y === split) {
+      address = 0
+      row = 0
+      repeated = 0
+      if (attribute[AR.MODE_CONTROL] & ATTRIBUTE_PANNING_COMPATIBLE) panning = 0
+      continue
+    }
+    if (++repeated < doubled) continue
+    repeated = 0
+    row = (row + 1) & 31
+    if (row === height) {
+      row = 0
+      address += pitch
+    }
+  }
+}
+
+/** Draws a text mode. @param colors the sixteen; @param phase of {@link blinkPhase} */
+export function drawText(
+  state: VgaState,
+  memory: VideoMemory,
+  picture: Picture,
+  colors: Int32Array,
+  phase: number,
+): void {
+  const { attribute, crtc } = state
+  const { line } = picture
+  const dots = dotsPerCharacter(state)
+  const wide = state.sequencer[SR.CLOCKING_MODE] & CLOCK_HALF ? 2 : 1
+  const characters = displayedCharacters(state)
+  const [first, second] = fonts(state)
+  const units = memory.ram32
+  const origin = memory.base >> 2
+  const cursorStart = crtc[CR.CURSOR_START]
+  const cursorEnd = Math.min(crtc[CR.CURSOR_END] & 31, characterHeight(state) - 1)
+  const cursorShown = !(cursorStart & 0x20) && !(phase & 1)
+  const cursor =
+    ((crtc[CR.CURSOR_LOCATION_HIGH] << 8) | crtc[CR.CURSOR_LOCATION_LOW]) + ((crtc[CR.CURSOR_END] >> 5) & 3)
+  const blinks = (attribute[AR.MODE_CONTROL] & ATTRIBUTE_BLINK) !== 0
+  const underline = crtc[CR.UNDERLINE_LOCATION] & 31
+  const joins = (attribute[AR.MODE_CONTROL] & ATTRIBUTE_LINE_GRAPHICS) !== 0
+
+  for (const { y, address, row, panning } of textLines(state)) {
+    let x = 0
+    const inCursor = cursorShown && row >= (cursorStart & 31) && row <= cursorEnd
+    for (let i = 0; i <= characters; i++) {
+      const at = (address + i) & UNITS
+      const unit = units[origin + at]
+      const code = unit & 0xff
+      const look = (unit >> 8) & 0xff
+      const font = look & 8 ? second : first
+      let pattern = (units[origin + ((font + code * FONT_HEIGHT + row) & UNITS)] >> 16) & 0xff
+      if ((look & 0x77) === 1 && row === underline) pattern = 0x1ff
+      let background = look >> 4
+      if (blinks) {
+        if (look & 0x80 && phase & 2) pattern = 0
+        background &= 7
+      }
+      if (inCursor && at === cursor) pattern = 0x1ff
+      const foreColor = colors[look & 15]
+      const backColor = colors[background]
+      if (dots === 9) {
+        const ninth =
+          pattern > 0xff || (joins && code >= FIRST_LINE_CHARACTER && code <= LAST_LINE_CHARACTER && pattern & 1)
+        line[x + 8 * wide] = ninth ? foreColor : backColor
+        if (wide === 2) line[x + 17] = ninth ? foreColor : backColor
+      }
+      if (wide === 1) for (let bit = 0; bit < 8; bit++) line[x + bit] = pattern & (0x80 >> bit) ? foreColor : backColor
+      else for (let bit = 0; bit < 16; bit++) line[x + bit] = pattern & (0x80 >> (bit >> 1)) ? foreColor : backColor
+      x += dots * wide
+    }
+    picture.store(y, panning * wide)
+  }
+}
+
+/** The rows of text that are shown, without blanks at their ends. */
+export function readText(state: VgaState, memory: VideoMemory): string {
+  const rows: string[] = []
+  const characters = displayedCharacters(state)
+  let previous = -1
+  for (const { address } of textLines(state)) {
+    if (address === previous) continue
+    previous = address
+    let text = ''
+    for (let i = 0; i < characters; i++)
+      text += CODE_PAGE_437[memory.ram32[(memory.base >> 2) + ((address + i) & UNITS)] & 0xff]
+    rows.push(text.trimEnd())
+  }
+  return rows.join('\n')
+}
