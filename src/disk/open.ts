@@ -9,6 +9,7 @@ import type { ByteFile, ImageFolder } from './byte-file.ts'
 import type { Compression } from './compression.ts'
 import { type Disk, DiskError } from './disk.ts'
 import { FORMAT_TABLE, type Format, formatOfAlias, formatOfName, type OpenContext, recognize } from './formats.ts'
+import { RawDisk } from './raw.ts'
 
 /** Most images in a chain of backing files. */
 const LONGEST_CHAIN = 64
@@ -17,6 +18,8 @@ const LONGEST_CHAIN = 64
 export interface OpenImageOptions {
   /** Its format; default: by its content and name. */
   format?: Format
+  /** Bytes of a disk whose raw image has so many; default: as many as the image, to a whole sector. What the file lacks reads as zeros. */
+  rawSize?: (bytes: number) => number
 }
 
 /** What the host brings. */
@@ -47,6 +50,7 @@ export async function openImage(file: ByteFile, host: ImageHost, options: ToolOp
 async function openInChain(file: ByteFile, host: ImageHost, options: ToolOptions, chain: string[]): Promise<Disk> {
   try {
     const format = options.format ?? (await decideFormat(file))
+    if (format === 'raw' && options.rawSize) return new RawDisk(file, { size: options.rawSize(file.size) })
     return await FORMAT_TABLE[format].open(file, makeContext(file, host, options, chain))
   } catch (error) {
     await file.close()

@@ -1,4 +1,5 @@
 /** Drives as they are asked for: what a disk, CD-ROM drive or floppy drive is made of, and where its medium comes from. */
+import { wholeFloppy } from '../devices/storage/floppy-geometry.ts'
 import type { Disk } from '../disk/disk.ts'
 import { DiskError } from '../disk/disk.ts'
 import { type MakeRoom, patientDisk } from '../disk/patient.ts'
@@ -71,7 +72,10 @@ export interface DriveConfiguration {
 }
 
 /** Opens an image file of the host, or one that the caller was handed. */
-export type OpenImage = (image: string | Blob, options: { readOnly: boolean; format?: string }) => Promise<Disk>
+export type OpenImage = (
+  image: string | Blob,
+  options: { readOnly: boolean; format?: string; rawSize?: (bytes: number) => number },
+) => Promise<Disk>
 
 /** What the worker's host does for media. */
 export interface MediumHost {
@@ -170,14 +174,23 @@ function channelOf(port: MessagePort): Channel {
 
 /**
  * Opens a medium, in the worker.
+ * @param kind of the drive that it is for: the image of a floppy may lack its end
  * @throws DiskError with one sentence
  */
-export async function openMedium(medium: MediumConfiguration, host: MediumHost): Promise<Disk> {
-  const disk = await open(medium, host)
+export async function openMedium(
+  medium: MediumConfiguration,
+  host: MediumHost,
+  kind: DriveConfiguration['kind'],
+): Promise<Disk> {
+  const disk = await open(medium, host, kind)
   return host.makeRoom ? patientDisk(disk, host.makeRoom) : disk
 }
 
-async function open(medium: MediumConfiguration, { openImage }: MediumHost): Promise<Disk> {
+async function open(
+  medium: MediumConfiguration,
+  { openImage }: MediumHost,
+  kind: DriveConfiguration['kind'],
+): Promise<Disk> {
   if ('channel' in medium) {
     const { channel } = medium
     const disk = await remoteDisk(channelOf(channel))
@@ -190,7 +203,7 @@ async function open(medium: MediumConfiguration, { openImage }: MediumHost): Pro
   }
   const { readOnly, format } = medium
   const image = 'blob' in medium ? medium.blob : medium.path
-  if (openImage) return openImage(image, { readOnly, format })
+  if (openImage) return openImage(image, { readOnly, format, ...(kind === 'floppy' && { rawSize: wholeFloppy }) })
   const what = typeof image === 'string' ? `image '${image}'` : 'a Blob'
   throw new DiskError('unsupported', `${what} cannot be opened here: give a disk instead`)
 }

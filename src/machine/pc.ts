@@ -24,7 +24,7 @@ import { VirtioPci } from '../devices/virtio/transport-pci.ts'
 import type { Engine } from '../engines/contract.ts'
 import type { TranslatedCode } from '../engines/translator/listing.ts'
 import { PhysicalMemory } from '../memory/physical.ts'
-import { SERIAL_PORTS } from './acpi/dsdt.ts'
+import { SERIAL_PORTS } from './acpi/isa-devices.ts'
 import { type AcpiOptions, acpiTables } from './acpi/tables.ts'
 import { AddressMap, LARGEST_ROM } from './address-map.ts'
 import { type BootMemory, isMultiboot, loadKernel } from './boot/index.ts'
@@ -363,7 +363,7 @@ export class Pc implements Runnable {
    * @throws Error with one sentence
    */
   async changeMedium(drive: string, medium: MediumConfiguration | undefined, force: boolean): Promise<void> {
-    const disk = medium && (await openMedium(medium, this.#hooks))
+    const disk = medium && (await openMedium(medium, this.#hooks, this.#storage.kindOf(drive) ?? 'disk'))
     try {
       await this.#storage.change(drive, disk, force)
     } catch (error) {
@@ -494,6 +494,7 @@ export class Pc implements Runnable {
       configurationBase: chipset.configurationBase(),
       pciInterrupt: (slot, pin) => PIRQ_GSI + chipset.pci.wireOf(slot, pin + 1),
       pciIrq: (slot, pin) => chipset.irqs[chipset.pci.wireOf(slot, pin + 1)],
+      floppies: this.#storage.floppies(),
     }
   }
 

@@ -10,12 +10,13 @@ import { AtapiCdrom } from '../devices/storage/atapi.ts'
 import type { HostWork } from '../devices/storage/block.ts'
 import type { Cdrom } from '../devices/storage/cdrom.ts'
 import { FloppyController } from '../devices/storage/floppy.ts'
-import { EMPTY_DRIVE_TYPE, floppyFormat } from '../devices/storage/floppy-geometry.ts'
+import { EMPTY_DRIVE_SIZE, EMPTY_DRIVE_TYPE, floppyFormat } from '../devices/storage/floppy-geometry.ts'
 import { IdeController } from '../devices/storage/ide.ts'
 import { Nvme } from '../devices/storage/nvme.ts'
 import { VirtioBlk } from '../devices/virtio/blk.ts'
 import { VirtioPci } from '../devices/virtio/transport-pci.ts'
 import type { Disk } from '../disk/disk.ts'
+import type { FloppyDescription } from './acpi/isa-devices.ts'
 import { BootError } from './boot/state.ts'
 import { type DriveConfiguration, type MediumHost, openMedium, withCache } from './drives.ts'
 
@@ -62,7 +63,7 @@ export async function openDrives(drives: readonly DriveConfiguration[], host: Me
   try {
     for (const configuration of drives) {
       const { medium } = configuration
-      const disk = medium && (await openMedium(medium, host))
+      const disk = medium && (await openMedium(medium, host, configuration.kind))
       open.push({ configuration, disk })
       if (disk) checkMedium(configuration, disk)
     }
@@ -102,6 +103,12 @@ export function floppyTypes(drives: readonly OpenDrive[]): number[] {
     .map(({ disk }) => (disk && floppyFormat(disk.size)?.drive) ?? EMPTY_DRIVE_TYPE)
 }
 
+/** How ACPI describes a floppy drive: by what is in it, as CMOS does. */
+function describeFloppy({ disk }: OpenDrive): FloppyDescription {
+  const { drive: type, cylinders, heads, sectors } = floppyFormat(disk?.size ?? EMPTY_DRIVE_SIZE)!
+  return { type, cylinders, heads, sectors }
+}
+
 /** The drives of a PC. */
 export class Storage {
   readonly devices: Device[] = []
@@ -127,6 +134,17 @@ export class Storage {
   /** Every drive with what is in it. */
   get drives(): readonly OpenDrive[] {
     return this.#drives
+  }
+
+  /** What kind of drive has a name. */
+  kindOf(name: string): DriveConfiguration['kind'] | undefined {
+    return this.#drives.find(({ configuration }) => configuration.name === name)?.configuration.kind
+  }
+
+  /** The floppy drives; undefined without a controller. */
+  floppies(): FloppyDescription[] | undefined {
+    const drives = this.#drives.filter(({ configuration }) => configuration.kind === 'floppy')
+    return drives.length > 0 || this.#host.everyController ? drives.map(describeFloppy) : undefined
   }
 
   /**

@@ -55,5 +55,17 @@ export function floppyFormat(bytes: number): FloppyFormat | undefined {
   return FORMATS.find(({ cylinders, heads, sectors }) => cylinders * heads * sectors * 512 === bytes)
 }
 
-/** The type of an empty drive: what takes most floppies. */
+/** The type of an empty drive: what takes most floppies. The size of those that it is made for. */
 export const EMPTY_DRIVE_TYPE = 4
+export const EMPTY_DRIVE_SIZE = 1474560
+
+/**
+ * The size of the floppy that an image is of, whose end may be missing because nothing is there (tools leave it out; a boot sector is
+ * an image too): 1.44 MB, or 2.88 MB if it is longer. That of the image itself where a format has just that, or none is so large.
+ */
+export function wholeFloppy(bytes: number): number {
+  if (bytes === 0 || floppyFormat(bytes)) return bytes
+  return [EMPTY_DRIVE_SIZE, LARGEST_STANDARD].find(size => bytes < size) ?? bytes
+}
+
+const LARGEST_STANDARD = 2949120

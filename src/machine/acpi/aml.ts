@@ -126,6 +126,11 @@ export function irq(number: number): Aml {
   return [0x22, ...little(1 << number, 2)]
 }
 
+/** An ISA DMA channel of bytes (6.4.2.2): compatible timing, no bus master. */
+export function dma(channel: number): Aml {
+  return [0x2a, 1 << channel, 0x00]
+}
+
 /** A fixed range below 4 GiB (6.4.3.4). */
 export function memory32Fixed(address: number, length: number, writable: boolean): Aml {
   return [0x86, 0x09, 0x00, writable ? 1 : 0, ...little(address, 4), ...little(length, 4)]

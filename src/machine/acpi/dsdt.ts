@@ -9,7 +9,6 @@ import {
   ifElse,
   integer,
   ioPorts,
-  irq,
   memory32Fixed,
   method,
   name,
@@ -22,9 +21,10 @@ import {
   string,
   window,
 } from './aml.ts'
+import { type IsaOptions, isaDevices } from './isa-devices.ts'
 
 /** What the description depends on. */
-export interface SystemDescription {
+export interface SystemDescription extends IsaOptions {
   /** Local APIC identifiers of the processors. */
   processors: readonly number[]
   /** First byte of the memory window for PCI devices; it ends below the I/O APIC. */
@@ -37,14 +37,6 @@ export interface SystemDescription {
   pciIrq(slot: number, pin: number): number
 }
 
-/** Ports and IRQs of COM1 to COM4. */
-export const SERIAL_PORTS: readonly { port: number; irq: number }[] = [
-  { port: 0x3f8, irq: 4 },
-  { port: 0x2f8, irq: 3 },
-  { port: 0x3e8, irq: 4 },
-  { port: 0x2e8, irq: 3 },
-]
-
 /** Bytes of memory-mapped configuration space. */
 const CONFIGURATION_LENGTH = 0x10000000
 /** Last byte of the memory window for PCI devices. */
@@ -53,15 +45,6 @@ const PCI_MEMORY_LAST = 0xfebfffff
 function processor(apicId: number, index: number): Aml {
   const digits = index.toString(16).toUpperCase().padStart(3, '0')
   return device(`C${digits}`, name('_HID', string('ACPI0007')), name('_UID', integer(apicId)))
-}
-
-function serialPort({ port, irq: line }: { port: number; irq: number }, index: number): Aml {
-  return device(
-    `COM${index + 1}`,
-    name('_HID', eisaId('PNP0501')),
-    name('_UID', integer(index + 1)),
-    name('_CRS', resources(ioPorts(port, 8), irq(line))),
-  )
 }
 
 /** _PRT entries of every slot and pin, which name the interrupt itself instead of a link device. */
@@ -96,9 +79,7 @@ function pciHostBridge(system: SystemDescription): Aml {
     name('PRTA', routing(system.pciInterrupt)),
     name('PRTP', routing(system.pciIrq)),
     method('_PRT', 0, ifElse(nameString('\\PICF'), returns(nameString('PRTA')), returns(nameString('PRTP')))),
-    device('RTC', name('_HID', eisaId('PNP0B00')), name('_CRS', resources(ioPorts(0x70, 2), irq(8)))),
-    device('TIMR', name('_HID', eisaId('PNP0100')), name('_CRS', resources(ioPorts(0x40, 4), irq(0)))),
-    ...SERIAL_PORTS.map(serialPort),
+    ...isaDevices(system),
   )
 }
 

@@ -18,6 +18,9 @@ const options = {
   pciIrq: (slot: number, pin: number) => [10, 11][(slot + pin) % 2],
 }
 
+const floppy = { type: 4, cylinders: 80, heads: 2, sectors: 18 }
+const everyIsaDevice = { parallel: true, floppies: [floppy, floppy] }
+
 const sum = (bytes: Uint8Array) => bytes.reduce((a, b) => a + b, 0) & 0xff
 
 test('AML terms are encoded as the specification shows', () => {
@@ -36,7 +39,7 @@ test('AML terms are encoded as the specification shows', () => {
 })
 
 test('a guest finds every table from the root pointer, and every checksum is 0', () => {
-  const { bytes, address, rsdp } = acpiTables(FIRMWARE_START, options)
+  const { bytes, address, rsdp } = acpiTables(FIRMWARE_START, { ...options, ...everyIsaDevice })
   assert.ok(address + bytes.length <= TABLES_END, 'kernels may be loaded behind them')
   const view = new DataView(bytes.buffer)
   const at = rsdp - address
@@ -73,7 +76,11 @@ test('iasl disassembles every table and compiles the result again', { skip: !ias
   const folder = mkdtempSync(join(tmpdir(), 'typetwo-acpi-'))
   try {
     // Of a machine with PCI Express, which has all tables.
-    const { bytes, address, tables } = acpiTables(0xe0000, { ...options, configurationBase: 0xb0000000 })
+    const { bytes, address, tables } = acpiTables(0xe0000, {
+      ...options,
+      configurationBase: 0xb0000000,
+      ...everyIsaDevice,
+    })
     assert.ok(tables.some(({ signature }) => signature === 'MCFG'))
     for (const { signature, address: at, length } of tables) {
       if (signature === 'RSDT' || signature === 'XSDT') continue
@@ -84,7 +91,7 @@ test('iasl disassembles every table and compiles the result again', { skip: !ias
       assert.doesNotMatch(readFileSync(`${file}.dsl`, 'utf8'), /ERROR|Invalid|Unknown/i)
       const compiled = spawnSync('iasl', ['-p', join(folder, 'again'), `${file}.dsl`], { encoding: 'utf8' })
       assert.equal(compiled.status, 0, compiled.stdout + compiled.stderr)
-      if (signature === 'DSDT') assert.match(compiled.stdout, /0 Errors/)
+      if (signature === 'DSDT') assert.match(compiled.stdout, /0 Errors, 0 Warnings/)
     }
   } finally {
     rmSync(folder, { recursive: true })

@@ -50,8 +50,8 @@ const CREATOR_ID = 'TYP2'
 
 /** FADT flags (5.2.9.3): WBINVD works, C1 works, no sleep button, RTC wakes from nothing, 32-bit timer, reset register. */
 const FADT_FLAGS = (1 << 0) | (1 << 2) | (1 << 5) | (1 << 6) | (1 << 8) | (1 << 10)
-/** IA-PC boot flags (5.2.9.3): legacy devices are there; an 8042 is not announced; VGA is not there. */
-const BOOT_FLAGS = (1 << 0) | (1 << 2)
+/** IA-PC boot flags (5.2.9.3): legacy devices are there, and an 8042; VGA is not there. */
+const BOOT_FLAGS = (1 << 0) | (1 << 1) | (1 << 2)
 
 function ascii(view: DataView, offset: number, text: string): void {
   for (let i = 0; i < text.length; i++) view.setUint8(offset + i, text.charCodeAt(i))
