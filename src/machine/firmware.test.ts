@@ -140,7 +140,7 @@ test('a kernel in parts, as firmware loads it', () => {
   const { fwCfg, item } = setUp()
   const kernel = new Uint8Array(4096).map((_, i) => i >> 8)
   kernel[0x1f1] = 3
-  offerKernel(fwCfg, kernel, Uint8Array.of(7), 'quiet')
+  offerKernel(fwCfg, kernel, { initrd: Uint8Array.of(7), commandLine: 'quiet' })
   assert.equal(item(FW_CFG.SETUP_SIZE, 4).readUInt32LE(), 2048)
   assert.equal(item(FW_CFG.KERNEL_SIZE, 4).readUInt32LE(), 2048)
   assert.equal(item(FW_CFG.KERNEL_DATA, 1)[0], 8)

@@ -2,6 +2,7 @@
 import { FW_CFG, type FwCfg, littleEndian } from '../devices/fw-cfg.ts'
 import { LOADER_FILE, loaderCommands, RSDP_FILE, TABLES_FILE } from './acpi/loader.ts'
 import { type AcpiOptions, relocatableTables } from './acpi/tables.ts'
+import { LINUX_ROM_FILE, LINUX_ROM_PATH, linuxRom } from './boot/linux-rom.ts'
 import type { BootOptions } from './messages.ts'
 import { smbios } from './smbios.ts'
 
@@ -76,12 +77,15 @@ export function describeMachine(fwCfg: FwCfg, description: FirmwareDescription):
   }
 }
 
-/** Gives firmware that can load one a Linux kernel to boot. */
+/**
+ * Gives firmware a Linux kernel to boot: UEFI can load it itself, a BIOS by an option ROM of ours.
+ * @param bios where RAM above 1 MiB ends, for a BIOS
+ * @throws BootError with one sentence where a BIOS cannot boot it
+ */
 export function offerKernel(
   fwCfg: FwCfg,
   kernel: Uint8Array,
-  initrd: Uint8Array | undefined,
-  commandLine: string,
+  { initrd, commandLine, bios }: { initrd?: Uint8Array; commandLine: string; bios?: { extendedEnd: number } },
 ): void {
   // Where the real-mode part ends and the kernel begins (Linux, Documentation/arch/x86/boot.rst: setup_sects).
   const setup = Math.min(kernel.length, ((kernel[0x1f1] || 4) + 1) * 512)
@@ -90,7 +94,12 @@ export function offerKernel(
     fwCfg.set(sizeKey, littleEndian(bytes.length, 4))
     fwCfg.set(dataKey, bytes)
   }
-  item(FW_CFG.SETUP_SIZE, FW_CFG.SETUP_DATA, kernel.slice(0, setup))
+  const forBios = bios && linuxRom(kernel, { initrd, commandLine, ...bios })
+  item(FW_CFG.SETUP_SIZE, FW_CFG.SETUP_DATA, forBios?.setup ?? kernel.slice(0, setup))
+  if (forBios) {
+    fwCfg.setFile(LINUX_ROM_FILE, forBios.rom)
+    fwCfg.setFile('bootorder', new TextEncoder().encode(`${LINUX_ROM_PATH}\0`))
+  }
   item(FW_CFG.KERNEL_SIZE, FW_CFG.KERNEL_DATA, kernel.slice(setup))
   if (initrd) item(FW_CFG.INITRD_SIZE, FW_CFG.INITRD_DATA, initrd.slice())
   item(FW_CFG.COMMAND_LINE_SIZE, FW_CFG.COMMAND_LINE_DATA, words)

@@ -29,7 +29,7 @@ import { type AcpiOptions, acpiTables } from './acpi/tables.ts'
 import { AddressMap, LARGEST_ROM } from './address-map.ts'
 import { type BootMemory, isMultiboot, loadKernel } from './boot/index.ts'
 import { verifyInitrd } from './boot/initrd.ts'
-import { FIRMWARE_START } from './boot/layout.ts'
+import { extendedEnd, FIRMWARE_START } from './boot/layout.ts'
 import { isLinuxImage } from './boot/linux.ts'
 import { BootError } from './boot/state.ts'
 import { MachineBus } from './bus.ts'
@@ -498,11 +498,13 @@ export class Pc implements Runnable {
     }
   }
 
-  #load({ kernel, initrd }: Images): void {
+  #load({ kernel, initrd, variables }: Images): void {
     const { commandLine } = this.#configuration
     this.#processor.reset()
     if (this.#firmware) {
-      if (kernel) offerKernel(this.#fwCfg, kernel, initrd, commandLine)
+      // Firmware without variables is a BIOS.
+      const bios = variables ? undefined : { extendedEnd: extendedEnd(bootMemory(this.memory).regions) }
+      if (kernel) offerKernel(this.#fwCfg, kernel, { initrd, commandLine, bios })
       return
     }
     // What firmware would leave: RAM wherever there is some.

@@ -30,7 +30,7 @@ import {
 import { unpackPayload } from './unpack.ts'
 
 /** Offsets in boot_params; those from 0x1f1 on are the setup header's, the same in the file. */
-const FIELD = {
+export const FIELD = {
   acpi_rsdp_addr: 0x070,
   alt_mem_k: 0x1e0,
   e820_entries: 0x1e8,
@@ -59,10 +59,11 @@ const FIELD = {
   e820_table: 0x2d0,
 } as const
 
-const LOADFLAGS_LOADED_HIGH = 0x01
-const LOADFLAGS_CAN_USE_HEAP = 0x80
+export const LOADFLAGS_LOADED_HIGH = 0x01
+export const LOADFLAGS_CAN_USE_HEAP = 0x80
 const XLOADFLAGS_KERNEL_64 = 0x01
-const LOADER_TYPE_UNDEFINED = 0xff
+/** A loader without a number of its own. */
+export const LOADER_TYPE_UNDEFINED = 0xff
 /** The 64-bit entry is 0x200 bytes into the loaded kernel. */
 const ENTRY_64_OFFSET = 0x200
 const E820_MOST = 128

@@ -114,6 +114,30 @@ export class PrivateApt {
     )
   }
 
+  /** The packages that every Debian system has. */
+  async required(): Promise<string[]> {
+    const { output } = await this.#run('apt-cache', ['dumpavail'])
+    const names = output
+      .split('\n\n')
+      .filter(entry => /^(Priority: required|Essential: yes)$/m.test(entry))
+      .map(entry => /^Package: (.*)$/m.exec(entry)?.[1])
+    return [...new Set(names)].filter(name => name !== undefined)
+  }
+
+  /**
+   * Packages and all that they depend on, as apt would install them on an empty system, without recommendations.
+   * @throws UserError when apt knows no such packages.
+   */
+  async closure(names: readonly string[]): Promise<string[]> {
+    const simulated = await this.#run('apt-get', ['--simulate', '--no-install-recommends', 'install', ...names])
+    const found = [...simulated.output.matchAll(/^Inst (\S+)/gm)].map(([, name]) => name)
+    if (simulated.status === 0 && found.length > 0) return found
+    const reason = this.#complaint ?? complaintOf(simulated) ?? 'its sources do not have them'
+    throw new UserError(
+      `apt cannot get Debian's packages ${names.join(', ')} (${reason}): look at the network and /etc/apt, or ${this.#instead}`,
+    )
+  }
+
   /**
    * Downloads packages.
    * @returns the path of each .deb, in the order of the names

@@ -1,0 +1,191 @@
+/**
+ * Installs Debian from a CD onto a virtual disk and starts it from there, by BIOS and by UEFI, and then in QEMU: unattended, from
+ * packages that apt downloads once.
+ */
+import { spawnSync } from 'node:child_process'
+import { copyFile, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { FIRMWARE, UserError } from '../../src/hosts/node/index.ts'
+import { installationCd } from './cd.ts'
+import { Console } from './console.ts'
+import { INSTALLED, type InstallPlan, planOf } from './installer.ts'
+import { execute } from './packages.ts'
+
+const ROOT = new URL('../..', import.meta.url).pathname
+const TYPETWO = join(ROOT, 'bin/typetwo')
+
+const USAGE = `npm run test:install [-- OPTION…] [bios] [uefi]
+
+Installs Debian from a CD of its own making and boots it, by BIOS and by UEFI unless one is named.
+
+  --bus NAME     where the disk is: ide (default), sata, nvme or virtio
+  --engine NAME  what executes the guest
+  --keep DIR     keeps the disks there
+  --only-boot    boots the disks in --keep DIR, which an earlier run has installed
+  --quiet        does not show what the guests write
+`
+
+interface Options {
+  bus: string
+  engine: string
+  folder: string
+  quiet: boolean
+  onlyBoot: boolean
+}
+
+const DISK_NAMES: Record<string, string> = { ide: '/dev/sda', sata: '/dev/sda', nvme: '/dev/nvme0n1', virtio: '/dev/vda' }
+const HOUR = 3600
+
+function say(text: string): void {
+  process.stderr.write(`\n== ${text}\n`)
+}
+
+const show = (options: Options) => (options.quiet ? () => {} : (text: string) => void process.stdout.write(text))
+
+/** Whether the host has a program. */
+const has = (program: string) => spawnSync('sh', ['-c', `command -v ${program}`]).status === 0
+
+/** A machine of typetwo's with the disk of a plan. */
+function typetwo(name: string, words: readonly string[], options: Options): Console {
+  const all = ['run', '--memory', '512M', '--engine', options.engine, ...words]
+  return new Console(name, TYPETWO, all, show(options))
+}
+
+const since = (start: number) => `${((Date.now() - start) / 1000).toFixed(0)} s`
+
+/** Boots the CD, which installs onto the disk and turns the machine off. */
+async function install(plan: InstallPlan, disk: string, firmware: readonly string[], options: Options): Promise<void> {
+  const cd = await installationCd(plan, say)
+  await execute(TYPETWO, ['disk', 'create', disk, '--size', '2G'])
+  say(`Installing (${plan.firmware}, ${options.bus})`)
+  const start = Date.now()
+  const words = ['--disk', `${disk},bus=${options.bus}`, '--cdrom', cd, '--boot', 'order=cdrom:disk', ...firmware]
+  const machine = typetwo('the installation', words, options)
+  await machine.until(new RegExp(`^${INSTALLED}`, 'm'), 2 * HOUR)
+  const status = await machine.ended(120)
+  if (status !== 0) throw new Error(`the installation ended with status ${status}: ${machine.errors}`)
+  say(`Installed in ${since(start)}, ${machine.seconds.toFixed(0)} s of processor time`)
+}
+
+/** Logs in, looks around and turns the machine off. */
+async function visit(machine: Console, plan: InstallPlan): Promise<void> {
+  const start = Date.now()
+  await machine.until(/typetwo login: /, HOUR / 2)
+  say(`Login after ${since(start)}, ${machine.seconds.toFixed(1)} s of processor time`)
+  machine.type('root\n')
+  await machine.until(/Password: /, 300)
+  machine.type(`${plan.password}\n`)
+  await machine.until(/root@typetwo:~# /, 300)
+  const expect = async (line: string, pattern: RegExp) => {
+    const answer = await machine.command(line, 600)
+    if (!pattern.test(answer)) throw new Error(`'${line}' gave '${answer}', not ${pattern}`)
+    return answer
+  }
+  await expect('systemctl is-system-running --wait', /^running/)
+  await expect('systemctl is-active cron dbus', /^active\s+active$/)
+  await expect('findmnt -n -o FSTYPE /', /ext4/)
+  await expect('[ -d /sys/firmware/efi ] && echo uefi || echo bios', new RegExp(plan.firmware))
+  await expect('cat /proc/cmdline', /BOOT_IMAGE=\/boot\/vmlinuz/)
+  await expect('date >>/root/visits && sync && wc -l </root/visits', /^\d+$/)
+  machine.type('systemctl poweroff\n')
+}
+
+async function bootsInTypetwo(plan: InstallPlan, disk: string, firmware: readonly string[], options: Options) {
+  say(`Booting from the disk (${plan.firmware}, ${options.bus})`)
+  const machine = typetwo('typetwo', ['--disk', `${disk},bus=${options.bus}`, ...firmware], options)
+  try {
+    await visit(machine, plan)
+    const status = await machine.ended(300)
+    if (status !== 0) throw new Error(`it ended with status ${status}: ${machine.errors}`)
+  } finally {
+    machine.kill()
+  }
+}
+
+const QEMU_DRIVES: Record<string, (file: string) => string[]> = {
+  ide: file => ['-drive', `file=${file},if=ide`],
+  sata: file => ['-device', 'ahci,id=ahci', '-drive', `file=${file},if=none,id=d`, '-device', 'ide-hd,drive=d,bus=ahci.0'],
+  nvme: file => ['-drive', `file=${file},if=none,id=d`, '-device', 'nvme,drive=d,serial=1'],
+  virtio: file => ['-drive', `file=${file},if=virtio`],
+}
+
+async function bootsInQemu(plan: InstallPlan, disk: string, folder: string, options: Options) {
+  if (!has('qemu-system-x86_64')) return say('This host has no qemu-system-x86_64: not booted there')
+  say(`Booting the same disk in QEMU (${plan.firmware}, ${options.bus})`)
+  const firmware: string[] = []
+  if (plan.firmware === 'uefi') {
+    const [code, template] = FIRMWARE.ovmf.files.map(file => `/${file}`)
+    const variables = join(folder, 'qemu-variables.fd')
+    await copyFile(template, variables).catch(() => {
+      throw new UserError("QEMU boots by UEFI with the host's ovmf: install the package ovmf")
+    })
+    firmware.push('-drive', `if=pflash,format=raw,readonly=on,file=${code}`, '-drive', `if=pflash,format=raw,file=${variables}`)
+  }
+  const words = ['-accel', 'tcg', '-m', '512', '-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-nic', 'none']
+  const machine = new Console('QEMU', 'qemu-system-x86_64', [...words, ...firmware, ...QEMU_DRIVES[options.bus](disk)], show(options))
+  try {
+    await visit(machine, plan)
+    await machine.ended(300)
+  } finally {
+    machine.kill()
+  }
+}
+
+async function check(disk: string): Promise<void> {
+  if (!has('qemu-img')) return say('This host has no qemu-img: the image is not checked')
+  await execute('qemu-img', ['check', disk])
+  say('qemu-img check finds nothing wrong with the disk')
+}
+
+async function whole(firmware: InstallPlan['firmware'], options: Options): Promise<void> {
+  const { folder, bus } = options
+  const plan = planOf(firmware, DISK_NAMES[bus])
+  const disk = join(folder, `${firmware}.qcow2`)
+  const words = firmware === 'uefi' ? ['--uefi', join(folder, 'variables.fd')] : []
+  if (!options.onlyBoot) await install(plan, disk, words, options)
+  await check(disk)
+  await bootsInTypetwo(plan, disk, words, options)
+  await check(disk)
+  await bootsInQemu(plan, disk, folder, options)
+  await check(disk)
+}
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      bus: { type: 'string', default: 'ide' },
+      engine: { type: 'string', default: 'auto' },
+      keep: { type: 'string' },
+      'only-boot': { type: 'boolean', default: false },
+      quiet: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help) {
+    process.stdout.write(USAGE)
+    return
+  }
+  const kinds = positionals.length > 0 ? positionals : ['bios', 'uefi']
+  const wrong = kinds.find(kind => kind !== 'bios' && kind !== 'uefi')
+  if (wrong !== undefined) throw new UserError(`there is no firmware '${wrong}': say bios or uefi`)
+  if (!(values.bus in DISK_NAMES))
+    throw new UserError(`there is no bus '${values.bus}': choose ${Object.keys(DISK_NAMES).join(', ')}`)
+  if (values['only-boot'] && values.keep === undefined)
+    throw new UserError('--only-boot boots what is in a folder: give it with --keep DIR')
+  const folder = values.keep ?? (await mkdtemp(join(tmpdir(), 'typetwo-install-')))
+  const options = { bus: values.bus, engine: values.engine, folder, quiet: values.quiet, onlyBoot: values['only-boot'] }
+  try {
+    for (const kind of kinds) await whole(kind as InstallPlan['firmware'], options)
+    say('All is well')
+  } finally {
+    if (values.keep === undefined) await rm(folder, { recursive: true, force: true })
+  }
+}
+
+main().catch(error => {
+  process.stderr.write(`\n${error instanceof UserError ? error.message : error.stack}\n`)
+  process.exitCode = 1
+})
