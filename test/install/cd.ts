@@ -48,7 +48,8 @@ function liveSystem(pool: string, say: Say): Promise<string> {
 }
 
 /** Packages that are only for the system that is installed. */
-const NOT_LIVE = /^(linux-image|grub|initramfs|systemd|udev|dbus|cron|apt_|libapt|iproute2|procps|kmod|klibc|libgnutls|tzdata)/
+const NOT_LIVE =
+  /^(linux-image|grub|initramfs|systemd|udev|dbus|cron|apt_|libapt|iproute2|procps|kmod|klibc|libgnutls|tzdata)/
 
 async function isLive(file: string): Promise<boolean> {
   return !NOT_LIVE.test(file)
@@ -60,7 +61,12 @@ async function isLive(file: string): Promise<boolean> {
  */
 export async function installationCd(plan: InstallPlan, say: Say): Promise<string> {
   const packages = [...new Set([...plan.base, ...plan.boot])]
-  const pool = await packagePool(`install-pool-${plan.firmware}`, plan.suite, [...packages, ...LIVE_PACKAGES, ...DEBOOTSTRAP_PACKAGES], say)
+  const pool = await packagePool(
+    `install-pool-${plan.firmware}`,
+    plan.suite,
+    [...packages, ...LIVE_PACKAGES, ...DEBOOTSTRAP_PACKAGES],
+    say,
+  )
   const live = await liveSystem(pool, say)
   const loader = await unpackedPackages('boot-loaders', ['isolinux', 'syslinux-common', 'grub-efi-amd64-bin'], { say })
   const guest = await ensureDefaultGuest({ report: say })
@@ -123,4 +129,3 @@ export async function makeEspImage(image: string, loader: string, say: Say): Pro
   await mmd(['-i', image, '::/EFI', '::/EFI/BOOT'])
   await mcopy(['-i', image, loader, '::/EFI/BOOT/BOOTX64.EFI'])
 }
-

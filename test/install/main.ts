@@ -35,7 +35,12 @@ interface Options {
   onlyBoot: boolean
 }
 
-const DISK_NAMES: Record<string, string> = { ide: '/dev/sda', sata: '/dev/sda', nvme: '/dev/nvme0n1', virtio: '/dev/vda' }
+const DISK_NAMES: Record<string, string> = {
+  ide: '/dev/sda',
+  sata: '/dev/sda',
+  nvme: '/dev/nvme0n1',
+  virtio: '/dev/vda',
+}
 const HOUR = 3600
 
 function say(text: string): void {
@@ -58,6 +63,7 @@ const since = (start: number) => `${((Date.now() - start) / 1000).toFixed(0)} s`
 /** Boots the CD, which installs onto the disk and turns the machine off. */
 async function install(plan: InstallPlan, disk: string, firmware: readonly string[], options: Options): Promise<void> {
   const cd = await installationCd(plan, say)
+  await rm(disk, { force: true })
   await execute(TYPETWO, ['disk', 'create', disk, '--size', '2G'])
   say(`Installing (${plan.firmware}, ${options.bus})`)
   const start = Date.now()
@@ -106,7 +112,14 @@ async function bootsInTypetwo(plan: InstallPlan, disk: string, firmware: readonl
 
 const QEMU_DRIVES: Record<string, (file: string) => string[]> = {
   ide: file => ['-drive', `file=${file},if=ide`],
-  sata: file => ['-device', 'ahci,id=ahci', '-drive', `file=${file},if=none,id=d`, '-device', 'ide-hd,drive=d,bus=ahci.0'],
+  sata: file => [
+    '-device',
+    'ahci,id=ahci',
+    '-drive',
+    `file=${file},if=none,id=d`,
+    '-device',
+    'ide-hd,drive=d,bus=ahci.0',
+  ],
   nvme: file => ['-drive', `file=${file},if=none,id=d`, '-device', 'nvme,drive=d,serial=1'],
   virtio: file => ['-drive', `file=${file},if=virtio`],
 }
@@ -121,10 +134,33 @@ async function bootsInQemu(plan: InstallPlan, disk: string, folder: string, opti
     await copyFile(template, variables).catch(() => {
       throw new UserError("QEMU boots by UEFI with the host's ovmf: install the package ovmf")
     })
-    firmware.push('-drive', `if=pflash,format=raw,readonly=on,file=${code}`, '-drive', `if=pflash,format=raw,file=${variables}`)
+    firmware.push(
+      '-drive',
+      `if=pflash,format=raw,readonly=on,file=${code}`,
+      '-drive',
+      `if=pflash,format=raw,file=${variables}`,
+    )
   }
-  const words = ['-accel', 'tcg', '-m', '512', '-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-nic', 'none']
-  const machine = new Console('QEMU', 'qemu-system-x86_64', [...words, ...firmware, ...QEMU_DRIVES[options.bus](disk)], show(options))
+  const words = [
+    '-accel',
+    'tcg',
+    '-m',
+    '512',
+    '-display',
+    'none',
+    '-serial',
+    'stdio',
+    '-monitor',
+    'none',
+    '-nic',
+    'none',
+  ]
+  const machine = new Console(
+    'QEMU',
+    'qemu-system-x86_64',
+    [...words, ...firmware, ...QEMU_DRIVES[options.bus](disk)],
+    show(options),
+  )
   try {
     await visit(machine, plan)
     await machine.ended(300)

@@ -41,7 +41,9 @@ export async function execute(
     child.on('close', resolve)
   })
   if (status !== 0)
-    throw new UserError(`${program} ${words.slice(0, 3).join(' ')} … ended with status ${status}: ${errors.slice(-600)}`)
+    throw new UserError(
+      `${program} ${words.slice(0, 3).join(' ')} … ended with status ${status}: ${errors.slice(-600)}`,
+    )
   return output
 }
 
@@ -66,7 +68,13 @@ export async function makeOnce(name: string, make: (folder: string) => Promise<v
 
 /** Unpacks a package into a tree whose links to folders (`lib` to `usr/lib`) stay. */
 async function unpack(deb: string, into: string): Promise<void> {
-  await execute('sh', ['-c', 'dpkg-deb --fsys-tarfile "$1" | tar -x --no-same-owner --keep-directory-symlink -C "$2"', 'sh', deb, into])
+  await execute('sh', [
+    '-c',
+    'dpkg-deb --fsys-tarfile "$1" | tar -x --no-same-owner --keep-directory-symlink -C "$2"',
+    'sh',
+    deb,
+    into,
+  ])
 }
 
 /**
@@ -127,7 +135,8 @@ export function packagePool(name: string, suite: string, packages: readonly stri
     await mkdir(pool)
     await withApt('amd64', say, async apt => {
       const names = await apt.closure([...(await apt.required()), ...packages])
-      for (const deb of await apt.download(names, say)) await rename(deb, join(pool, deb.split('/').pop()!.replaceAll('%3a', ':').replace(/_\d+:/, '_')))
+      for (const deb of await apt.download(names, say))
+        await rename(deb, join(pool, deb.split('/').pop()!.replaceAll('%3a', ':').replace(/_\d+:/, '_')))
     })
     say('Writing the lists of packages')
     await writeLists(folder, suite)

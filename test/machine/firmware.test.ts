@@ -1,6 +1,8 @@
 /** A machine that starts in firmware: shadow RAM, A20, reset of the processor, and SeaBIOS, on both engines in lock-step. */
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { ensureFirmware } from '../../src/hosts/node/firmware.ts'
 import { MemoryDisk } from '../../src/hosts/node/index.ts'
@@ -198,3 +200,82 @@ for (const [machineName, bus, order, text] of [
     assert.equal(end.reason, 'debug-exit', end.message ?? end.reason)
     assert.match(transcript.text, new RegExp(`\\[${text}\\]`))
   })
+
+/** A bzImage whose setup code writes the first bytes of command line and kernel to COM1, and the initrd's length, and ends the machine. */
+function tinyLinux(): Uint8Array {
+  const kernel = new Uint8Array(2048)
+  const view = new DataView(kernel.buffer)
+  kernel[0x1f1] = 1
+  view.setUint16(0x1fe, 0xaa55, true)
+  kernel.set(new TextEncoder().encode('HdrS'), 0x202)
+  view.setUint16(0x206, 0x020a, true)
+  kernel[0x211] = 1
+  view.setUint32(0x22c, 0x37ffffff, true)
+  view.setUint32(0x238, 255, true)
+  view.setUint32(0x258, 0x100000, true)
+  view.setUint32(0x260, 0x10000, true)
+  const code = [
+    ...printByte(0x21c),
+    loadDs(0x2000),
+    printByte(0),
+    printByte(1),
+    loadDs(0xffff),
+    printByte(0x10),
+    // call into the BIOS, which is there: int 12h, the size of conventional memory; al is its low byte.
+    [0xcd, 0x12, ...outAl(0x3f8)],
+    END,
+  ].flat()
+  kernel.set([0xeb, 0x66], 0x200)
+  kernel.set(code, 0x268)
+  kernel[1024] = 0x4b
+  return kernel
+}
+
+test('SeaBIOS boots a kernel that is given with --kernel, by an option ROM of ours', {
+  skip,
+  timeout: 120_000,
+}, async () => {
+  const machine = await Machine.create({
+    firmware: new Uint8Array(bios as Buffer),
+    kernel: tinyLinux(),
+    initrd: new TextEncoder().encode('070701'.padEnd(0x49)),
+    commandLine: 'CL',
+    memory: MEMORY,
+    clock: 'instructions',
+  })
+  const transcript = new Transcript(machine.serial[0].readable)
+  await machine.start()
+  const end = await machine.stopped
+  assert.equal(end.reason, 'debug-exit', end.message ?? end.reason)
+  // 639 KiB: 27fh.
+  assert.match(transcript.text, /Booting from ROM[\s\S]*ICLK\x7f$/)
+})
+
+test('SeaBIOS boots a floppy whose image is nothing but its boot sector', { skip, timeout: 120_000 }, async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'typetwo-floppy-'))
+  try {
+    const image = join(folder, 'boot.img')
+    const sector = new Uint8Array(512)
+    // The last sector of a 1.44 MB floppy is there and empty: int 13h, AX=0201h, CX=4f12h, DH=1, ES:BX=0:7e00h.
+    const read = [
+      0x31, 0xc0, 0x8e, 0xc0, 0xb8, 0x01, 0x02, 0xb9, 0x12, 0x4f, 0xba, 0x00, 0x01, 0xbb, 0x00, 0x7e, 0xcd, 0x13,
+    ]
+    // adc al, '/': one sector and no carry gives '0'.
+    sector.set([...read, 0x14, 0x2f, ...outAl(0x3f8), ...END])
+    sector.set([0x55, 0xaa], 510)
+    await writeFile(image, sector)
+    const machine = await Machine.create({
+      firmware: new Uint8Array(bios as Buffer),
+      memory: MEMORY,
+      clock: 'instructions',
+      floppies: [{ image }],
+    })
+    const transcript = new Transcript(machine.serial[0].readable)
+    await machine.start()
+    const end = await machine.stopped
+    assert.equal(end.reason, 'debug-exit', end.message ?? end.reason)
+    assert.match(transcript.text, /Booting from Floppy[\s\S]*0$/)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+})

@@ -4,11 +4,11 @@
  * Boot Specification 1.01, 3.3 and appendix A; Plug and Play BIOS Specification 1.0A, 3.2; Linux, Documentation/arch/x86/boot.rst.
  */
 import { FW_CFG } from '../../devices/fw-cfg.ts'
-import { encode, type EncodeParts } from '../../isa/assembler.ts'
+import { type EncodeParts, encode } from '../../isa/assembler.ts'
 import type { DecodeMode } from '../../isa/decoder.ts'
 import { forms } from '../../isa/index.ts'
 import { megabytes } from './layout.ts'
-import { FIELD, isLinuxImage, LOADFLAGS_CAN_USE_HEAP, LOADFLAGS_LOADED_HIGH, LOADER_TYPE_UNDEFINED } from './linux.ts'
+import { FIELD, isLinuxImage, LOADER_TYPE_UNDEFINED, LOADFLAGS_CAN_USE_HEAP, LOADFLAGS_LOADED_HIGH } from './linux.ts'
 import { BootError } from './state.ts'
 
 /** The file of fw_cfg in which SeaBIOS looks for option ROMs, and what the list of boot devices calls it. */
