@@ -72,6 +72,9 @@ export type SizeArgument = (bytes: number) => Int
 /** Repeated string instructions with no more elements than this are not worth doing in one go. */
 const LEAST_RUN = 7
 
+/** The halves of a linear address, bytes of the access, whether it writes; whether the page may be accessed now. */
+export const FILL_TLB_TYPE = { params: [I32, I32, I32, I32], results: [I32] } as const
+
 /** The bytes of a width. */
 export const bytesOf = (width: Width): AccessBytes => (width === 1 ? 1 : width / 8) as AccessBytes
 
@@ -177,6 +180,36 @@ export abstract class EngineSemantics extends Semantics {
     const stored = new Int(this.f, this.f.load(0x29, I64, 0, entry.node, tag), 64)
     const page = (bytes === 1 ? linear : linear.add(bytes - 1)).and(~0xfffn & 0xffffffffffffffffn)
     return { hit: stored.eq(page), entry }
+  }
+
+  /**
+   * Probes the pages of a run, reads before writes, each after the TLB had its chance to be filled: a run most often begins
+   * in a page that was not there. What cannot be filled (page faults, devices) misses, as does one of two pages with one entry.
+   */
+  private probeRun(places: readonly (readonly [linear: Int, tag: number])[]): { hit: Int; entries: Int[] } {
+    const plain = this.variable(1, 1)
+    for (const [linear, tag] of places) {
+      this.if(
+        plain.value.and(this.probe(linear, 1, tag).hit.not()),
+        () => {
+          this.beforeSlowAccess()
+          const args = [...this.halves(linear), this.const(1, 32), this.const(tag === TLB_WRITE ? 1 : 0, 32)]
+          const filled = this.f.call(
+            'fillTlb',
+            FILL_TLB_TYPE,
+            args.map(arg => arg.node),
+          )
+          plain.value = new Int(this.f, filled, 32).truncate(1)
+        },
+        undefined,
+        'unlikely',
+      )
+    }
+    const probes = places.map(([linear, tag]) => this.probe(linear, 1, tag))
+    return {
+      hit: probes.reduce((all, { hit }) => all.and(hit), plain.value),
+      entries: probes.map(({ entry }) => entry),
+    }
   }
 
   private hostAddress(entry: Int, linear: Int): Int {
@@ -331,12 +364,14 @@ export abstract class EngineSemantics extends Semantics {
     const done = this.variable(1, 0)
     if (!this.segmented) {
       const linear = this.linear(segment, offset)
-      const { hit, entry } = this.probe(linear, 1, TLB_WRITE)
-      const plain = hit.and(this.systemFlag(DF).not()).and(elements.gtU(LEAST_RUN)).and(value.rotl(8).eq(value))
-      this.if(plain, () => {
-        const length = elements.shl(Math.log2(value.width / 8))
-        this.f.fillRam(this.hostAddress(entry, linear).node, value.resize(32).node, length.node)
-        done.set(1)
+      const wanted = this.systemFlag(DF).not().and(elements.gtU(LEAST_RUN)).and(value.rotl(8).eq(value))
+      this.if(wanted, () => {
+        const { hit, entries } = this.probeRun([[linear, TLB_WRITE]])
+        this.if(hit, () => {
+          const length = elements.shl(Math.log2(value.width / 8))
+          this.f.fillRam(this.hostAddress(entries[0], linear).node, value.resize(32).node, length.node)
+          done.set(1)
+        })
       })
     }
     return done.value
@@ -346,16 +381,20 @@ export abstract class EngineSemantics extends Semantics {
     const done = this.variable(1, 0)
     if (!this.segmented) {
       const [source, destination] = [this.linear(segment, from), this.linear(ES, to)]
-      const read = this.probe(source, 1, TLB_READ)
-      const write = this.probe(destination, 1, TLB_WRITE)
-      const plain = read.hit.and(write.hit).and(this.systemFlag(DF).not()).and(elements.gtU(LEAST_RUN))
-      this.if(plain, () => {
-        const length = this.variable(32, elements.shl(Math.log2(width / 8))).value
-        const [here, there] = [this.hostAddress(read.entry, source), this.hostAddress(write.entry, destination)]
-        // A copy upwards onto itself repeats what it has written: element by element only.
-        this.if(there.sub(here).geU(length), () => {
-          this.f.copyRam(there.node, here.node, length.node)
-          done.set(1)
+      const wanted = this.systemFlag(DF).not().and(elements.gtU(LEAST_RUN))
+      this.if(wanted, () => {
+        const { hit, entries } = this.probeRun([
+          [source, TLB_READ],
+          [destination, TLB_WRITE],
+        ])
+        this.if(hit, () => {
+          const length = this.variable(32, elements.shl(Math.log2(width / 8))).value
+          const [here, there] = [this.hostAddress(entries[0], source), this.hostAddress(entries[1], destination)]
+          // A copy upwards onto itself repeats what it has written: element by element only.
+          this.if(there.sub(here).geU(length), () => {
+            this.f.copyRam(there.node, here.node, length.node)
+            done.set(1)
+          })
         })
       })
     }

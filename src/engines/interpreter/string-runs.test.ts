@@ -1,7 +1,8 @@
 /** REP SCAS and CMPS over buffers that are much alike, against elements compared one by one in TypeScript. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } from '../../cpu/registers.ts'
+import { ENTRY_ACCESSED, ENTRY_DIRTY } from '../../cpu/paging.ts'
+import { CR0_PE, CR0_PG, CR0_WP, CR4_PAE, EFER_LMA, EFER_LME } from '../../cpu/registers.ts'
 import { CF, CS, F, RAX, RCX, RDI, RSI, SS, ZF } from '../../cpu/state.ts'
 import { poke64, testVcpu } from '../../cpu/test-vcpu.ts'
 import { Interpreter } from './interpreter.ts'
@@ -102,3 +103,53 @@ for (const [name, opcode] of [
     })
   }
 }
+
+/** One REP MOVSB or STOSB in pages that are not in the TLB. Its first fault ends the processor: there is no handler. */
+function runCold(opcode: number, registers: readonly (readonly [number, number])[]) {
+  const { cpu, engine } = processor()
+  const { ram } = cpu.memory
+  const table = 0x4000
+  poke64(cpu, 0x3008, BigInt(table) | 3n)
+  // Source pages 0 and 1, of which the second is not there; destination pages 2 and 3, of which the second is read-only.
+  for (const [page, entry] of [0x40001n, 0n, 0x50003n, 0x51001n].entries()) poke64(cpu, table + 8 * page, entry)
+  cpu.state.set32(F.cr0, cpu.state.get32(F.cr0) | CR0_WP)
+  for (let i = 0; i < 0x1000; i++) ram[0x40000 + i] = i % 251
+  ram.set([0xf3, opcode, 0xf4], CODE)
+  for (const [register, content] of registers) cpu.state.set64(F.gpr, BigInt(content), register)
+  cpu.rip = BigInt(CODE)
+  for (let i = 0; i < 10 && cpu.state.get64(F.cr2) === 0n; i++) engine.run(1)
+  const [left, from, to] = [RCX, RSI, RDI].map(register => Number(cpu.state.get64(F.gpr, register)))
+  const flags = [0, 1, 2, 3].map(page => ram[table + 8 * page] & (ENTRY_ACCESSED | ENTRY_DIRTY))
+  return { ram, left, from, to, fault: Number(cpu.state.get64(F.cr2)), flags }
+}
+
+test('REP MOVS and STOS whose pages are not in the TLB: what faults, what is dirty, what is left to do', () => {
+  const pages = [0, 1, 2, 3].map(page => 0x200000 + page * 0x1000)
+  const [accessed, written] = [ENTRY_ACCESSED, ENTRY_ACCESSED | ENTRY_DIRTY]
+  // The source is not there from its first element on: nothing is written, and nothing is dirty.
+  const gone = runCold(0xa4, [
+    [RCX, 100],
+    [RSI, pages[1]],
+    [RDI, pages[2]],
+  ])
+  assert.deepEqual([gone.left, gone.from, gone.to, gone.fault], [100, pages[1], pages[2], pages[1]])
+  assert.deepEqual(gone.flags, [0, 0, 0, 0])
+  // 100 bytes are before the end of the destination's page; the next page is not to be written.
+  const copied = runCold(0xa4, [
+    [RCX, 300],
+    [RSI, pages[0] + 0x10],
+    [RDI, pages[3] - 100],
+  ])
+  assert.deepEqual([copied.left, copied.from, copied.to, copied.fault], [200, pages[0] + 0x74, pages[3], pages[3]])
+  assert.deepEqual(copied.ram.subarray(0x51000 - 100, 0x51000), copied.ram.subarray(0x40010, 0x40010 + 100))
+  assert.equal(copied.ram[0x51000], 0)
+  assert.deepEqual(copied.flags.slice(0, 3), [accessed, 0, written])
+  assert.equal(copied.flags[3] & ENTRY_DIRTY, 0)
+  const filled = runCold(0xaa, [
+    [RAX, 0x77],
+    [RCX, 4096 + 5],
+    [RDI, pages[2]],
+  ])
+  assert.deepEqual([filled.left, filled.to, filled.fault], [5, pages[3], pages[3]])
+  assert.ok(filled.ram.subarray(0x50000, 0x51000).every(byte => byte === 0x77))
+})
