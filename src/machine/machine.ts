@@ -183,6 +183,7 @@ interface MediumRequest {
   source: MediumSource | undefined
   readOnly: boolean
   force: boolean
+  wait: number
 }
 
 /** A drive of a machine. */
@@ -201,19 +202,21 @@ export class Drive {
 
   /**
    * Puts a medium in, in place of what is there.
-   * @param force also where the guest has locked the drive
+   * @param options `force`: also where the guest has locked the drive; `wait`: how many milliseconds a guest that has may take to
+   *   let go, 0 by default
    * @throws MachineError with one sentence when it cannot be opened, or the guest holds the old one
    */
-  insert(source: MediumSource, { readOnly = false, force = false } = {}): Promise<void> {
-    return this.#change({ drive: this.name, source, readOnly: readOnly || this.kind === 'cdrom', force })
+  insert(source: MediumSource, { readOnly = false, force = false, wait = 0 } = {}): Promise<void> {
+    return this.#change({ drive: this.name, source, readOnly: readOnly || this.kind === 'cdrom', force, wait })
   }
 
   /**
-   * Takes the medium out. Where the guest has locked the drive it is asked, as by the drive's button, and this rejects.
+   * Takes the medium out. Where the guest has locked the drive it is asked, as by the drive's button, and this rejects unless it
+   * lets go within `wait` milliseconds (0 by default) or `force` pulls the medium.
    * @throws MachineError with one sentence
    */
-  eject({ force = false } = {}): Promise<void> {
-    return this.#change({ drive: this.name, source: undefined, readOnly: true, force })
+  eject({ force = false, wait = 0 } = {}): Promise<void> {
+    return this.#change({ drive: this.name, source: undefined, readOnly: true, force, wait })
   }
 }
 
@@ -445,7 +448,7 @@ export class Machine extends EventTarget {
   }
 
   /** Asks the worker to change a medium. */
-  #changeMedium({ drive, source, readOnly, force }: MediumRequest): Promise<void> {
+  #changeMedium({ drive, source, readOnly, force, wait }: MediumRequest): Promise<void> {
     const transfer: MessagePort[] = []
     const medium = source === undefined ? undefined : mediumOf(source, { readOnly, format: 'raw' }, transfer)
     const id = this.#nextStats++
@@ -455,7 +458,7 @@ export class Machine extends EventTarget {
         return
       }
       this.#mediumRequests.set(id, { resolve, reject })
-      this.#post({ type: 'medium', id, drive, medium, force }, transfer)
+      this.#post({ type: 'medium', id, drive, medium, force, wait }, transfer)
     })
   }
 

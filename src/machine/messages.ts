@@ -120,7 +120,15 @@ export type ToWorker =
   | { type: 'power-button' }
   | { type: 'stats'; id: number }
   /** Puts a medium into a drive, or takes it out; answered by `medium`. */
-  | { type: 'medium'; id: number; drive: string; medium: MediumConfiguration | undefined; force: boolean }
+  | {
+      type: 'medium'
+      id: number
+      drive: string
+      medium: MediumConfiguration | undefined
+      force: boolean
+      /** Milliseconds that a guest that holds the medium may take to let go. */
+      wait: number
+    }
   | { type: 'resize'; columns: number; rows: number }
   /** What the screen shows is wanted; answered by `screen-state`, which is answered by `screen-copied`. */
   | { type: 'screen-state'; id: number }

@@ -359,13 +359,17 @@ export class Pc implements Runnable {
 
   /**
    * Puts a medium into a drive, or with undefined takes out what is in.
-   * @param force also where the guest holds it
+   * @param how whether also where the guest holds it, and how many milliseconds it may take to let go
    * @throws Error with one sentence
    */
-  async changeMedium(drive: string, medium: MediumConfiguration | undefined, force: boolean): Promise<void> {
+  async changeMedium(
+    drive: string,
+    medium: MediumConfiguration | undefined,
+    how: { force: boolean; wait: number },
+  ): Promise<void> {
     const disk = medium && (await openMedium(medium, this.#hooks, this.#storage.kindOf(drive) ?? 'disk'))
     try {
-      await this.#storage.change(drive, disk, force)
+      await this.#storage.change(drive, disk, how)
     } catch (error) {
       await disk?.close().catch(() => {})
       throw error

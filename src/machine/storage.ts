@@ -50,6 +50,8 @@ export interface StorageHost {
 
 /** Sectors of a CD. */
 const CD_SECTOR = 2048
+/** Milliseconds between two looks whether the guest has let go of a medium. */
+const LOCK_POLL = 50
 /** Where drives go on the four IDE positions: disks from the first, CD-ROM drives from the third. */
 const IDE_DISK_ORDER = [0, 1, 2, 3] as const
 const IDE_CDROM_ORDER = [2, 3, 1, 0] as const
@@ -151,17 +153,20 @@ export class Storage {
    * Changes the medium of a drive.
    * @param disk the new one, or undefined to take the old one out
    * @param force also where the guest has locked it
+   * @param wait how long a guest that has locked it may take to let go, in milliseconds of the host
    * @throws Error with one sentence where that cannot be
    */
-  async change(name: string, disk: Disk | undefined, force: boolean): Promise<void> {
+  async change(name: string, disk: Disk | undefined, { force, wait }: { force: boolean; wait: number }): Promise<void> {
     const drive = this.#removable.get(name)
     if (drive === undefined) {
       const all = [...this.#removable.keys()].join(', ') || 'none'
       throw new Error(`there is no drive '${name}' whose medium can be changed: there are ${all}`)
     }
     if (disk) checkMedium(drive.drive.configuration, disk)
+    if (drive.locked && !force) drive.requestEject()
+    for (let waited = 0; drive.locked && !force && waited < wait; waited += LOCK_POLL)
+      await new Promise(resolve => setTimeout(resolve, LOCK_POLL))
     if (drive.locked && !force) {
-      drive.requestEject()
       throw new Error(`the guest holds the medium of drive '${name}'; it was asked to let it go`)
     }
     const before = drive.change(disk)

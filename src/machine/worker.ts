@@ -225,9 +225,9 @@ class MachineServer {
   }
 
   /** Changes a drive's medium and says how that went. */
-  async #changeMedium({ id, drive, medium, force }: ToWorker & { type: 'medium' }): Promise<void> {
+  async #changeMedium({ id, drive, medium, force, wait }: ToWorker & { type: 'medium' }): Promise<void> {
     try {
-      await this.#pc!.changeMedium(drive, medium, force)
+      await this.#pc!.changeMedium(drive, medium, { force, wait })
       this.#post({ type: 'medium', id })
     } catch (error) {
       this.#post({ type: 'medium', id, error: (error as Error).message })
