@@ -39,6 +39,7 @@ export {
   type MediumSource,
   type Mouse,
   type MouseButton,
+  type ParallelPort,
   type Profile,
   type Profiler,
   type Screen,

@@ -78,7 +78,7 @@ export class FakeMachine extends EventTarget implements RunningMachine {
         this.received += Buffer.from(chunk).toString()
       },
     })
-    this.serial = [{ readable: this.#output.readable, writable }]
+    this.serial = [{ readable: this.#output.readable, writable, setConnected() {} }]
   }
 
   /** The guest writes to its serial port. */

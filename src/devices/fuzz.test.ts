@@ -10,6 +10,7 @@ import { Hpet } from './hpet.ts'
 import { createChipset } from './i440fx.ts'
 import { I8042 } from './i8042.ts'
 import { InterruptSystem } from './interrupts.ts'
+import { ParallelPort } from './parallel-port.ts'
 import { PciBus } from './pci.ts'
 import { Pit8254 } from './pit8254.ts'
 import { createQ35, pirqOfQ35 } from './q35.ts'
@@ -64,6 +65,7 @@ function createMachine(express: boolean) {
     },
   })
   const uart = new Uart16550(bus, { port: 0x3f8, irq: 4, endpoint: { transmit() {} } })
+  const parallel = new ParallelPort(bus, { port: 0x378, irq: 7, endpoint: { print() {} } })
   const keyboard = new I8042(bus, { onReset() {}, onA20: enabled => control.setA20(enabled) })
   const ports = new DebugPorts(bus, {})
   const terminal = new VirtioConsole({ transmit() {} })
@@ -75,7 +77,7 @@ function createMachine(express: boolean) {
   const windows = { memory: { start: 0xe0000000, length: 0x100000 }, ports: { start: 0xc000, length: 0x1000 } }
   pci.assign(windows, [10, 10, 11, 11, 10, 10, 11, 11])
   const devices: Device[] = [...system.devices, control, pci, acpi, ...chipset, flash, dma, fwCfg, pit, rtc, hpet, uart]
-  devices.push(keyboard, ports, ...virtio)
+  devices.push(parallel, keyboard, ports, ...virtio)
   return { bus, system, devices, uart, terminal, pci, windows }
 }
 

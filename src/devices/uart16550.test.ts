@@ -166,6 +166,26 @@ test('loopback: data, modem lines and their deltas, overrun', () => {
   assert.deepEqual(sent, [])
 })
 
+test('an unplugged cable: no data set, no carrier, and an interrupt when it is plugged in', () => {
+  const { bus, uart } = setUp()
+  assert.equal(bus.in(0x3fe), 0xb0)
+  uart.setConnected(false)
+  assert.equal(bus.in(0x3fe), 0x1a, 'DSR and DCD went')
+  uart.reset()
+  assert.equal(bus.in(0x3fe), 0x10, 'a reset does not plug it in')
+  bus.out(0x3f9, 8)
+  uart.setConnected(true)
+  assert.equal(bus.line(4), true)
+  assert.equal(bus.in(0x3fa), 0x00)
+  assert.equal(bus.in(0x3fe), 0xba)
+  bus.out(0x3fc, 0x10)
+  bus.in(0x3fe)
+  uart.setConnected(false)
+  assert.equal(bus.in(0x3fe), 0x00, 'not seen in loopback')
+  bus.out(0x3fc, 0)
+  assert.equal(bus.in(0x3fe) & 0xf0, 0x10)
+})
+
 test('the divisor latch and the scratch register', () => {
   const { bus } = setUp()
   bus.out(0x3fb, 0x80)

@@ -74,8 +74,12 @@ const MSR_DSR = 0x20
 const MSR_RI = 0x40
 const MSR_DCD = 0x80
 
-/** The modem at the other end is always there and always ready. */
+/** Where there is something at the other end, it is always ready. */
 const MODEM_READY = MSR_CTS | MSR_DSR | MSR_DCD
+/**
+ * Without, there is no data set and no carrier; but nobody who controls the flow of output by CTS waits for ever: what is sent is lost.
+ */
+const UNPLUGGED = MSR_CTS
 const FIFO_SIZE = 16
 /** How many received bytes wait behind the FIFO before {@link Uart16550.receive} refuses more. */
 const QUEUE_SIZE = 4096
@@ -130,6 +134,8 @@ export class Uart16550 implements Device {
   readonly #timeoutTimer: Timer
   readonly #out2Gate: boolean
   readonly #held: boolean
+  /** The state of the modem lines outside. */
+  #modem = MODEM_READY
 
   /** @throws if one of the ports is taken. */
   constructor(bus: Bus, options: UartOptions) {
@@ -157,7 +163,7 @@ export class Uart16550 implements Device {
       lcr: 0,
       mcr: 0,
       lsrErrors: 0,
-      msr: MODEM_READY,
+      msr: this.#modem,
       scr: 0,
       divisor: 12,
       fifo: [],
@@ -201,6 +207,12 @@ export class Uart16550 implements Device {
     if (taken < bytes.length) this.state.refused = true
     if (taken > 0) this.#fill()
     return taken
+  }
+
+  /** Whether something is plugged in, as DSR and DCD tell the guest. It is when the port is made. */
+  setConnected(connected: boolean): void {
+    this.#modem = connected ? MODEM_READY : UNPLUGGED
+    this.#setModemInputs()
   }
 
   /** Lets go of what {@link UartOptions.held} kept back, until the next reset. */
@@ -315,18 +327,25 @@ export class Uart16550 implements Device {
     // What came from outside and was not read waits until the loop is open again.
     if (value & ~s.mcr & MCR_LOOP && !s.fifoFromLoop) this.#unreceive()
     s.mcr = value
-    let inputs = MODEM_READY
-    if (value & MCR_LOOP)
+    this.#setModemInputs()
+    this.#fill()
+  }
+
+  /** The inputs of the modem lines, from outside or looped back, and what has changed. */
+  #setModemInputs(): void {
+    const s = this.state
+    const { mcr } = s
+    let inputs = this.#modem
+    if (mcr & MCR_LOOP)
       inputs =
-        (value & MCR_RTS ? MSR_CTS : 0) |
-        (value & MCR_DTR ? MSR_DSR : 0) |
-        (value & MCR_OUT1 ? MSR_RI : 0) |
-        (value & MCR_OUT2 ? MSR_DCD : 0)
+        (mcr & MCR_RTS ? MSR_CTS : 0) |
+        (mcr & MCR_DTR ? MSR_DSR : 0) |
+        (mcr & MCR_OUT1 ? MSR_RI : 0) |
+        (mcr & MCR_OUT2 ? MSR_DCD : 0)
     const changed = s.msr ^ inputs
     // DCTS, DDSR and DDCD tell of any change, TERI of the end of a ring only.
     const deltas = ((changed & (MSR_CTS | MSR_DSR | MSR_DCD)) | (changed & s.msr & MSR_RI)) >> 4
     s.msr = inputs | (s.msr & 0x0f) | deltas
-    this.#fill()
     this.#update()
   }
 

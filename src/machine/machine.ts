@@ -13,6 +13,7 @@ import {
 import { InputView, type Keyboard, type Mouse } from './input.ts'
 import {
   type BootOptions,
+  BYTE_STREAM_COUNT,
   CONSOLE_PORT,
   type EngineChoice,
   type FromWorker,
@@ -21,7 +22,7 @@ import {
   type MachineConfiguration,
   type MachineEnd,
   type MachineName,
-  SERIAL_PORT_COUNT,
+  PARALLEL_PORT,
   type Stats,
   type ToWorker,
   VGA_ADAPTERS,
@@ -29,7 +30,7 @@ import {
 } from './messages.ts'
 import { Profiler, type ProfileSource } from './profiler.ts'
 import { type Screen, ScreenView } from './screen.ts'
-import { SerialChannel, type SerialPort } from './serial-channel.ts'
+import { type ParallelPort, SerialChannel, type SerialPort } from './serial-channel.ts'
 import type { WorkerLike } from './worker-like.ts'
 
 export type { TranslatedCode } from '../engines/translator/listing.ts'
@@ -39,7 +40,7 @@ export type { Keyboard, Mouse, MouseButton, TypeOptions } from './input.ts'
 export type { BootOptions, EndReason, EngineChoice, MachineEnd, MachineName, Stats, VgaAdapter } from './messages.ts'
 export type { AddressSamples, Profile, Profiler } from './profiler.ts'
 export type { Screen, ScreenChange, ScreenImage, ScreenRectangle } from './screen.ts'
-export type { SerialPort } from './serial-channel.ts'
+export type { ParallelPort, SerialPort } from './serial-channel.ts'
 
 /** Least and most bytes of guest memory. */
 const LEAST_MEMORY = 2 ** 20
@@ -289,6 +290,8 @@ export class Machine extends EventTarget {
   readonly mouse: Mouse
   /** The virtio console, `hvc0` to Linux. */
   readonly console: SerialPort
+  /** The parallel port LPT1: what the guest prints. */
+  readonly parallel: ParallelPort
   /** Resolves when the machine has ended, for whatever reason; it never rejects. */
   readonly stopped: Promise<MachineEnd>
   readonly #worker: WorkerLike
@@ -332,15 +335,17 @@ export class Machine extends EventTarget {
     this.#variables = variables
     this.#worker = worker
     this.#channels = Array.from(
-      { length: SERIAL_PORT_COUNT },
+      { length: BYTE_STREAM_COUNT },
       (_, port) =>
         new SerialChannel(
           bytes => this.#post({ type: 'serial', port, bytes }),
           count => this.#post({ type: 'serial-read', port, count }),
+          connected => this.#post({ type: 'connected', port, connected }),
         ),
     )
     this.serial = this.#channels.slice(0, CONSOLE_PORT)
     this.console = this.#channels[CONSOLE_PORT]
+    this.parallel = this.#channels[PARALLEL_PORT]
     const error = (sentence: string) => new MachineError(sentence)
     this.#screen = new ScreenView(
       message => this.#post(message),

@@ -148,6 +148,8 @@ export type ToWorker =
   | { type: 'mouse-to'; x: number; y: number }
   /** Bytes for serial port `port`. */
   | { type: 'serial'; port: number; bytes: Uint8Array }
+  /** Whether something is plugged into port `port`, for the guest to see. */
+  | { type: 'connected'; port: number; connected: boolean }
   /** The reader of serial port `port` has taken so many bytes. */
   | { type: 'serial-read'; port: number; count: number }
 
@@ -185,8 +187,11 @@ export type FromWorker =
 /** Bytes in flight in one direction of a serial port before the sender waits. */
 export const SERIAL_WINDOW = 256 * 1024
 
-/** How many byte streams a machine has: COM1 to COM4, and the virtio console. */
-export const SERIAL_PORT_COUNT = 5
+/** How many byte streams a machine has: COM1 to COM4, the virtio console, and the parallel port. */
+export const BYTE_STREAM_COUNT = 6
 
 /** The number of the virtio console among them. */
 export const CONSOLE_PORT = 4
+
+/** The number of the parallel port among them. */
+export const PARALLEL_PORT = 5

@@ -10,6 +10,7 @@ import { HPET_BASE, Hpet } from '../devices/hpet.ts'
 import { I8042 } from '../devices/i8042.ts'
 import { InterruptSystem } from '../devices/interrupts.ts'
 import { NumericError } from '../devices/numeric-error.ts'
+import { ParallelPort } from '../devices/parallel-port.ts'
 import { type PciWindows, PIRQ_GSI } from '../devices/pci.ts'
 import { Pit8254 } from '../devices/pit8254.ts'
 import { ResetControl } from '../devices/reset-control.ts'
@@ -24,7 +25,7 @@ import { VirtioPci } from '../devices/virtio/transport-pci.ts'
 import type { Engine } from '../engines/contract.ts'
 import type { TranslatedCode } from '../engines/translator/listing.ts'
 import { PhysicalMemory } from '../memory/physical.ts'
-import { SERIAL_PORTS } from './acpi/isa-devices.ts'
+import { PRINTER_PORT, SERIAL_PORTS } from './acpi/isa-devices.ts'
 import { type AcpiOptions, acpiTables } from './acpi/tables.ts'
 import { AddressMap, LARGEST_ROM } from './address-map.ts'
 import { type BootMemory, isMultiboot, loadKernel } from './boot/index.ts'
@@ -42,7 +43,7 @@ import { describeMachine, offerKernel } from './firmware.ts'
 import { MachineHostWork } from './host-work.ts'
 import { hypervisorLeaves, KvmClock } from './kvmclock.ts'
 import { LogLines } from './log-lines.ts'
-import { CONSOLE_PORT, type Images, type MachineConfiguration, type Stats } from './messages.ts'
+import { CONSOLE_PORT, type Images, type MachineConfiguration, PARALLEL_PORT, type Stats } from './messages.ts'
 import { type Processor, type ProcessorOptions, ProcessorPorts } from './processor.ts'
 import type { ProfileSource } from './profiler.ts'
 import type { MachineEvent, Runnable } from './runner.ts'
@@ -52,7 +53,7 @@ import { MachineVideoMemory, VIDEO_MEMORY_SIZE } from './video-memory.ts'
 
 /** What the world outside gives to a PC. */
 export interface PcHooks extends MediumHost {
-  /** Serial port `port` transmits a byte. */
+  /** Serial port `port`, or the parallel port, transmits a byte. */
   transmit(port: number, byte: number): void
   /** Serial port `port` (the virtio console) transmits bytes. */
   transmitAll(port: number, bytes: Uint8Array): void
@@ -89,6 +90,8 @@ export class Pc implements Runnable {
   readonly memory: PhysicalMemory
   /** What receives input for COM1 to COM4 and the virtio console; each takes the first so many bytes. */
   readonly receivers: readonly { receive(bytes: Uint8Array): number }[]
+  /** What shows the guest whether something is plugged in, by the number of the byte stream. */
+  readonly #sockets: ReadonlyMap<number, { setConnected(connected: boolean): void }>
   readonly #configuration: MachineConfiguration
   readonly #hooks: PcHooks
   readonly #processor: Processor
@@ -303,6 +306,11 @@ export class Pc implements Runnable {
       })
       pci.addAnywhere(this.#vga.function)
     }
+    const parallel = new ParallelPort(bus, {
+      ...PRINTER_PORT,
+      endpoint: { print: byte => hooks.transmit(PARALLEL_PORT, byte) },
+    })
+    this.#sockets = new Map<number, Uart16550 | ParallelPort>([...uarts.entries(), [PARALLEL_PORT, parallel]])
     const entropy = makeEntropy(configuration.clock)
     const virtio = [this.#console, new VirtioRng(entropy)].map((device: VirtioDevice) => {
       const transport = new VirtioPci(bus, device, (low, high, data) => this.#interrupts.message(low, high, data))
@@ -352,6 +360,7 @@ export class Pc implements Runnable {
       ...(multiboot ? [new TestDevice(bus)] : []),
       ...uarts,
       ...(this.#vga ? [this.#vga] : []),
+      parallel,
       ...virtio,
       ...this.#storage.devices,
     ]
@@ -389,6 +398,11 @@ export class Pc implements Runnable {
   /** Whether a reset starts the guest again. */
   get reboots(): boolean {
     return this.#configuration.reboot
+  }
+
+  /** Whether something is plugged into a port, as numbers of byte streams count them. */
+  setConnected(port: number, connected: boolean): void {
+    this.#sockets.get(port)?.setConnected(connected)
   }
 
   /** Tells the guest's console the size of the user's terminal, in characters. */

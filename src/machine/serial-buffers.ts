@@ -1,5 +1,5 @@
 /** The worker's side of the serial ports: output collected between turns, input kept until the guest takes it. */
-import { type FromWorker, SERIAL_PORT_COUNT, SERIAL_WINDOW } from './messages.ts'
+import { BYTE_STREAM_COUNT, type FromWorker, SERIAL_WINDOW } from './messages.ts'
 
 /** Bytes that leave at once instead of waiting for the turn's end. */
 const CHUNK = 16 * 1024
@@ -16,12 +16,12 @@ interface Output {
 export class SerialBuffers {
   readonly #post: (message: FromWorker, transfer?: ArrayBuffer[]) => void
   readonly #receive: (port: number, bytes: Uint8Array) => number
-  readonly #outputs: Output[] = Array.from({ length: SERIAL_PORT_COUNT }, () => ({
+  readonly #outputs: Output[] = Array.from({ length: BYTE_STREAM_COUNT }, () => ({
     buffer: new Uint8Array(CHUNK),
     length: 0,
     inFlight: 0,
   }))
-  readonly #inputs: Uint8Array[][] = Array.from({ length: SERIAL_PORT_COUNT }, () => [])
+  readonly #inputs: Uint8Array[][] = Array.from({ length: BYTE_STREAM_COUNT }, () => [])
 
   /**
    * @param post sends a message to the handle

@@ -10,7 +10,15 @@ export interface SerialPort {
   readonly readable: ReadableStream<Uint8Array>
   /** What the guest receives, held until it listens. What is written after the machine's end is lost. */
   readonly writable: WritableStream<Uint8Array>
+  /**
+   * Tells the guest whether something is plugged in, which it is by default: by DSR and DCD of a serial port, or as a printer that is
+   * ready. Without, its output goes on to appear in `readable`.
+   */
+  setConnected(connected: boolean): void
 }
+
+/** Where the guest prints to. */
+export type ParallelPort = Pick<SerialPort, 'readable' | 'setConnected'>
 
 /** The handle's side of one serial port. */
 export class SerialChannel implements SerialPort {
@@ -18,6 +26,7 @@ export class SerialChannel implements SerialPort {
   readonly writable: WritableStream<Uint8Array>
   readonly #send: (bytes: Uint8Array) => void
   readonly #acknowledge: (count: number) => void
+  readonly setConnected: (connected: boolean) => void
   /** Output that was not read yet, and whether its credit was given back already. */
   #queue: { bytes: Uint8Array; acknowledged: boolean }[] = []
   #queuedBytes = 0
@@ -33,10 +42,16 @@ export class SerialChannel implements SerialPort {
   /**
    * @param send carries input to the machine
    * @param acknowledge tells the machine that so many bytes of output were read
+   * @param setConnected tells the machine whether something is plugged in
    */
-  constructor(send: (bytes: Uint8Array) => void, acknowledge: (count: number) => void) {
+  constructor(
+    send: (bytes: Uint8Array) => void,
+    acknowledge: (count: number) => void,
+    setConnected: (connected: boolean) => void,
+  ) {
     this.#send = send
     this.#acknowledge = acknowledge
+    this.setConnected = setConnected
     this.readable = new ReadableStream<Uint8Array>(
       {
         start: controller => {

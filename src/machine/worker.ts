@@ -141,6 +141,10 @@ class MachineServer {
         this.#serial.write(message.port, message.bytes)
         this.#runner?.wake()
         break
+      case 'connected':
+        this.#pc?.setConnected(message.port, message.connected)
+        this.#runner?.wake()
+        break
       case 'serial-read':
         this.#serial.read(message.port, message.count)
         this.#runner?.wake()

@@ -9,6 +9,9 @@ export const SERIAL_PORTS: readonly { port: number; irq: number }[] = [
   { port: 0x2e8, irq: 3 },
 ]
 
+/** Ports and IRQ of LPT1; the registers of the ECP are 400h above. */
+export const PRINTER_PORT = { port: 0x378, irq: 7 } as const
+
 /** A floppy drive, as _FDI tells of it (ACPI 6.5, 9.9.2). */
 export interface FloppyDescription {
   /** As CMOS register 10h has it. */
@@ -22,8 +25,6 @@ export interface FloppyDescription {
 export interface IsaOptions {
   /** Its floppy drives; undefined without a controller. */
   floppies?: readonly FloppyDescription[]
-  /** It has a parallel port at 378h. */
-  parallel?: boolean
 }
 
 function simple(path: string, id: string, ...descriptors: Aml[]): Aml {
@@ -62,7 +63,7 @@ function floppyController(floppies: readonly FloppyDescription[]): Aml {
 }
 
 /** The devices behind the ISA bridge. */
-export function isaDevices({ floppies, parallel }: IsaOptions): Aml[] {
+export function isaDevices({ floppies }: IsaOptions): Aml[] {
   return [
     simple('PIC', 'PNP0000', ioPorts(0x20, 2), ioPorts(0xa0, 2), ioPorts(0x4d0, 2), irq(2)),
     simple('DMAC', 'PNP0200', ioPorts(0x00, 16), ioPorts(0x81, 15), ioPorts(0xc0, 32), dma(4)),
@@ -73,7 +74,13 @@ export function isaDevices({ floppies, parallel }: IsaOptions): Aml[] {
     simple('KBD', 'PNP0303', ioPorts(0x60, 1), ioPorts(0x64, 1), irq(1)),
     simple('MOU', 'PNP0F13', irq(12)),
     ...SERIAL_PORTS.map(serialPort),
-    ...(parallel ? [simple('LPT1', 'PNP0400', ioPorts(0x378, 8), irq(7))] : []),
+    simple(
+      'LPT1',
+      'PNP0401',
+      ioPorts(PRINTER_PORT.port, 8),
+      ioPorts(PRINTER_PORT.port + 0x400, 3),
+      irq(PRINTER_PORT.irq),
+    ),
     ...(floppies ? [floppyController(floppies)] : []),
   ]
 }
