@@ -16,6 +16,16 @@ const REASONS: Record<string, string> = {
   EIO: 'the disk reports an error',
   ELOOP: 'its symbolic links go in a circle',
   ENAMETOOLONG: 'its name is too long',
+  EADDRINUSE: 'it is in use',
+  EADDRNOTAVAIL: 'this host has no such address',
+  ECONNREFUSED: 'nobody listens there',
+  ECONNRESET: 'the other side broke off',
+  EPIPE: 'the other side is gone',
+  ENOTFOUND: "the host's name is not known",
+  EAI_AGAIN: "the host's name cannot be looked up now",
+  EHOSTUNREACH: 'there is no way to that host',
+  ENETUNREACH: 'there is no way to that network',
+  ETIMEDOUT: 'it does not answer',
 }
 
 /** The system's reason for a failed call, in words; the error's own message where we have none. */

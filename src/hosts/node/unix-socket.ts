@@ -1,0 +1,122 @@
+/** Unix sockets at a path: those that a process left behind are recognised and replaced, and no path is too long. */
+import { closeSync, linkSync, lstatSync, openSync, renameSync, unlinkSync } from 'node:fs'
+import { createConnection, type Server, type Socket } from 'node:net'
+import { basename, dirname } from 'node:path'
+import { UserError } from './user-error.ts'
+
+/** Most bytes of a path in a socket's address, without the zero at its end; unix(7), and less on macOS. */
+const LONGEST_PATH = process.platform === 'darwin' ? 103 : 107
+
+/** How often somebody else may get ahead of us before we believe that the path is theirs. */
+const ATTEMPTS = 4
+
+/** What the system is given for a path: where it is too long, a way by its folder's descriptor, open until `release`. */
+function addressOf(path: string): { address: string; release(): void } {
+  if (Buffer.byteLength(path) <= LONGEST_PATH) return { address: path, release() {} }
+  const name = basename(path)
+  if (process.platform !== 'linux' || Buffer.byteLength(name) > 80)
+    throw new UserError(`socket '${path}' has too long a path: ${LONGEST_PATH} bytes are possible`)
+  const folder = openSync(dirname(path), 'r')
+  return { address: `/proc/self/fd/${folder}/${name}`, release: () => closeSync(folder) }
+}
+
+/** Connects to a socket. @throws the system's error, or UserError where the path is too long */
+export async function connectUnix(path: string, options: { allowHalfOpen?: boolean } = {}): Promise<Socket> {
+  const { address, release } = addressOf(path)
+  return new Promise<Socket>((resolve, reject) => {
+    const socket = createConnection({ path: address, ...options })
+    socket.once('error', reject)
+    socket.once('connect', () => {
+      socket.off('error', reject)
+      resolve(socket)
+    })
+  }).finally(release)
+}
+
+/** Whether somebody listens at a socket: `'nobody'` only where the system says so, `'nothing'` where there is none. */
+export async function listenerAt(path: string): Promise<'somebody' | 'nobody' | 'nothing'> {
+  try {
+    const socket = await connectUnix(path)
+    // Whoever accepts it meets its end.
+    socket.on('error', () => {})
+    socket.destroy()
+    return 'somebody'
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    return code === 'ECONNREFUSED' ? 'nobody' : code === 'ENOENT' ? 'nothing' : 'somebody'
+  }
+}
+
+/**
+ * Removes the socket of a process that is gone.
+ * @returns false where somebody listens after all
+ */
+export async function removeStale(path: string): Promise<boolean> {
+  // Moving it decides between several who want to: what was moved is looked at again, since it may be another by then.
+  const aside = `${path}.${process.pid}.stale`
+  try {
+    renameSync(path, aside)
+  } catch {
+    return true
+  }
+  const isAlive = (await listenerAt(aside)) === 'somebody'
+  if (isAlive)
+    try {
+      linkSync(aside, path)
+    } catch {
+      // A third one is there by now.
+    }
+  try {
+    unlinkSync(aside)
+  } catch {}
+  return !isAlive
+}
+
+/**
+ * Has a server listen at a path, which only this user can connect to. The socket goes with `server.close()`.
+ * @returns false where somebody else listens there
+ * @throws UserError where something else is there, or the system's error
+ */
+export async function listenUnix(server: Server, path: string): Promise<boolean> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const { address, release } = addressOf(path)
+    try {
+      await listen(server, address)
+      // Its path is used once more, to remove it.
+      server.once('close', release)
+      return true
+    } catch (error) {
+      release()
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+    }
+    if (isOther(path))
+      throw new UserError(`something else than a socket is at '${path}': remove it, or choose another path`)
+    const there = await listenerAt(path)
+    if (there === 'somebody' || (there === 'nobody' && !(await removeStale(path)))) return false
+  }
+  return false
+}
+
+function isOther(path: string): boolean {
+  try {
+    return !lstatSync(path).isSocket()
+  } catch {
+    return false
+  }
+}
+
+function listen(server: Server, address: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    // The socket is made within the call, so that nobody can connect before its permissions are right.
+    const mask = process.umask(0o077)
+    try {
+      server.listen({ path: address }, () => {
+        server.off('error', reject)
+        resolve()
+      })
+    } finally {
+      process.umask(mask)
+    }
+  })
+}
