@@ -1,6 +1,7 @@
 /** A host and a machine for tests: streams that are looked into, signals that are emitted, a guest that is told. */
 import { EventEmitter } from 'node:events'
 import { Readable, Writable } from 'node:stream'
+import { openSerialLine } from '../hosts/node/serial-line.ts'
 import type { MachineEnd, Stats } from '../index.ts'
 import type { CommandHost, InputStream, MachineRequest, OutputStream, RunningMachine } from './host.ts'
 
@@ -55,6 +56,7 @@ export const NO_STATS: Stats = {
 /** A machine whose guest is the test. */
 export class FakeMachine extends EventTarget implements RunningMachine {
   readonly serial: RunningMachine['serial']
+  readonly parallel: RunningMachine['parallel']
   readonly stopped: Promise<MachineEnd>
   /** What the guest has received. */
   received = ''
@@ -78,7 +80,15 @@ export class FakeMachine extends EventTarget implements RunningMachine {
         this.received += Buffer.from(chunk).toString()
       },
     })
-    this.serial = [{ readable: this.#output.readable, writable, setConnected() {} }]
+    const quiet = () => ({
+      readable: new ReadableStream<Uint8Array>({
+        start: controller => void this.stopped.then(() => controller.close()),
+      }),
+      writable: new WritableStream<Uint8Array>(),
+      setConnected() {},
+    })
+    this.serial = [{ readable: this.#output.readable, writable, setConnected() {} }, quiet(), quiet(), quiet()]
+    this.parallel = quiet()
   }
 
   /** The guest writes to its serial port. */
@@ -144,6 +154,8 @@ export class FakeHost implements CommandHost {
 
   /** Paths of firmware by name. */
   firmwareFiles: Record<string, string[]> = {}
+
+  openSerial: CommandHost['openSerial'] = openSerialLine
 
   /** Paths and templates of variables that were opened. */
   readonly opened: string[][] = []

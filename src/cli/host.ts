@@ -5,6 +5,7 @@
 import type { Readable, Writable } from 'node:stream'
 import type { DefaultGuest, Report } from '../hosts/node/default-guest.ts'
 import type { FirmwareName } from '../hosts/node/firmware.ts'
+import type { Note, SerialLine, SerialPlace } from '../hosts/node/serial-line.ts'
 import type { Machine, MachineOptions } from '../index.ts'
 import type { VariableStore } from '../machine/machine.ts'
 
@@ -30,7 +31,7 @@ export interface ProcessEvents {
 /** The part of the library's machine that the command line uses. */
 export type RunningMachine = Pick<
   Machine,
-  'start' | 'destroy' | 'serial' | 'stopped' | 'stats' | 'profiler' | 'resizeConsole' | 'addEventListener'
+  'start' | 'destroy' | 'serial' | 'parallel' | 'stopped' | 'stats' | 'profiler' | 'resizeConsole' | 'addEventListener'
 >
 
 /** What a machine is made of: the library's options, with the host left to choose the worker. */
@@ -57,6 +58,8 @@ export interface CommandHost {
   defaultGuest(report: Report): Promise<DefaultGuest>
   /** Paths of the files of a firmware that has a name. */
   firmware(name: FirmwareName, report: Report): Promise<string[]>
+  /** What a serial or parallel port leads to. */
+  openSerial(place: SerialPlace, note: Note): Promise<SerialLine>
   /** A file of UEFI's variables, made of a template where it is missing. */
   variables(path: string, template: string): Promise<VariableStore>
 }

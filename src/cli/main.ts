@@ -31,6 +31,10 @@ const host: CommandHost = {
     const { ensureDefaultGuest } = await import('../hosts/node/default-guest.ts')
     return ensureDefaultGuest({ report })
   },
+  openSerial: async (place, note) => {
+    const { openSerialLine } = await import('../hosts/node/serial-line.ts')
+    return openSerialLine(place, note)
+  },
   variables: async (...parameters) => {
     const { openVariables } = await import('../hosts/node/variables.ts')
     return openVariables(...parameters)

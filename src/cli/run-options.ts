@@ -58,6 +58,17 @@ const options = {
     repeatable: true,
     help: "A floppy drive with the image of a floppy; 'none' is a drive that is empty. After the path may follow readonly. May be given twice.",
   },
+  serial: {
+    value: 'WHERE',
+    example: 'tcp:localhost:4000',
+    repeatable: true,
+    help: "Where a serial port leads; the first is COM1's, up to four. stdio: this terminal (COM1's default); none: nowhere, as with an unplugged cable (the others' default; typetwo console can attach to it all the same); file:PATH: a file, made anew, or with ,append behind it added to; tcp:HOST:PORT: listens there for up to 16 connections at a time (port 0: a free one, which is told), or with ,connect behind it connects to who listens there; unix:PATH: the same by a Unix socket. While nobody is connected the guest sees an unplugged cable. A reader that is slow slows the guest; one that takes nothing for a second loses what comes until it does.",
+  },
+  parallel: {
+    value: 'WHERE',
+    example: 'file:printed.txt',
+    help: 'Where what the guest prints goes: none (default: the guest finds the port, but no printer), file:PATH, tcp:HOST:PORT or unix:PATH, as with --serial.',
+  },
   engine: {
     value: 'NAME',
     choices: ['auto', 'interpreter', 'translator'],
@@ -121,6 +132,7 @@ export const RUN = {
         "printf 'uname -a\\npoweroff -f\\n' | typetwo run",
         'typetwo run --kernel vmlinuz --initrd initrd.img --memory 1G',
         'typetwo run --disk disk.img,bus=virtio --cdrom install.iso',
+        'typetwo run --serial stdio --serial tcp::4000 --parallel file:printed.txt',
         'typetwo run --clock instructions --no-reboot --stats',
       ],
     },

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -305,6 +306,43 @@ test('statistics also when a person quits', async () => {
   host.stdin.push('\x1d')
   assert.equal(await status, 0)
   assert.match(host.stderr.text, /^guest instructions +7$/m)
+})
+
+test('COM1 in a file: the terminal and its input are left alone', async () => {
+  const path = join(folder, 'com1')
+  const { host, machine, status } = await start(['--serial', `file:${path}`], terminal)
+  await machine.print('hello')
+  host.stdin.push('typed')
+  machine.end({ reason: 'poweroff' })
+  assert.equal(await status, 0)
+  assert.equal(readFileSync(path, 'utf8'), 'hello')
+  assert.deepEqual([host.stdin.raw, host.stdin.listenerCount('data'), machine.received], [false, 0, ''])
+  assert.equal(host.stdout.text + host.stderr.text, '')
+})
+
+test('COM1 by TCP', async () => {
+  const { host, machine, status } = await start(['--serial', 'tcp::0'])
+  await until(() => /^typetwo: COM1: listens at tcp:127\.0\.0\.1:\d+\n$/.test(host.stderr.text))
+  const socket = createConnection(Number(/:(\d+)\n/.exec(host.stderr.text)![1]), '127.0.0.1')
+  let text = ''
+  socket.on('data', bytes => {
+    text += bytes
+  })
+  socket.write('ls\n')
+  await until(() => machine.received === 'ls\n')
+  await machine.print('a b c')
+  machine.end({ reason: 'poweroff' })
+  assert.equal(await status, 0)
+  await until(() => socket.closed)
+  assert.equal(text, 'a b c')
+})
+
+test('a port that cannot be opened: a sentence, and no machine', async () => {
+  const host = new FakeHost()
+  const words = ['--serial', 'stdio', '--serial', 'unix:/no/where/socket']
+  assert.equal(await program(['run', '--kernel', kernel, ...words], host), 1)
+  assert.match(host.stderr.text, /^typetwo: unix:\/no\/where\/socket cannot be listened at: .*\n$/)
+  assert.equal(host.request, undefined)
 })
 
 for (const [words, text] of [

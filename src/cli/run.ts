@@ -12,6 +12,8 @@ import { PanicWatch } from './panic.ts'
 import { formatProfile } from './profile-report.ts'
 import { Progress } from './progress.ts'
 import type { RUN } from './run-options.ts'
+import { parsePort, serialChoices } from './serial-options.ts'
+import { SerialPorts } from './serial-ports.ts'
 import { parseMemory } from './size.ts'
 import { formatStatistics } from './statistics.ts'
 import { Output, pumpPiped, pumpTyped } from './streams.ts'
@@ -52,22 +54,31 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
       ),
     )
   })
-  const prepared = await Promise.race([prepare(options, host, terminal), ending])
-  if ('status' in prepared) return part(prepared, host)
-  const { symbols, dump, ...request } = prepared
-  const created = host.createMachine(request).catch(error => {
-    throw withFile(error, options)
-  })
-  const machine = await Promise.race([created, ending])
-  if ('status' in machine) return part(machine, host)
-  return converse(machine, options, { host, terminal, output, ending, symbols, dump })
+  const choices = [...serialChoices(options.serial), parsePort('parallel', options.parallel ?? 'none')]
+  const ports = await SerialPorts.open(choices, host, false)
+  try {
+    const prepared = await Promise.race([prepare(options, host, ports.terminal === 0 ? terminal : undefined), ending])
+    if ('status' in prepared) return part(prepared, host)
+    const { symbols, dump, ...request } = prepared
+    const created = host.createMachine(request).catch(error => {
+      throw withFile(error, options)
+    })
+    const machine = await Promise.race([created, ending])
+    if ('status' in machine) return part(machine, host)
+    return await converse(machine, options, { host, terminal, output, ports, ending, symbols, dump })
+  } finally {
+    await ports.close()
+  }
 }
 
 /** A machine's request, and what a report at its end needs. */
 type Prepared = MachineRequest & { symbols?: SymbolTable; dump?: CodeDump }
 
-/** Reads everything that the machine is made of. */
-async function prepare(options: RunOptions, host: CommandHost, terminal: Terminal): Promise<Prepared> {
+/**
+ * Reads everything that the machine is made of.
+ * @param terminal what COM1 leads to; undefined where it leads elsewhere
+ */
+async function prepare(options: RunOptions, host: CommandHost, terminal: Terminal | undefined): Promise<Prepared> {
   const memory = parseMemory(options.memory ?? '256M', host.availableMemory())
   const rest = {
     memory,
@@ -122,7 +133,8 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
   const progress = new Progress(host.stderr)
   try {
     const guest = await host.defaultGuest((text, fraction) => progress.show(text, fraction))
-    const { typed, size } = terminal
+    // Whoever connects to COM1 otherwise is taken for a person.
+    const { typed, size } = terminal ?? { typed: true }
     const words = [guest.append, ...terminalWords({ typed, size, kind: typed ? host.environment.TERM : 'dumb' })]
     if (options.append) words.push(options.append)
     return {
@@ -216,6 +228,7 @@ async function converse(
     host,
     terminal,
     output,
+    ports,
     ending,
     symbols,
     dump,
@@ -223,13 +236,13 @@ async function converse(
     host: CommandHost
     terminal: Terminal
     output: Output
+    ports: SerialPorts
     ending: Promise<Ending>
     symbols: SymbolTable | undefined
     dump: CodeDump | undefined
   },
 ): Promise<number> {
   let stats: Stats | undefined
-  const { readable, writable } = machine.serial[0]
   if (options.verbose) {
     machine.addEventListener('log', event => say(host, String((event as CustomEvent<string>).detail)))
     machine.addEventListener('restart', event =>
@@ -241,22 +254,28 @@ async function converse(
   const profiler = options.stats || dump ? machine.profiler() : undefined
   const sampling = profiler && setInterval(() => profiler.sample(), SAMPLE)
   try {
-    const shown = output.pump(readable, bytes => {
-      terminal.watch(bytes)
-      panic.watch(bytes)
-    })
+    ports.connect(machine, bytes => panic.watch(bytes))
+    const shown = ports.ended()
     shown.catch(() => {})
     const quit = Promise.withResolvers<Ending>()
-    terminal.take()
     const listener = {
       quit: () => quit.resolve({ status: STATUS.ok }),
       hangup: () => quit.resolve({ status: STATUS.signal + SIGNALS.SIGHUP, sentence: 'the terminal is gone' }),
       note: (sentence: string) => say(host, sentence),
     }
-    if (terminal.typed) pumpTyped(host.stdin, writable, listener)
-    else pumpPiped(host.stdin, writable, listener)
-    terminal.onResize((columns, rows) => void machine.resizeConsole(columns, rows).catch(() => {}))
-    if (terminal.size) machine.resizeConsole(terminal.size.columns, terminal.size.rows).catch(() => {})
+    if (ports.terminal !== undefined) {
+      terminal.take()
+      const plug = ports.attachTerminal(bytes => {
+        terminal.watch(bytes)
+        return output.write(bytes)
+      })!
+      if (terminal.typed) pumpTyped(host.stdin, plug, listener)
+      else pumpPiped(host.stdin, plug, listener)
+    }
+    if (ports.terminal === 0) {
+      terminal.onResize((columns, rows) => void machine.resizeConsole(columns, rows).catch(() => {}))
+      if (terminal.size) machine.resizeConsole(terminal.size.columns, terminal.size.rows).catch(() => {})
+    }
     await machine.start()
 
     const over: Promise<Ending> = machine.stopped.then(async end => {

@@ -1,5 +1,6 @@
 /** Standard input into the guest and the guest into standard output, without losing a byte either way. */
 import { reasonOf } from '../hosts/node/user-error.ts'
+import type { SerialPlug } from '../machine/serial-hub.ts'
 import type { InputStream, OutputStream } from './host.ts'
 import { findEscapeKey } from './terminal.ts'
 
@@ -8,6 +9,9 @@ import { findEscapeKey } from './terminal.ts'
  * works; what a person pastes beyond this is dropped.
  */
 const TYPED_LIMIT = 1024 * 1024
+
+/** The guest's end: takes input, and resolves when more may come. */
+export type GuestInput = Pick<SerialPlug, 'send'>
 
 /** What the pump of standard input tells. */
 export interface InputListener {
@@ -21,19 +25,14 @@ export interface InputListener {
 
 /**
  * Pumps what is piped into standard input to the guest. The next piece is read when the guest's side has taken the one
- * before, so nothing is lost and nothing piles up here. The end of the input is not the end of the guest: `guest` stays
- * open.
+ * before, so nothing is lost and nothing piles up here. The end of the input is not the end of the guest.
  */
-export async function pumpPiped(stdin: InputStream, guest: WritableStream<Uint8Array>, listener: InputListener) {
-  const writer = guest.getWriter()
-  // A machine that ends while input waits refuses the rest.
-  writer.closed.catch(() => {})
+export async function pumpPiped(stdin: InputStream, guest: GuestInput, listener: InputListener) {
   let empty = true
   try {
     for await (const chunk of stdin) {
       empty = false
-      await writer.ready
-      await writer.write(new Uint8Array(chunk)).catch(() => {})
+      await guest.send(new Uint8Array(chunk))
     }
     if (empty)
       listener.note('standard input is empty and no terminal, so the guest gets no input; Ctrl-C or SIGTERM ends it')
@@ -43,9 +42,7 @@ export async function pumpPiped(stdin: InputStream, guest: WritableStream<Uint8A
 }
 
 /** Sends what a person types to the guest, and watches for the escape key. */
-export function pumpTyped(stdin: InputStream, guest: WritableStream<Uint8Array>, listener: InputListener): void {
-  const writer = guest.getWriter()
-  writer.closed.catch(() => {})
+export function pumpTyped(stdin: InputStream, guest: GuestInput, listener: InputListener): void {
   let waiting = 0
   let dropping = false
   stdin.on('data', (keys: Uint8Array) => {
@@ -57,7 +54,7 @@ export function pumpTyped(stdin: InputStream, guest: WritableStream<Uint8Array>,
       const taken = () => {
         waiting -= typed.length
       }
-      writer.write(new Uint8Array(typed)).then(taken, taken)
+      guest.send(new Uint8Array(typed)).then(taken, taken)
     } else if (typed.length > 0 && !dropping) {
       dropping = true
       listener.note('the guest does not read its input; what is typed now is dropped')
@@ -82,16 +79,5 @@ export class Output {
   /** Writes; resolves when the system has taken all of it, or there is no reader any more. */
   write(bytes: Uint8Array): Promise<void> {
     return new Promise(resolve => this.#stream.write(bytes, () => resolve()))
-  }
-
-  /**
-   * Writes everything that the guest sends until it has ended.
-   * @param watch sees the bytes first
-   */
-  async pump(guest: ReadableStream<Uint8Array>, watch: (bytes: Uint8Array) => void): Promise<void> {
-    for await (const bytes of guest) {
-      watch(bytes)
-      await this.write(bytes)
-    }
   }
 }

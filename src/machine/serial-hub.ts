@@ -53,6 +53,7 @@ export class SerialHub {
   readonly ended: Promise<void>
   readonly #port: SerialPort | ParallelPort
   readonly #writer: WritableStreamDefaultWriter<Uint8Array> | undefined
+  readonly #watch: (bytes: Uint8Array) => void
   readonly #attached = new Set<Attached>()
   #unheard: Uint8Array[] = []
   #unheardBytes = 0
@@ -63,10 +64,15 @@ export class SerialHub {
 
   /**
    * @param port nobody else may use its streams
-   * @param lasting whether the guest sees something plugged in though there is no peer yet
+   * @param options `lasting`: the guest sees something plugged in though there is no peer yet; `watch` sees what the guest sends,
+   *   without being a peer
    */
-  constructor(port: SerialPort | ParallelPort, { lasting = false } = {}) {
+  constructor(
+    port: SerialPort | ParallelPort,
+    { lasting = false, watch = () => {} }: { lasting?: boolean; watch?: (bytes: Uint8Array) => void } = {},
+  ) {
     this.#port = port
+    this.#watch = watch
     this.#lasting = lasting
     this.#writer = 'writable' in port ? port.writable.getWriter() : undefined
     this.#writer?.closed.catch(() => {})
@@ -102,6 +108,7 @@ export class SerialHub {
 
   async #pump(): Promise<void> {
     for await (const bytes of this.#port.readable) {
+      this.#watch(bytes)
       if (![...this.#attached].some(({ listens }) => listens)) this.#keep(bytes)
       for (const attached of this.#attached) this.#give(attached, bytes)
       await Promise.all([...this.#attached].map(({ taken }) => taken))
