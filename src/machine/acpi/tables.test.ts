@@ -19,7 +19,7 @@ const options = {
 }
 
 const floppy = { type: 4, cylinders: 80, heads: 2, sectors: 18 }
-const everyIsaDevice = { parallel: true, floppies: [floppy, floppy] }
+const everyIsaDevice = { floppies: [floppy, floppy] }
 
 const sum = (bytes: Uint8Array) => bytes.reduce((a, b) => a + b, 0) & 0xff
 
