@@ -1,0 +1,460 @@
+/** A machine that runs: its screen and serial console, and everything one can press on it. */
+import { deleteDisk, listDisks, Machine, type MachineEnd } from '../../src/hosts/browser/index.ts'
+import {
+  ask,
+  button,
+  chooseFiles,
+  complain,
+  dropTarget,
+  h,
+  type MenuEntry,
+  menuButton,
+  note,
+  save,
+  sizeText,
+} from './dom.ts'
+import { icon } from './icons.ts'
+import { KEY_COMBINATIONS, KeysBar, pressAll } from './keys.ts'
+import type { Start } from './model.ts'
+import { ScreenView } from './screen-view.ts'
+import { SerialView } from './serial-view.ts'
+import { Statistics } from './statistics.ts'
+import { themeButton } from './theme.ts'
+
+const ENDINGS: Record<string, string> = {
+  poweroff: 'The machine turned itself off',
+  reset: 'The machine was reset',
+  'triple-fault': 'The processor gave up (triple fault)',
+  'debug-exit': 'The guest ended the machine',
+  destroyed: 'The machine was turned off',
+  error: 'The machine ended with an error',
+}
+
+type Tab = 'screen' | 'serial'
+
+/** What the view needs. */
+export interface MachineViewOptions {
+  /** Goes back to where machines are put together. */
+  back(): void
+}
+
+/** The view of one machine. */
+export class MachineView {
+  readonly element: HTMLElement
+  readonly #start: Start
+  readonly #options: MachineViewOptions
+  readonly #state = h('span', { class: 'state', role: 'status' }, 'Starting')
+  readonly #pause: HTMLButtonElement
+  readonly #tabs = h('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Console', hidden: true })
+  readonly #stage = h('div', { class: 'stage' })
+  readonly #over = h('div', { class: 'over' })
+  readonly #status = h('footer', { class: 'status muted small' })
+  readonly #lamp = h('span', { class: 'figures' })
+  readonly #hint = h('span', { class: 'hint' })
+  readonly #keys: KeysBar
+  #machine: Machine | undefined
+  #screen: ScreenView | undefined
+  #serial: SerialView | undefined
+  #statistics: Statistics | undefined
+  #tab: Tab = 'serial'
+  #full: Promise<boolean> | undefined
+
+  constructor(start: Start, options: MachineViewOptions) {
+    this.#start = start
+    this.#options = options
+    this.#pause = this.#pauseButton(false)
+    this.#keys = new KeysBar({
+      press: code => this.#shown?.press(code),
+      release: code => this.#shown?.release(code),
+      typing: () => this.#shown?.openKeyboard(),
+    })
+    const bar = h(
+      'header',
+      { class: 'bar' },
+      button('Back', {
+        icon: 'back',
+        kind: 'quiet',
+        compact: true,
+        title: 'Turn off and go back',
+        onclick: () => this.#leave(),
+      }),
+      h('h1', {}, start.title),
+      this.#state,
+      h('span', { class: 'gap' }),
+      this.#tabs,
+      h('span', { class: 'gap' }),
+      this.#pause,
+      menuButton('Power', { icon: 'power', kind: 'quiet', compact: true, entries: () => this.#powerEntries() }),
+      menuButton('Keys', { icon: 'keyboard', kind: 'quiet', compact: true, entries: () => this.#keyEntries() }),
+      menuButton('Drives', { icon: 'disc', kind: 'quiet', compact: true, entries: () => this.#driveEntries() }),
+      h('span', { class: 'divider wide-only' }),
+      button('Take a picture of the screen', {
+        icon: 'camera',
+        kind: 'quiet wide-only',
+        compact: true,
+        onclick: () => this.#screenshot(),
+      }),
+      button('Full screen', {
+        icon: 'expand',
+        kind: 'quiet wide-only',
+        compact: true,
+        onclick: () => this.#fullScreen(),
+      }),
+      h('span', { class: 'wide-only' }, themeButton()),
+      menuButton('More', {
+        icon: 'more',
+        kind: 'quiet narrow-only',
+        compact: true,
+        entries: () => this.#moreEntries(),
+      }),
+    )
+    this.#status.append(this.#lamp, this.#hint)
+    this.#stage.append(this.#over)
+    this.element = h(
+      'div',
+      { class: 'machine' },
+      bar,
+      h('main', { class: 'console' }, this.#stage),
+      this.#keys.element,
+      this.#status,
+    )
+    dropTarget(this.element, files => void this.#insertDropped(files))
+  }
+
+  /** Whether something would be lost if the tab were closed. */
+  get isAlive(): boolean {
+    return this.#machine !== undefined && this.#machine.state !== 'stopped'
+  }
+
+  /** Makes the machine and turns it on. What goes wrong is shown. */
+  async start(): Promise<void> {
+    this.#cover(h('div', { class: 'spinner' }), h('p', { role: 'status' }, 'Getting what it starts from…'))
+    try {
+      const machine = await Machine.create(this.#start.options)
+      this.#machine = machine
+      this.#connect(machine)
+      await machine.start()
+      this.#cover()
+      this.#shown?.focus()
+    } catch (error) {
+      this.#ended({ reason: 'error', message: (error as Error).message })
+    }
+  }
+
+  #connect(machine: Machine): void {
+    this.#serial?.close()
+    this.#serial = new SerialView(machine)
+    if (machine.screen) this.#screen = new ScreenView(machine, text => this.#hint.replaceChildren(text))
+    this.#stage.append(...[this.#screen?.element, this.#serial.element].filter(element => element !== undefined))
+    this.#tabs.hidden = this.#screen === undefined
+    this.#show(this.#screen && !this.#start.serial ? 'screen' : 'serial')
+    this.#statistics = new Statistics(machine, text => {
+      this.#lamp.textContent = text
+    })
+    machine.addEventListener('statechange', () => this.#stateChanged(machine))
+    machine.addEventListener('diskfull', event => void this.#diskFull(machine, (event as CustomEvent<string>).detail))
+    machine.addEventListener('log', event => console.info(`typetwo: ${(event as CustomEvent<string>).detail}`))
+    void machine.stopped.then(end => this.#ended(end))
+  }
+
+  /** What has the person's attention. */
+  get #shown(): ScreenView | SerialView | undefined {
+    return this.#tab === 'screen' ? this.#screen : this.#serial
+  }
+
+  #show(tab: Tab): void {
+    this.#tab = tab
+    this.#tabs.replaceChildren(
+      ...(['screen', 'serial'] as const).map(name => {
+        const isShown = name === tab
+        const choose = () => {
+          this.#show(name)
+          this.#shown?.focus()
+        }
+        return h(
+          'button',
+          { type: 'button', role: 'tab', 'aria-selected': String(isShown), onclick: choose },
+          icon(name === 'screen' ? 'monitor' : 'terminal'),
+          h('span', { class: 'label' }, name === 'screen' ? 'Screen' : 'Serial'),
+        )
+      }),
+    )
+    if (this.#screen) this.#screen.element.hidden = tab !== 'screen'
+    if (this.#serial) this.#serial.element.hidden = tab !== 'serial'
+    this.#hint.replaceChildren()
+    this.#shown?.shown()
+  }
+
+  #pauseButton(paused: boolean): HTMLButtonElement {
+    return button(paused ? 'Go on' : 'Pause', {
+      icon: paused ? 'play' : 'pause',
+      kind: 'quiet',
+      compact: true,
+      onclick: () => void (this.#machine?.state === 'paused' ? this.#machine.resume() : this.#machine?.pause()),
+    })
+  }
+
+  #stateChanged(machine: Machine): void {
+    const { state } = machine
+    const words = { created: 'Starting', running: 'Running', paused: 'Paused', stopped: 'Off' }
+    this.#state.textContent = words[state]
+    this.#state.className = `state ${state}`
+    const pause = this.#pauseButton(state === 'paused')
+    pause.disabled = state === 'stopped'
+    this.#pause.replaceChildren(...pause.childNodes)
+    for (const name of ['aria-label', 'title']) this.#pause.setAttribute(name, pause.getAttribute(name)!)
+    this.#pause.disabled = pause.disabled
+    this.element.classList.toggle('is-paused', state === 'paused')
+  }
+
+  #powerEntries(): MenuEntry[] {
+    const machine = this.#machine
+    const off = !this.isAlive
+    return [
+      {
+        label: 'Press the power button',
+        icon: 'power',
+        end: 'shuts down',
+        disabled: off,
+        action: () => void machine?.pressPowerButton(),
+      },
+      { label: 'Reset', icon: 'reset', disabled: off, action: () => void machine?.reset() },
+      '-',
+      { label: 'Turn off at once', icon: 'off', danger: true, disabled: off, action: () => void this.#turnOff() },
+    ]
+  }
+
+  async #turnOff(): Promise<void> {
+    const sure = await ask({
+      title: 'Turn the machine off?',
+      content: [
+        'The guest is not asked first, as when the plug is pulled: what it has not written to its disks is lost.',
+      ],
+      action: 'Turn it off',
+      danger: true,
+    })
+    if (sure) await this.#machine?.destroy()
+  }
+
+  #keyEntries(): MenuEntry[] {
+    const onScreen = this.#tab === 'screen' && this.isAlive
+    return [
+      { label: 'Paste text', icon: 'paste', disabled: !this.isAlive, action: () => void this.#paste() },
+      {
+        label: this.#keys.isShown ? 'Hide the row of keys' : 'Show a row of keys',
+        icon: 'keyboard',
+        action: () => this.#keys.toggle(),
+      },
+      ...(this.#screen
+        ? [
+            {
+              label: 'Lock the pointer to the screen',
+              icon: 'mouse' as const,
+              disabled: !onScreen,
+              action: () => this.#screen?.lockPointer(),
+            },
+            '-',
+            ...KEY_COMBINATIONS.map(({ label, codes }) => ({
+              label,
+              disabled: !onScreen,
+              action: () => {
+                void pressAll(this.#machine!.keyboard, codes)
+                this.#screen?.focus()
+              },
+            })),
+          ]
+        : []),
+    ]
+  }
+
+  async #paste(): Promise<void> {
+    let text = ''
+    try {
+      text = await navigator.clipboard.readText()
+    } catch {
+      const area = h('textarea', { 'aria-label': 'Text', autofocus: true })
+      const chosen = await ask({
+        title: 'Paste text',
+        content: [
+          'The browser does not let the page read the clipboard: put the text here.',
+          h('div', { class: 'field' }, area),
+        ],
+        action: 'Type it',
+      })
+      if (chosen) text = area.value
+    }
+    if (text === '') return
+    try {
+      await this.#shown?.type(text)
+    } catch (error) {
+      complain(error)
+    }
+    this.#shown?.focus()
+  }
+
+  #driveEntries(): MenuEntry[] {
+    const drives = (this.#machine?.drives ?? []).filter(({ kind }) => kind !== 'disk')
+    if (drives.length === 0) return ['This machine has no drive whose medium can be changed.']
+    return drives.flatMap(drive => {
+      const what = drive.kind === 'cdrom' ? 'CD' : 'floppy'
+      const run = (action: Promise<void>, done: string) => void action.then(() => note(done), complain)
+      return [
+        `${what === 'CD' ? 'CD drive' : 'Floppy drive'} ${drive.name.replace(/\D/g, '')}`,
+        {
+          label: `Put a ${what} in`,
+          icon: what === 'CD' ? ('disc' as const) : ('floppy' as const),
+          disabled: !this.isAlive,
+          action: async () => {
+            const [file] = await chooseFiles()
+            if (file) run(drive.insert(file), `“${file.name}” is in the drive.`)
+          },
+        },
+        {
+          label: 'Take it out',
+          icon: 'eject' as const,
+          disabled: !this.isAlive,
+          action: () => run(drive.eject(), 'The drive is empty.'),
+        },
+      ]
+    })
+  }
+
+  async #insertDropped(files: File[]): Promise<void> {
+    const drive = this.#machine?.drives.find(({ kind }) => kind === 'cdrom')
+    if (!drive || !this.isAlive) return complain(new Error('this machine has no CD drive to put a file into'))
+    try {
+      await drive.insert(files[0])
+      note(`“${files[0].name}” is in the CD drive.`)
+    } catch (error) {
+      complain(error)
+    }
+  }
+
+  #moreEntries(): MenuEntry[] {
+    return [
+      {
+        label: 'Take a picture of the screen',
+        icon: 'camera',
+        disabled: !this.#screen,
+        action: () => void this.#screenshot(),
+      },
+      { label: 'Full screen', icon: 'expand', action: () => void this.#fullScreen() },
+    ]
+  }
+
+  async #screenshot(): Promise<void> {
+    try {
+      if (!this.#screen) throw new Error('this machine has no screen, only its serial console')
+      const time = new Date().toISOString().slice(0, 19).replaceAll(':', '-')
+      save(await this.#screen.picture(), `${this.#start.title} ${time}.png`)
+    } catch (error) {
+      complain(error)
+    }
+  }
+
+  async #fullScreen(): Promise<void> {
+    try {
+      if (document.fullscreenElement) return await document.exitFullscreen()
+      await this.#stage.requestFullscreen({ navigationUI: 'hide' })
+      // Keys that belong to the browser go to the guest meanwhile; Escape, held, leaves.
+      await (navigator as { keyboard?: { lock?(): Promise<void> } }).keyboard?.lock?.()
+      this.#shown?.focus()
+    } catch (error) {
+      complain(error)
+    }
+  }
+
+  /** A disk found no room, and the machine waits. */
+  async #diskFull(machine: Machine, sentence: string): Promise<void> {
+    if (this.#full) return
+    const choices = h('ul', { class: 'choices' })
+    const inUse = new Set(this.#start.disks)
+    const list = async () => {
+      const others = (await listDisks()).filter(({ name }) => !inUse.has(name))
+      choices.replaceChildren(
+        ...others.map(({ name, stored }) =>
+          h(
+            'li',
+            {},
+            h(
+              'button',
+              { type: 'button', onclick: () => void deleteDisk(name).then(list, complain) },
+              icon('trash'),
+              `Delete the disk “${name}” for good`,
+              h('span', { class: 'end' }, sizeText(stored)),
+            ),
+          ),
+        ),
+      )
+    }
+    await list().catch(complain)
+    this.#full = ask({
+      title: 'The machine is paused: there is no room for what it writes',
+      content: [
+        `${sentence.charAt(0).toUpperCase()}${sentence.slice(1)}.`,
+        'Nothing that was written is lost, and it goes on where it was as soon as there is room.',
+        choices,
+      ],
+      action: 'Try again',
+      cancel: 'Leave it paused',
+    })
+    const again = await this.#full
+    this.#full = undefined
+    if (again) await machine.resume()
+  }
+
+  #ended(end: MachineEnd): void {
+    this.#statistics?.stop()
+    this.#state.textContent = 'Off'
+    this.#state.className = `state ${end.reason === 'error' ? 'error' : 'stopped'}`
+    this.#pause.disabled = true
+    this.#screen?.close()
+    const detail = end.message ? `${end.message.charAt(0).toUpperCase()}${end.message.slice(1)}` : undefined
+    const [first, ...more] = detail?.split('\n') ?? []
+    this.#cover(
+      h('h2', {}, ENDINGS[end.reason] ?? 'The machine ended'),
+      first !== undefined && h('p', {}, first.replace(/\.?$/, '.')),
+      more.length > 0 && h('details', {}, h('summary', {}, 'Details'), h('pre', {}, more.join('\n'))),
+      h(
+        'div',
+        { class: 'actions' },
+        button('Start again', { icon: 'play', kind: 'primary', onclick: () => this.#again() }),
+        button('Back', { icon: 'back', onclick: () => this.#options.back() }),
+      ),
+    )
+  }
+
+  #again(): void {
+    this.#screen?.element.remove()
+    this.#serial?.close()
+    this.#serial?.element.remove()
+    this.#screen = undefined
+    this.#machine = undefined
+    void this.start()
+  }
+
+  async #leave(): Promise<void> {
+    if (this.isAlive) {
+      const sure = await ask({
+        title: 'Turn the machine off and go back?',
+        content: [
+          'The guest is not asked first: shut it down by the power menu to lose nothing that it has not written.',
+        ],
+        action: 'Turn it off',
+        danger: true,
+      })
+      if (!sure) return
+      await this.#machine?.destroy()
+    }
+    this.#screen?.close()
+    this.#serial?.close()
+    this.#options.back()
+  }
+
+  /** Shows something over the console; without arguments nothing. */
+  #cover(...content: (Node | false | undefined)[]): void {
+    const shown = content.filter(part => part !== false && part !== undefined)
+    this.#over.hidden = shown.length === 0
+    this.#over.replaceChildren(h('div', { class: 'box' }, ...shown))
+  }
+}
