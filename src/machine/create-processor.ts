@@ -86,6 +86,10 @@ export function createPcProcessor(options: ProcessorOptions, store?: CodeStore):
     engine,
     activity: cpu.activity,
     stateBase: cpu.state.base,
+    registers: {
+      get: number => Number(cpu.register(number) & 0xffffffffn),
+      set: (number, value) => cpu.setRegister(number, value >>> 0),
+    },
     activities: () => {
       const names = [...ACTIVITIES.map(({ name }) => name), ...Object.keys(services).map(name => `service ${name}`)]
       return names.map((name, i) => ({ name, group: groupOf(i), count: cpu.activity.counts[i] }))

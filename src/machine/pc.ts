@@ -20,6 +20,7 @@ import { Uart16550 } from '../devices/uart16550.ts'
 import { StdVga } from '../devices/vga/stdvga.ts'
 import { VirtioConsole } from '../devices/virtio/console.ts'
 import type { VirtioDevice } from '../devices/virtio/device.ts'
+import { VirtioTablet } from '../devices/virtio/input.ts'
 import { VirtioRng } from '../devices/virtio/rng.ts'
 import { VirtioPci } from '../devices/virtio/transport-pci.ts'
 import type { Engine } from '../engines/contract.ts'
@@ -41,6 +42,7 @@ import { type MediumConfiguration, type MediumHost, openMedium } from './drives.
 import { makeEntropy, random32 } from './entropy.ts'
 import { describeMachine, offerKernel } from './firmware.ts'
 import { MachineHostWork } from './host-work.ts'
+import { InputDevices } from './input-devices.ts'
 import { hypervisorLeaves, KvmClock } from './kvmclock.ts'
 import { LogLines } from './log-lines.ts'
 import { CONSOLE_PORT, type Images, type MachineConfiguration, PARALLEL_PORT, type Stats } from './messages.ts'
@@ -106,6 +108,10 @@ export class Pc implements Runnable {
   readonly hostWork: MachineHostWork
   readonly #storage: Storage
   readonly #vga: StdVga | undefined
+  /** There are keyboard and mouse: a kernel that is loaded directly is spared the time to look for them. */
+  readonly #attended: boolean
+  /** Keyboard, mouse and pointers. */
+  readonly input: InputDevices
   #event: MachineEvent | undefined
   readonly #map: AddressMap
   readonly #chipset: PcChipset
@@ -240,6 +246,7 @@ export class Pc implements Runnable {
       kvmClock,
       numericError,
       activity: processor.activity,
+      backdoor: () => processor.registers && this.input.backdoor(processor.registers),
     })
 
     const reset = () => this.#raise({ kind: 'reset' })
@@ -312,7 +319,19 @@ export class Pc implements Runnable {
     })
     this.#sockets = new Map<number, Uart16550 | ParallelPort>([...uarts.entries(), [PARALLEL_PORT, parallel]])
     const entropy = makeEntropy(configuration.clock)
-    const virtio = [this.#console, new VirtioRng(entropy)].map((device: VirtioDevice) => {
+    this.#attended = firmware || this.#vga !== undefined
+    const controller = new I8042(bus, {
+      onReset: resetProcessor,
+      onA20: enabled => resetControl.setA20(enabled),
+      devices: this.#attended,
+    })
+    const tablet = this.#vga && new VirtioTablet()
+    this.input = new InputDevices(clock, {
+      controller,
+      tablet,
+      size: () => this.#vga?.picture ?? { width: 640, height: 480 },
+    })
+    const virtio = [this.#console, new VirtioRng(entropy), ...(tablet ? [tablet] : [])].map((device: VirtioDevice) => {
       const transport = new VirtioPci(bus, device, (low, high, data) => this.#interrupts.message(low, high, data))
       pci.addAnywhere(transport.function)
       return transport
@@ -350,7 +369,7 @@ export class Pc implements Runnable {
           rtc.connect(!taken)
         },
       }),
-      new I8042(bus, { onReset: resetProcessor, onA20: enabled => resetControl.setA20(enabled) }),
+      controller,
       new DebugPorts(bus, {
         onDebugByte: byte => this.#debugConsole.add(byte),
         onFirmwareByte: byte => this.#firmwareConsole.add(byte),
@@ -463,6 +482,7 @@ export class Pc implements Runnable {
   reset(images: Images): void {
     this.#event = undefined
     for (const device of this.#devices) device.reset()
+    this.input.reset()
     this.#load(images)
   }
 
@@ -506,6 +526,8 @@ export class Pc implements Runnable {
     return {
       processors: [0],
       ioApicId: 0,
+      input: this.#attended,
+      display: this.#vga !== undefined,
       powerManagementBase: this.#acpi.state.base ?? PM_BASE,
       hpetCapabilities: this.#bus.readMmio(HPET_BASE, 4),
       pciMemoryStart: chipset.pciMemoryStart,

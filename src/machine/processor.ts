@@ -3,6 +3,7 @@ import { ACTIVITY_MMIO, ACTIVITY_PORT, type ActivityMarker } from '../cpu/activi
 import type { AccessSize } from '../devices/bus.ts'
 import type { InterruptSystem } from '../devices/interrupts.ts'
 import type { NumericError } from '../devices/numeric-error.ts'
+import { BACKDOOR_PORT } from '../devices/vmmouse.ts'
 import type { Engine, MachineInterface, VcpuSignals } from '../engines/contract.ts'
 import type { TranslatedCode } from '../engines/translator/listing.ts'
 import type { CpuName } from '../isa/cpu-models.ts'
@@ -33,6 +34,8 @@ export interface Processor {
   /** How often each activity was begun, by its number. */
   activities?(): ActivityCount[]
   readonly stateBase?: number
+  /** Low halves of the general-purpose registers, while the processor calls its machine; writing one clears the high half. */
+  readonly registers?: { get(number: number): number; set(number: number, value: number): void }
   /** What the engine counts: regions, bytes of code and the like. */
   stats(): Record<string, number>
 }
@@ -61,6 +64,8 @@ interface Parts {
   kvmClock: KvmClock
   numericError: NumericError
   activity?: ActivityMarker
+  /** Answers IN of 32 bits from VMware's port by the registers, which it may change; undefined where that is no command. */
+  backdoor(): number | undefined
 }
 
 /** The PC as its one processor sees it. Connected after the processor was made, because devices need it first. */
@@ -76,7 +81,8 @@ export class ProcessorPorts implements MachineInterface {
   readPort(port: number, size: AccessSize): number {
     const { bus, activity } = this.#parts
     const before = activity?.enter(ACTIVITY_PORT)
-    const value = bus.readPort(port, size)
+    const answer = port === BACKDOOR_PORT && size === 4 ? this.#parts.backdoor() : undefined
+    const value = answer ?? bus.readPort(port, size)
     activity?.leave(before!)
     return value
   }

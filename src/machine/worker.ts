@@ -134,8 +134,31 @@ class MachineServer {
       case 'screen-state':
         this.#screen?.state(message.id)
         break
+      case 'key':
+        this.#pc?.input.key(message.code, message.pressed)
+        this.#runner?.wake()
+        break
       case 'type':
-        this.#post({ type: 'typed', id: message.id, error: 'the machine has no keyboard' })
+        this.#pc?.input.type(message.text, message.layout, error =>
+          this.#post({ type: 'typed', id: message.id, error }),
+        )
+        this.#runner?.wake()
+        break
+      case 'mouse-move':
+        this.#pc?.input.move(message.dx, message.dy)
+        this.#runner?.wake()
+        break
+      case 'mouse-wheel':
+        this.#pc?.input.wheel(message.dz)
+        this.#runner?.wake()
+        break
+      case 'mouse-button':
+        this.#pc?.input.button(message.button, message.pressed)
+        this.#runner?.wake()
+        break
+      case 'mouse-to':
+        this.#pc?.input.moveTo(message.x, message.y)
+        this.#runner?.wake()
         break
       case 'serial':
         this.#serial.write(message.port, message.bytes)

@@ -25,6 +25,8 @@ export interface FloppyDescription {
 export interface IsaOptions {
   /** Its floppy drives; undefined without a controller. */
   floppies?: readonly FloppyDescription[]
+  /** It has a keyboard and a mouse. */
+  input?: boolean
 }
 
 function simple(path: string, id: string, ...descriptors: Aml[]): Aml {
@@ -63,7 +65,7 @@ function floppyController(floppies: readonly FloppyDescription[]): Aml {
 }
 
 /** The devices behind the ISA bridge. */
-export function isaDevices({ floppies }: IsaOptions): Aml[] {
+export function isaDevices({ floppies, input }: IsaOptions): Aml[] {
   return [
     simple('PIC', 'PNP0000', ioPorts(0x20, 2), ioPorts(0xa0, 2), ioPorts(0x4d0, 2), irq(2)),
     simple('DMAC', 'PNP0200', ioPorts(0x00, 16), ioPorts(0x81, 15), ioPorts(0xc0, 32), dma(4)),
@@ -71,8 +73,9 @@ export function isaDevices({ floppies }: IsaOptions): Aml[] {
     simple('RTC', 'PNP0B00', ioPorts(0x70, 8), irq(8)),
     simple('SPKR', 'PNP0800', ioPorts(0x61, 1)),
     simple('FPU', 'PNP0C04', ioPorts(0xf0, 1), irq(13)),
-    simple('KBD', 'PNP0303', ioPorts(0x60, 1), ioPorts(0x64, 1), irq(1)),
-    simple('MOU', 'PNP0F13', irq(12)),
+    ...(input
+      ? [simple('KBD', 'PNP0303', ioPorts(0x60, 1), ioPorts(0x64, 1), irq(1)), simple('MOU', 'PNP0F13', irq(12))]
+      : []),
     ...SERIAL_PORTS.map(serialPort),
     simple(
       'LPT1',

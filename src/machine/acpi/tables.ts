@@ -37,6 +37,8 @@ export const ACPI_HARDWARE = {
 /** Everything the tables depend on. */
 export interface AcpiOptions extends SystemDescription {
   ioApicId: number
+  /** It has a display adapter. */
+  display?: boolean
   /** Where the power management block is: the firmware may have moved it. */
   powerManagementBase: number
   /** Low half of the HPET's general capabilities register. */
@@ -50,8 +52,10 @@ const CREATOR_ID = 'TYP2'
 
 /** FADT flags (5.2.9.3): WBINVD works, C1 works, no sleep button, RTC wakes from nothing, 32-bit timer, reset register. */
 const FADT_FLAGS = (1 << 0) | (1 << 2) | (1 << 5) | (1 << 6) | (1 << 8) | (1 << 10)
-/** IA-PC boot flags (5.2.9.3): legacy devices are there, and an 8042; VGA is not there. */
-const BOOT_FLAGS = (1 << 0) | (1 << 1) | (1 << 2)
+/** IA-PC boot flags (5.2.9.3): legacy devices are there; there is a keyboard controller; there is no VGA. */
+const BOOT_LEGACY = 1 << 0
+const BOOT_8042 = 1 << 1
+const BOOT_NO_VGA = 1 << 2
 
 function ascii(view: DataView, offset: number, text: string): void {
   for (let i = 0; i < text.length; i++) view.setUint8(offset + i, text.charCodeAt(i))
@@ -94,7 +98,9 @@ function dsdt(options: AcpiOptions): Uint8Array {
 }
 
 /** The fixed description (5.2.9), in its form of ACPI 4. */
-function fadt(facsAddress: number, dsdtAddress: number, base: number): Uint8Array {
+function fadt(facsAddress: number, dsdtAddress: number, options: AcpiOptions): Uint8Array {
+  const { powerManagementBase: base, input, display } = options
+  const bootFlags = BOOT_LEGACY | (input ? BOOT_8042 : 0) | (display ? 0 : BOOT_NO_VGA)
   // PM1a event block (4 bytes), control block (2 bytes), timer (4 bytes), general-purpose events.
   const blocks = {
     pm1Event: base + PM1_EVENT,
@@ -123,7 +129,7 @@ function fadt(facsAddress: number, dsdtAddress: number, base: number): Uint8Arra
     view.setUint16(96, 0xfff, true)
     view.setUint16(98, 0xfff, true)
     view.setUint8(108, io.century)
-    view.setUint16(109, BOOT_FLAGS, true)
+    view.setUint16(109, bootFlags, true)
     view.setUint32(112, FADT_FLAGS, true)
     genericAddress(view, 116, 1, 8, 1, io.resetPort)
     view.setUint8(128, io.resetValue)
@@ -246,7 +252,7 @@ export function relocatableTables(options: AcpiOptions): RelocatableTables {
     next = Math.ceil((offset + bytes.length) / 64) * 64
     return offset
   }
-  const fadtOffset = place(fadt(place(facs()), place(dsdt(options)), options.powerManagementBase))
+  const fadtOffset = place(fadt(place(facs()), place(dsdt(options)), options))
   const listed = [fadtOffset, place(madt(options)), place(hpet(options)), place(waet())]
   const { configurationBase } = options
   if (configurationBase !== undefined) listed.push(place(mcfg(configurationBase)))
