@@ -20,8 +20,10 @@ function assertSame(viewer: TestViewer, screen: TestScreen): void {
 /** Numbers that look random and are the same in every run. */
 function* noise(seed: number): Generator<number, never> {
   for (;;) {
-    seed = (Math.imul(seed, 1103515245) + 12345) >>> 0
-    yield seed >>> 8
+    seed = (seed + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(seed ^ (seed >>> 15), seed | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    yield (mixed ^ (mixed >>> 14)) >>> 8
   }
 }
 
@@ -53,7 +55,7 @@ for (const [name, encoding] of Object.entries(PICTURES))
         const step = round % 3
         screen.draw(area, (x, y) =>
           step === 2
-            ? (random.next().value | 0xff000000) >>> 0
+            ? ((random.next().value & 0xffffff) | 0xff000000) >>> 0
             : colours[(step ? x * y : x >> 3) % colours.length] >>> 0,
         )
         screen.show(area)
@@ -97,7 +99,7 @@ test('a scrolled screen is copied, and what is new is drawn', async () => {
 test('moves that wait behind changes, and changes behind moves, come out right', async () => {
   const screen = new TestScreen(256, 192)
   const random = noise(11)
-  const any = () => (random.next().value | 0xff000000) >>> 0
+  const any = () => ((random.next().value & 0xffffff) | 0xff000000) >>> 0
   screen.draw({ x: 0, y: 0, width: 256, height: 192 }, any)
   const { view } = testServer({}, screen)
   // The other viewer takes every change, so that they are seen one by one while this one waits.
