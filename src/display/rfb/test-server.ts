@@ -1,6 +1,7 @@
 /** A server of RFB with a machine for tests behind it. */
-import { createCipheriv, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { nodeDeflater } from '../../hosts/node/display/deflater.ts'
+import { encryptDes } from '../../hosts/node/display/vnc.ts'
 import { TestInput, TestScreen } from '../test-screen.ts'
 import { RfbServer, type RfbServerOptions } from './server.ts'
 import { pipe, TestViewer } from './test-viewer.ts'
@@ -15,12 +16,6 @@ export interface TestServer {
   connect(options?: Parameters<typeof pipe>[0]): ReturnType<typeof pipe> & { done: Promise<void> }
   /** A viewer that sees the screen. */
   view(options?: Parameters<typeof pipe>[0]): Promise<TestViewer>
-}
-
-/** Single DES as triple DES with three equal keys. */
-export function encryptDes(key: Uint8Array, block: Uint8Array): Uint8Array {
-  const cipher = createCipheriv('des-ede3-ecb', Buffer.concat([key, key, key]), null)
-  return cipher.setAutoPadding(false).update(block)
 }
 
 /** Makes one. */

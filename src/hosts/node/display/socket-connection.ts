@@ -1,0 +1,130 @@
+/** A viewer's connection by a socket of the host. */
+import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import type { Connection } from '../../../display/rfb/connection.ts'
+import type { Certificate } from './listen.ts'
+
+/** Milliseconds that a viewer may take nothing of what waits for it. */
+const STALL_TIME = 30_000
+
+/** Milliseconds for TLS to begin. */
+const TLS_TIME = 30_000
+
+/** How a {@link SocketConnection} is made. */
+export interface SocketConnectionOptions {
+  /** For TLS, where it may be asked for. */
+  readonly certificate?: Certificate
+  /** Milliseconds that a viewer may take nothing. */
+  readonly stallTime?: number
+}
+
+/** A socket. */
+export class SocketConnection implements Connection {
+  readonly peer: string
+  readonly isLocal: boolean
+  readonly #socket: Socket
+  readonly #options: SocketConnectionOptions
+  #chunks: Buffer[] = []
+  #isEnded = false
+  #wake: (() => void) | undefined
+  readonly #onData = (chunk: Buffer) => {
+    this.#chunks.push(chunk)
+    this.#socket.pause()
+    this.#wake?.()
+  }
+  readonly #onEnd = () => {
+    this.#isEnded = true
+    this.#wake?.()
+  }
+
+  /** @param peer where it comes from, for messages; @param isLocal whether from this host */
+  constructor(socket: Socket, peer: string, isLocal: boolean, options: SocketConnectionOptions = {}) {
+    this.#socket = socket
+    this.peer = peer
+    this.isLocal = isLocal
+    this.#options = options
+    socket.pause()
+    socket.on('data', this.#onData)
+    socket.on('end', this.#onEnd)
+    socket.on('close', this.#onEnd)
+    socket.on('error', this.#onEnd)
+    socket.pause()
+  }
+
+  async read(): Promise<Uint8Array | undefined> {
+    while (this.#chunks.length === 0) {
+      if (this.#isEnded) return undefined
+      this.#socket.resume()
+      await new Promise<void>(resolve => {
+        this.#wake = resolve
+      })
+      this.#wake = undefined
+    }
+    return this.#chunks.shift()
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    const socket = this.#socket
+    return new Promise((resolve, reject) => {
+      if (socket.destroyed || !socket.writable) {
+        reject(gone())
+        return
+      }
+      if (socket.write(bytes)) {
+        resolve()
+        return
+      }
+      const settle = (error?: Error) => {
+        clearTimeout(timer)
+        socket.off('drain', onDrain)
+        socket.off('close', onClose)
+        if (error) reject(error)
+        else resolve()
+      }
+      const onDrain = () => settle()
+      const onClose = () => settle(gone())
+      // Whoever takes nothing for so long is not there any more.
+      const timer = setTimeout(() => socket.destroy(), this.#options.stallTime ?? STALL_TIME)
+      socket.on('drain', onDrain)
+      socket.on('close', onClose)
+    })
+  }
+
+  close(): void {
+    this.#socket.destroy()
+    this.#onEnd()
+  }
+
+  startTls(): Promise<Connection> {
+    const { certificate } = this.#options
+    if (!certificate) throw new Error('there is no certificate')
+    const socket = this.#socket
+    socket.off('data', this.#onData)
+    socket.off('end', this.#onEnd)
+    return new Promise((resolve, reject) => {
+      const secure = new TLSSocket(socket, {
+        isServer: true,
+        secureContext: certificate.context,
+        minVersion: 'TLSv1.2',
+      } as ConstructorParameters<typeof TLSSocket>[1])
+      const timer = setTimeout(() => socket.destroy(), TLS_TIME)
+      const fail = () => {
+        clearTimeout(timer)
+        socket.destroy()
+        reject(gone())
+      }
+      secure.once('error', fail)
+      socket.once('close', fail)
+      secure.once('secure', () => {
+        clearTimeout(timer)
+        secure.off('error', fail)
+        socket.off('close', fail)
+        resolve(new SocketConnection(secure, this.peer, this.isLocal, this.#options))
+      })
+    })
+  }
+}
+
+function gone(): Error {
+  return Object.assign(new Error('the viewer has gone'), { code: 'EPIPE' })
+}
