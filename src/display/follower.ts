@@ -122,7 +122,7 @@ export class ScreenFollower {
     let copy: Copy | undefined
     for (const rectangle of rectangles) {
       const { data } = rectangle
-      const aligned = data.byteOffset % 4 === 0 ? data : data.slice()
+      const aligned = data.byteOffset % 4 === 0 ? data : new Uint8Array(data)
       const pixels = new Uint32Array(aligned.buffer, aligned.byteOffset, rectangle.width * rectangle.height)
       if (!isNew && wasFresh && rectangles.length === 1) copy = this.#scroll(rectangle, pixels)
       this.#draw(rectangle, pixels, touched)

@@ -181,7 +181,7 @@ class QueueReader {
     const bytes = await this.#connection.read()
     if (!bytes) throw new Error('the server has gone')
     this.received += bytes.length
-    this.#queue._recvMessage({ data: bytes.slice().buffer })
+    this.#queue._recvMessage({ data: new Uint8Array(bytes).buffer })
   }
 
   async need(count: number): Promise<void> {

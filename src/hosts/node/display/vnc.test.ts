@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, writeFileSync } from 'node:fs'
-import { connect as connectTcp, type Socket } from 'node:net'
+import { once } from 'node:events'
+import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -126,9 +127,9 @@ test('with a certificate, viewers come by TLS, with or without a password, or no
 
 test('a viewer that takes nothing is dropped in the end', async () => {
   const { promise, resolve } = Promise.withResolvers<Socket>()
-  const { createServer } = await import('node:net')
-  const server = createServer(resolve).listen(0, '127.0.0.1')
-  const silent = connectTcp((server.address() as { port: number }).port, '127.0.0.1')
+  const server = createServer(resolve)
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const silent = connectTcp((server.address() as AddressInfo).port, '127.0.0.1')
   const connection = new SocketConnection(await promise, 'viewer', false, { stallTime: 100 })
   await assert.rejects(async () => {
     for (;;) await connection.write(new Uint8Array(1 << 20))
@@ -166,7 +167,6 @@ test('what cannot be is one sentence', async () => {
 
 test('what is weak is noted', async () => {
   const path = file('long', 'more than eight')
-  const { chmodSync } = await import('node:fs')
   chmodSync(path, 0o644)
   const { notes } = await serve({ passwordFile: path })
   assert.match(
