@@ -1,6 +1,9 @@
 /** A host and a machine for tests: streams that are looked into, signals that are emitted, a guest that is told. */
 import { EventEmitter } from 'node:events'
 import { Readable, Writable } from 'node:stream'
+import { TestInput, TestScreen } from '../display/test-screen.ts'
+import type { Display } from '../hosts/node/display/display.ts'
+import { openDisplay } from '../hosts/node/display/index.ts'
 import { openSerialLine } from '../hosts/node/serial-line.ts'
 import type { MachineEnd, Stats } from '../index.ts'
 import type { CommandHost, InputStream, MachineRequest, OutputStream, RunningMachine } from './host.ts'
@@ -58,6 +61,14 @@ export class FakeMachine extends EventTarget implements RunningMachine {
   readonly serial: RunningMachine['serial']
   readonly parallel: RunningMachine['parallel']
   readonly stopped: Promise<MachineEnd>
+  readonly screen = new TestScreen(720, 400)
+  readonly input = new TestInput()
+  readonly keyboard = this.input.keyboard
+  readonly mouse = this.input.mouse
+  readonly drives = []
+  state: RunningMachine['state'] = 'created'
+  /** What was done to it, in order: `pause`, `resume`, `reset`, `power`. */
+  readonly done: string[] = []
   /** What the guest has received. */
   received = ''
   started = false
@@ -104,6 +115,27 @@ export class FakeMachine extends EventTarget implements RunningMachine {
 
   async start(): Promise<void> {
     this.started = true
+    this.state = 'running'
+  }
+
+  async pause(): Promise<void> {
+    this.done.push('pause')
+    this.state = 'paused'
+    this.dispatchEvent(new Event('statechange'))
+  }
+
+  async resume(): Promise<void> {
+    this.done.push('resume')
+    this.state = 'running'
+    this.dispatchEvent(new Event('statechange'))
+  }
+
+  async reset(): Promise<void> {
+    this.done.push('reset')
+  }
+
+  async pressPowerButton(): Promise<void> {
+    this.done.push('power')
   }
 
   async destroy(): Promise<void> {
@@ -156,6 +188,15 @@ export class FakeHost implements CommandHost {
   firmwareFiles: Record<string, string[]> = {}
 
   openSerial: CommandHost['openSerial'] = openSerialLine
+
+  /** The displays that were opened. */
+  readonly displays: Display[] = []
+
+  async openDisplay(...parameters: Parameters<CommandHost['openDisplay']>): Promise<Display> {
+    const display = await openDisplay(...parameters)
+    this.displays.push(display)
+    return display
+  }
 
   /** Paths and templates of variables that were opened. */
   readonly opened: string[][] = []

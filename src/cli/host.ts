@@ -4,6 +4,8 @@
  */
 import type { Readable, Writable } from 'node:stream'
 import type { DefaultGuest, Report } from '../hosts/node/default-guest.ts'
+import type { Display, ShownMachine } from '../hosts/node/display/display.ts'
+import type { DisplayPlace } from '../hosts/node/display/index.ts'
 import type { FirmwareName } from '../hosts/node/firmware.ts'
 import type { Note, SerialLine, SerialPlace } from '../hosts/node/serial-line.ts'
 import type { Machine, MachineOptions } from '../index.ts'
@@ -29,10 +31,8 @@ export interface ProcessEvents {
 }
 
 /** The part of the library's machine that the command line uses. */
-export type RunningMachine = Pick<
-  Machine,
-  'start' | 'destroy' | 'serial' | 'parallel' | 'stopped' | 'stats' | 'profiler' | 'resizeConsole' | 'addEventListener'
->
+export type RunningMachine = Pick<Machine, 'serial' | 'parallel' | 'stats' | 'profiler' | 'resizeConsole'> &
+  ShownMachine
 
 /** What a machine is made of: the library's options, with the host left to choose the worker. */
 export type MachineRequest = Omit<MachineOptions, 'worker' | 'kernel' | 'initrd' | 'firmware' | 'videoBios'> & {
@@ -60,6 +60,8 @@ export interface CommandHost {
   firmware(name: FirmwareName, report: Report): Promise<string[]>
   /** What a serial or parallel port leads to. */
   openSerial(place: SerialPlace, note: Note): Promise<SerialLine>
+  /** A way to see the machine. */
+  openDisplay(place: DisplayPlace, note: Note): Promise<Display>
   /** A file of UEFI's variables, made of a template where it is missing. */
   variables(path: string, template: string): Promise<VariableStore>
 }

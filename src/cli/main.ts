@@ -35,6 +35,10 @@ const host: CommandHost = {
     const { openSerialLine } = await import('../hosts/node/serial-line.ts')
     return openSerialLine(place, note)
   },
+  openDisplay: async (place, note) => {
+    const { openDisplay } = await import('../hosts/node/display/index.ts')
+    return openDisplay(place, note)
+  },
   variables: async (...parameters) => {
     const { openVariables } = await import('../hosts/node/variables.ts')
     return openVariables(...parameters)

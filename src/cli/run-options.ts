@@ -84,6 +84,12 @@ const options = {
     choices: MACHINES,
     help: "The chipset: pc is Intel's i440FX with PIIX3 and PIIX4, as of 1996; q35 the Q35 with ICH9, as of 2007, with PCI Express configuration space in memory. Default: pc.",
   },
+  display: {
+    value: 'HOW',
+    example: 'vnc=127.0.0.1:5900',
+    repeatable: true,
+    help: "How the screen is seen. none (default): not at all. vnc=HOST:PORT: by VNC viewers (port 0: a free one, which is told); behind it may follow password-file=FILE, whose first line is the password, of which VNC takes 8 characters, and which every address but this host's own needs; tls-cert=FILE,tls-key=FILE, a certificate and its key as PEM: viewers then have to come by TLS (VeNCrypt). What the viewer's clipboard holds is typed when Ctrl-Alt-V is pressed there. May be given more than once.",
+  },
   vga: {
     value: 'NAME',
     choices: VGA_ADAPTERS,

@@ -5,6 +5,8 @@ import { isElf } from '../machine/boot/elf.ts'
 import { parseBoot } from './boot-option.ts'
 import { CodeDump } from './code-dump.ts'
 import type { OptionValues } from './command.ts'
+import { displayChoices } from './display-options.ts'
+import { Displays } from './displays.ts'
 import { parseCdrom, parseDisk, parseFloppy } from './drive-options.ts'
 import { type Ending, endingOf, STATUS } from './ending.ts'
 import { type CommandHost, type MachineRequest, type RunningMachine, say } from './host.ts'
@@ -55,8 +57,11 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
     )
   })
   const choices = [...serialChoices(options.serial), parsePort('parallel', options.parallel ?? 'none')]
+  const shown = displayChoices(options.display)
   const ports = await SerialPorts.open(choices, host, false)
+  let displays: Displays | undefined
   try {
+    displays = await Displays.open(shown, host)
     const prepared = await Promise.race([prepare(options, host, ports.terminal === 0 ? terminal : undefined), ending])
     if ('status' in prepared) return part(prepared, host)
     const { symbols, dump, ...request } = prepared
@@ -65,8 +70,9 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
     })
     const machine = await Promise.race([created, ending])
     if ('status' in machine) return part(machine, host)
-    return await converse(machine, options, { host, terminal, output, ports, ending, symbols, dump })
+    return await converse(machine, options, { host, terminal, output, ports, displays, ending, symbols, dump })
   } finally {
+    await displays?.close()
     await ports.close()
   }
 }
@@ -90,6 +96,7 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
     ...(options.floppy && { floppies: options.floppy.map(parseFloppy) }),
     ...(options.machine !== undefined && { machine: options.machine as MachineRequest['machine'] }),
     ...(options.cpu !== undefined && { cpu: options.cpu as MachineRequest['cpu'] }),
+    ...(displayChoices(options.display).length > 0 && { display: true }),
     ...(options.vga !== undefined && { vga: options.vga as MachineRequest['vga'] }),
     ...(options['dump-code'] !== undefined && { listCode: true }),
     symbols:
@@ -229,6 +236,7 @@ async function converse(
     terminal,
     output,
     ports,
+    displays,
     ending,
     symbols,
     dump,
@@ -237,6 +245,7 @@ async function converse(
     terminal: Terminal
     output: Output
     ports: SerialPorts
+    displays: Displays
     ending: Promise<Ending>
     symbols: SymbolTable | undefined
     dump: CodeDump | undefined
@@ -255,6 +264,7 @@ async function converse(
   const sampling = profiler && setInterval(() => profiler.sample(), SAMPLE)
   try {
     ports.connect(machine, bytes => panic.watch(bytes))
+    displays.show(machine, 'typetwo', ports.ports)
     const shown = ports.ended()
     shown.catch(() => {})
     const quit = Promise.withResolvers<Ending>()

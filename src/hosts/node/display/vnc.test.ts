@@ -11,11 +11,12 @@ import { desKey } from '../../../display/rfb/handshake.ts'
 import { ENCODING } from '../../../display/rfb/protocol.ts'
 import { NOVNC_FORMAT, TestViewer } from '../../../display/rfb/test-viewer.ts'
 import { rgb, TestInput, TestScreen } from '../../../display/test-screen.ts'
+import type { ShownMachine } from './display.ts'
 import { SocketConnection } from './socket-connection.ts'
-import { encryptDes, listenVnc, openVncAccess, type VncListener, type VncOptions } from './vnc.ts'
+import { encryptDes, openVnc, type VncDisplay, type VncOptions } from './vnc.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'typetwo-vnc-'))
-const listeners: VncListener[] = []
+const listeners: VncDisplay[] = []
 after(() => Promise.all(listeners.map(listener => listener.close())))
 
 function file(name: string, text: string): string {
@@ -28,9 +29,8 @@ async function serve(options: Partial<VncOptions> = {}) {
   const screen = TestScreen.picture(320, 200)
   const { keyboard, mouse } = new TestInput()
   const notes: string[] = []
-  const note = (sentence: string) => void notes.push(sentence)
-  const access = await openVncAccess({ host: '127.0.0.1', port: 0, ...options }, note)
-  const listener = await listenVnc(access, { screen, keyboard, mouse, name: 'test' }, note)
+  const listener = await openVnc({ host: '127.0.0.1', port: 0, ...options }, sentence => void notes.push(sentence))
+  listener.show({ machine: { screen, keyboard, mouse } as unknown as ShownMachine, name: 'test', ports: [] })
   listeners.push(listener)
   return { listener, screen, notes, port: listener.address.port }
 }

@@ -2,9 +2,10 @@
 import { createCipheriv, randomBytes } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { RfbServer, type RfbServerOptions } from '../../../display/rfb/server.ts'
+import { RfbServer } from '../../../display/rfb/server.ts'
 import { reasonOf, UserError } from '../user-error.ts'
 import { nodeDeflater } from './deflater.ts'
+import type { Display } from './display.ts'
 import {
   type Address,
   addressText,
@@ -24,17 +25,12 @@ export interface VncOptions extends Address {
   readonly certificate?: CertificateFiles
 }
 
-/** What is shown. */
-export type VncMachine = Pick<RfbServerOptions, 'screen' | 'keyboard' | 'mouse' | 'name'>
-
-/** A server that listens. */
-export interface VncListener {
-  /** Where it does. */
+/** A server of VNC. */
+export interface VncDisplay extends Display {
+  /** Where it listens. */
   readonly address: Address
   /** Viewers that see the screen. */
   readonly viewers: number
-  /** Sends everybody away and stops. */
-  close(): Promise<void>
 }
 
 /** Characters of a password that VNC authentication looks at. */
@@ -54,15 +50,12 @@ export function encryptDes(key: Uint8Array, block: Uint8Array): Uint8Array {
   return cipher.setAutoPadding(false).update(block)
 }
 
-/** What protects a machine from strangers. */
-export type VncAccess = Awaited<ReturnType<typeof openVncAccess>>
-
 /**
- * Reads what a server needs, before there is a machine.
- * @param note says what the user should know, but does not have to change
- * @throws UserError when a file is missing, or anybody could use the machine
+ * Listens, and shows a machine when there is one.
+ * @param note is told what the user should know, wrong passwords and viewers that misbehave: one sentence each
+ * @throws UserError when a file is missing, anybody could use the machine, or the port cannot be had
  */
-export async function openVncAccess(options: VncOptions, note: (sentence: string) => void) {
+export async function openVnc(options: VncOptions, note: (sentence: string) => void): Promise<VncDisplay> {
   const what = named(options)
   const host = await resolveHost(options.host, what)
   if (options.passwordFile === undefined && !isLoopback(host))
@@ -71,43 +64,36 @@ export async function openVncAccess(options: VncOptions, note: (sentence: string
     )
   const password = options.passwordFile === undefined ? undefined : await readPassword(options.passwordFile, what, note)
   const certificate = options.certificate && (await readCertificate(options.certificate, what))
-  return { what, host, port: options.port, password, certificate }
-}
-
-/**
- * Shows a machine.
- * @param log is told of wrong passwords and viewers that misbehave: one sentence each
- * @throws UserError when the port cannot be had
- */
-export async function listenVnc(
-  { what, host, port, password, certificate }: VncAccess,
-  machine: VncMachine,
-  log: (sentence: string) => void,
-): Promise<VncListener> {
-  const { screen, keyboard, mouse, name } = machine
-  const rfb = new RfbServer({
-    ...{ screen, keyboard, mouse, name, password, encryptDes },
-    tls: certificate !== undefined,
-    random: count => randomBytes(count),
-    makeDeflater: nodeDeflater,
-    log: sentence => log(`vnc: ${sentence}`),
-  })
+  let rfb: RfbServer | undefined
   const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 }, socket => {
     const { remoteAddress = '', remotePort = 0 } = socket
     const peer = addressText({ host: remoteAddress, port: remotePort })
-    void rfb.serve(new SocketConnection(socket, peer, isLoopback(remoteAddress), { certificate }))
+    const connection = new SocketConnection(socket, peer, isLoopback(remoteAddress), { certificate })
+    if (rfb) void rfb.serve(connection)
+    else connection.close()
   })
   server.maxConnections = MOST_CONNECTIONS
-  const address = await listen(server, { host, port }, what)
+  const address = await listen(server, { host, port: options.port }, what)
   return {
     address,
+    place: `vnc://${addressText(address)}`,
     get viewers() {
-      return rfb.viewers
+      return rfb?.viewers ?? 0
+    },
+    show({ machine: { screen, keyboard, mouse }, name }) {
+      if (!screen) return
+      rfb = new RfbServer({
+        ...{ screen, keyboard, mouse, name, password, encryptDes },
+        tls: certificate !== undefined,
+        random: count => randomBytes(count),
+        makeDeflater: nodeDeflater,
+        log: sentence => note(`vnc: ${sentence}`),
+      })
     },
     close: () =>
       new Promise(resolve => {
         server.close(() => resolve())
-        rfb.close()
+        rfb?.close()
       }),
   }
 }

@@ -1,0 +1,67 @@
+/** `--display`: how people see a machine. */
+import type { VncOptions } from '../hosts/node/display/vnc.ts'
+import { nearest, UsageError } from './command.ts'
+
+/** A way to see a machine. */
+export type DisplayChoice = { kind: 'none' } | ({ kind: 'vnc' } & VncOptions)
+
+/** What may follow the address. */
+const WORDS = {
+  vnc: ['password-file', 'tls-cert', 'tls-key'],
+} as const
+
+/** What the kinds look like, for messages. */
+const KINDS = 'none or vnc=HOST:PORT'
+
+/**
+ * Understands `none` and `vnc=HOST:PORT[,password-file=FILE][,tls-cert=FILE,tls-key=FILE]`. A comma that is part of a path is written twice.
+ * @throws UsageError naming what is wrong
+ */
+export function parseDisplay(text: string): DisplayChoice {
+  const refuse = (reason: string) => new UsageError(`--display '${text}': ${reason}`)
+  if (text === 'none') return { kind: 'none' }
+  const [, kind, rest] = /^(vnc)(?:[=:](.*))?$/s.exec(text) ?? []
+  if (kind !== 'vnc') throw refuse(`give ${KINDS}`)
+  const example = `${kind}=127.0.0.1:5900`
+  if (!rest) throw refuse(`give a host and a port, as in ${example}`)
+  const [place, ...words] = rest.split(/(?<!,),(?!,)/).map(part => part.replaceAll(',,', ','))
+  const [, host, port] = /^(?:(.*):)?(\d{1,5})$/.exec(place) ?? []
+  if (port === undefined || Number(port) > 65535) throw refuse(`give a host and a port of 0 to 65535, as in ${example}`)
+  const bare = /^\[(.*)\]$/.exec(host ?? '')?.[1] ?? host ?? ''
+  const given: Record<string, string> = {}
+  for (const word of words) {
+    const at = word.indexOf('=')
+    const name = at < 0 ? word : word.slice(0, at)
+    const known: readonly string[] = WORDS[kind]
+    if (!known.includes(name)) {
+      const near = nearest(name, known)
+      const hint = near ? `did you mean ${near}?` : `there are ${known.join(', ')}`
+      throw refuse(`there is no '${name}'; ${hint} (a comma in a path is written twice)`)
+    }
+    if (at < 0 || at === word.length - 1) throw refuse(`${name} needs a path, as in ${name}=PATH`)
+    given[name] = word.slice(at + 1)
+  }
+  const { 'tls-cert': cert, 'tls-key': key } = given
+  if ((cert === undefined) !== (key === undefined))
+    throw refuse('a certificate and its key belong together: give both tls-cert and tls-key')
+  // Nobody else's network is meant where no host is named.
+  const address = { host: bare === '' ? '127.0.0.1' : bare, port: Number(port) }
+  const certificate = cert !== undefined ? { certificate: { cert, key } } : {}
+  return {
+    kind,
+    ...address,
+    ...certificate,
+    ...(given['password-file'] !== undefined && { passwordFile: given['password-file'] }),
+  }
+}
+
+/**
+ * The displays that were asked for.
+ * @throws UsageError
+ */
+export function displayChoices(given: readonly string[] = []): DisplayChoice[] {
+  const choices = given.map(parseDisplay)
+  if (choices.length > 1 && choices.some(({ kind }) => kind === 'none'))
+    throw new UsageError('--display none stands alone: leave it out, or the others')
+  return choices.filter(({ kind }) => kind !== 'none')
+}

@@ -1,0 +1,44 @@
+/** The ways in which a machine that runs is seen. */
+import type { Display, ShownPort } from '../hosts/node/display/display.ts'
+import type { DisplayPlace } from '../hosts/node/display/index.ts'
+import type { DisplayChoice } from './display-options.ts'
+import { type CommandHost, type RunningMachine, say } from './host.ts'
+
+/** What is opened before there is a machine, so that nothing was begun when something cannot be. */
+export class Displays {
+  readonly #displays: Display[] = []
+  readonly #host: CommandHost
+
+  /**
+   * Opens them.
+   * @throws UserError naming what cannot be opened; nothing is open then
+   */
+  static async open(choices: readonly DisplayChoice[], host: CommandHost): Promise<Displays> {
+    const displays = new Displays(host)
+    try {
+      for (const choice of choices.filter((choice): choice is DisplayPlace => choice.kind !== 'none'))
+        displays.#displays.push(await host.openDisplay(choice, sentence => say(host, sentence)))
+    } catch (error) {
+      await displays.close()
+      throw error
+    }
+    return displays
+  }
+
+  private constructor(host: CommandHost) {
+    this.#host = host
+  }
+
+  /** Shows a machine, and says where. @param name what viewers call it */
+  show(machine: RunningMachine, name: string, ports: readonly ShownPort[]): void {
+    for (const display of this.#displays) {
+      display.show({ machine, name, ports })
+      say(this.#host, `the screen is at ${display.place}`)
+    }
+  }
+
+  /** Sends everybody away. */
+  async close(): Promise<void> {
+    await Promise.all(this.#displays.map(display => display.close()))
+  }
+}
