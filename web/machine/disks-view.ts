@@ -7,8 +7,8 @@ import {
   type KeptDisk,
   listDisks,
 } from '../../src/hosts/browser/index.ts'
-import { ask, button, chooseFiles, complain, h, menuButton, note, save, sizeText } from './dom.ts'
-import { icon } from './icons.ts'
+import { ask, button, chooseFiles, complain, h, menuButton, note, save, sizeText } from '../shared/dom.ts'
+import { icon } from '../shared/icons.ts'
 
 /** What the machine has to do with the disks. */
 export interface DisksOptions {

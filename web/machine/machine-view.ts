@@ -12,14 +12,14 @@ import {
   note,
   save,
   sizeText,
-} from './dom.ts'
-import { icon } from './icons.ts'
-import { KEY_COMBINATIONS, KeysBar, pressAll } from './keys.ts'
+} from '../shared/dom.ts'
+import { icon } from '../shared/icons.ts'
+import { KEY_COMBINATIONS, KeysBar, pressAll } from '../shared/keys.ts'
+import { themeButton } from '../shared/theme.ts'
 import type { Start } from './model.ts'
 import { ScreenView } from './screen-view.ts'
 import { SerialView } from './serial-view.ts'
 import { Statistics } from './statistics.ts'
-import { themeButton } from './theme.ts'
 
 const ENDINGS: Record<string, string> = {
   poweroff: 'The machine turned itself off',

@@ -1,11 +1,11 @@
 /** The page in which machines run: what the browser lacks, the machine to put together, the machine that runs. */
 import { missingForDisks, missingForMachines, tidyDisks } from '../../src/hosts/browser/index.ts'
-import { complain, h } from './dom.ts'
-import { icon } from './icons.ts'
+import { complain, h } from '../shared/dom.ts'
+import { icon } from '../shared/icons.ts'
+import { initialiseTheme } from '../shared/theme.ts'
 import { MachineView } from './machine-view.ts'
 import { Model, type Start } from './model.ts'
 import { SetupView } from './setup-view.ts'
-import { initialiseTheme } from './theme.ts'
 
 /** Set for as long as the page has tried to isolate itself. */
 const TRIED = 'typetwo.isolating'

@@ -1,6 +1,6 @@
 /** The machine's screen, with the person's keyboard, mouse and fingers. */
 import type { Machine, Screen, ScreenChange } from '../../src/hosts/browser/index.ts'
-import { complain, h } from './dom.ts'
+import { complain, h } from '../shared/dom.ts'
 import { PointerInput } from './pointer.ts'
 
 /** Keys that stay with the browser. */

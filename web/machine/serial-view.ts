@@ -2,7 +2,7 @@
 import { FitAddon } from '@xterm/addon-fit'
 import { Terminal } from '@xterm/xterm'
 import type { Machine } from '../../src/hosts/browser/index.ts'
-import { complain, h } from './dom.ts'
+import { complain, h } from '../shared/dom.ts'
 
 /** What terminals send for keys of the row. */
 const SEQUENCES: Record<string, string> = {

@@ -1,8 +1,9 @@
 /** Where a machine is put together: one click for Linux, or files and disks of one's own. */
 import type { MachineName } from '../../src/hosts/browser/index.ts'
+import { button, chooseFiles, complain, dropTarget, h, sizeText } from '../shared/dom.ts'
+import { type IconName, icon } from '../shared/icons.ts'
+import { themeButton } from '../shared/theme.ts'
 import { DisksView } from './disks-view.ts'
-import { button, chooseFiles, complain, dropTarget, h, sizeText } from './dom.ts'
-import { type IconName, icon } from './icons.ts'
 import {
   BOOT_ORDERS,
   type BootOrder,
@@ -14,7 +15,6 @@ import {
   saveSettings,
 } from './model.ts'
 import type { Role } from './recognise.ts'
-import { themeButton } from './theme.ts'
 
 const ROLES: Record<Role, { icon: IconName; label: string }> = {
   cd: { icon: 'disc', label: 'CD' },
