@@ -1,17 +1,26 @@
 /** Which of V8's compilers handles a module, where the host lets us say so. */
 
-/** Sets a V8 flag; the Node host installs it, other hosts have none. */
-export const v8Flags: { set: ((flag: string) => void) | undefined } = { set: undefined }
+export const v8Flags: {
+  /** Sets a V8 flag; the Node host installs it, other hosts have none. */
+  set: ((flag: string) => void) | undefined
+  /**
+   * Whether V8 inlines calls in WebAssembly, for which it counts them in each function that its baseline compiler made: 7 % of the time of
+   * cold code, and regions have nothing to inline. It can be turned off for good only as the process starts: functions whose
+   * calls were counted, as those of Node's own modules, and others make its optimising compiler fail.
+   */
+  inlining: boolean
+} = { set: undefined, inlining: true }
 
 /**
  * Compiles by the optimising compiler at once: the interpreter's main function is large, runs from the first moment and
  * is several times slower in the baseline compiler's code.
  */
 export function compileOptimised<T>(compile: () => T): T {
-  const { set } = v8Flags
+  const { set, inlining } = v8Flags
   if (!set) return compile()
   // Inlining relies on what the baseline compiler's code has counted.
-  const flags = ['liftoff', 'wasm-lazy-compilation', 'wasm-inlining', 'wasm-inlining-call-indirect']
+  const flags = ['liftoff', 'wasm-lazy-compilation']
+  if (inlining) flags.push('wasm-inlining', 'wasm-inlining-call-indirect')
   for (const flag of flags) set(`--no-${flag}`)
   try {
     return compile()

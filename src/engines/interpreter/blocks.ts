@@ -106,10 +106,15 @@ const EXTENT = word(R.HEADER_EXTENT)
 const SECOND = word(R.HEADER_SECOND)
 const REGION = word(R.HEADER_REGION)
 const NEXT = word(R.HEADER_NEXT)
+const FELL = word(R.HEADER_FELL)
+const LINKS_END = word(R.HEADER_SIZE)
 const LENGTH = word(R.HEADER_LENGTH)
 const FRAME_NEXT = word(R.HEADER_FRAME_NEXT)
 const SECOND_FRAME_NEXT = word(R.HEADER_SECOND_FRAME_NEXT)
 const STATE = word(R.HEADER_STATE)
+
+/** What {@link MODE} holds of a dropped block: no mode word. */
+const NO_MODE = -1
 
 /** What {@link STATE} holds: it is in a chain; it is one of {@link BlockCache.limited}; it was dropped. */
 const CHAINED = 0
@@ -346,6 +351,7 @@ export class BlockCache {
     words[to + SECOND] = second
     words[to + LENGTH] = position - start + looked
     words[to + STATE] = limited ? LIMITED : CHAINED
+    words.fill(0, to + FELL, to + LINKS_END)
     words[to + REGION] = this.care(first)
     this.next = at + R.RECORD_SIZE
     if (limited) this.limited.set(keyOf(address, mode), first)
@@ -467,10 +473,10 @@ export class BlockCache {
     }
   }
 
-  /** Lets a block become hot anew, if it is still there. */
+  /** Lets a block become hot anew, if it is still there; it stays warm. */
   reheat(block: Block): void {
     if (this.objects.get(block.record) !== block) return
-    this.words[(block.record >> 2) + HEAT] = this.heat
+    this.words[(block.record >> 2) + HEAT] = (this.heat + 1) >> 1
   }
 
   /** How often the block at an address in memory 1 was entered in a mode since it was decoded or became cold; 0 if there is none. */
@@ -535,6 +541,8 @@ export class BlockCache {
     const at = record >> 2
     this.forgetKey(record)
     this.words[at + STATE] = DROPPED
+    // No block that leads here finds it any more.
+    this.words[at + MODE] = NO_MODE
     // Execution may be in the middle of it: every record becomes the end of the block.
     for (let i = this.words[at + COUNT], half = record >> 1; i > 0; i--, half += R.RECORD_SIZE >> 1) {
       this.halves[half] = R.HANDLER_END
@@ -600,6 +608,7 @@ export class BlockCache {
         continue
       }
       words[at + HEAT_THEN] = heat
+      words.fill(0, at + FELL, at + LINKS_END)
       if (from !== this.next) this.bytes.copyWithin(this.next, from, from + size)
       const moved = this.next + R.HEADER_SIZE
       this.next += size

@@ -77,6 +77,8 @@ interface MainLocals {
   budget: Variable
   /** Nonzero after a region gave up at RIP: the interpreter takes the next block. */
   skipRegion: Variable
+  /** Header of the block that was executed last, if nothing came in between; else 0. */
+  last: Variable
   /** Nonzero while the flags are in the state, as a region or the caller left them, and not in the locals. */
   flagsAway: Variable
 }
@@ -175,6 +177,7 @@ export function mainUnit(handlers: readonly InlineHandler[]): Unit {
     budget: code.variable(32, 0),
     skipRegion: code.variable(32, 0),
     flagsAway: code.variable(32, 1),
+    last: code.variable(32, 0),
   }
   const used = code.used
   const { record, blockRip, budget } = locals
@@ -300,6 +303,7 @@ function callRegion(code: Code, f: FunctionBuilder, locals: MainLocals, index: I
   code.set(F.translatedInstructions, code.get(F.translatedInstructions).add(done))
   locals.budget.value = code.get(F.budget)
   locals.skipRegion.value = status
+  locals.last.set(0)
 }
 
 /** Sets the record to the first of the block at RIP, or runs its region and dispatches again. */
@@ -332,57 +336,92 @@ function findBlock(
     },
     'likely',
   )
-  const hash = address.value.xor(address.value.shr(17)).and(R.BLOCK_TABLE_ENTRIES - 1)
-  const record = code.variable(32, load32(code, hash.shl(2), BLOCK_TABLE_BASE))
+  const record = code.variable(32, 0)
   const mode = code.variable(32, code.get(F.mode)).value
+  const headerOf = (record: Int) => record.sub(R.HEADER_SIZE)
+  const isIt = (record: Int) =>
+    load32(code, headerOf(record), R.HEADER_ADDRESS)
+      .eq(address.value)
+      .and(load32(code, headerOf(record), R.HEADER_MODE).eq(mode))
   code.block(ready => {
     code.block(missing => {
-      f.loop(next => {
-        code.leave(missing, record.value.isZero())
-        const header = code.variable(32, record.value.sub(R.HEADER_SIZE)).value
-        const isIt = load32(code, header, R.HEADER_ADDRESS)
-          .eq(address.value)
-          .and(load32(code, header, R.HEADER_MODE).eq(mode))
-        code.if(
-          isIt.isZero(),
-          () => {
-            record.value = load32(code, header, R.HEADER_NEXT)
-            f.branch(next)
-          },
-          undefined,
-          'unlikely',
-        )
-        const region = code.variable(32, load32(code, header, R.HEADER_REGION)).value
-        code.if(region.isNonZero(), () => {
-          code.if(region.gtS(0).and(locals.skipRegion.value.isZero()), () => {
-            enterJump(code, linear.value, address.value, region)
-            callRegion(code, f, locals, region)
-            f.branch(dispatch)
-          })
-          leaveUnlessWhole(code, locals, record.value, linear.value, missing)
+      code.block(found => {
+        const tag = code.variable(32, linkTag(address.value)).value
+        const link = code.variable(32, linkFrom(code, locals, address.value)).value
+        const linked = code.variable(32, load32(code, link, 0).xor(tag)).value
+        code.if(linked.and(R.RECORD_SIZE - 1).isZero(), () => {
+          record.value = linked
+          code.leave(found, isIt(linked))
         })
-        locals.skipRegion.set(0)
-        locals.record.value = record.value
-        const heat = load32(code, header, R.HEADER_HEAT).sub(1)
-        f.store(0x36, 0, header.node, heat.node, R.HEADER_HEAT)
-        code.if(
-          heat.isZero(),
-          () => {
-            spillBudget(code, locals)
-            f.call('blockIsHot', { params: [I32], results: [] }, [locals.record.value.node])
-          },
-          undefined,
-          'unlikely',
-        )
-        code.leave(ready)
+        const hash = address.value.xor(address.value.shr(17)).and(R.BLOCK_TABLE_ENTRIES - 1)
+        record.value = load32(code, hash.shl(2), BLOCK_TABLE_BASE)
+        f.loop(next => {
+          code.leave(missing, record.value.isZero())
+          code.if(
+            isIt(record.value).isZero(),
+            () => {
+              record.value = load32(code, headerOf(record.value), R.HEADER_NEXT)
+              f.branch(next)
+            },
+            undefined,
+            'unlikely',
+          )
+        })
+        const isPlain = load32(code, headerOf(record.value), R.HEADER_REGION).geS(0)
+        code.if(locals.last.value.isNonZero().and(isPlain), () => {
+          f.store(0x36, 0, link.node, record.value.or(tag).node, 0)
+        })
       })
+      const header = code.variable(32, headerOf(record.value)).value
+      const region = code.variable(32, load32(code, header, R.HEADER_REGION)).value
+      code.if(region.isNonZero(), () => {
+        code.if(region.gtS(0).and(locals.skipRegion.value.isZero()), () => {
+          enterJump(code, linear.value, address.value, region)
+          callRegion(code, f, locals, region)
+          f.branch(dispatch)
+        })
+        leaveUnlessWhole(code, locals, record.value, linear.value, missing)
+      })
+      locals.skipRegion.set(0)
+      locals.record.value = record.value
+      locals.last.value = header
+      const heat = load32(code, header, R.HEADER_HEAT).sub(1)
+      f.store(0x36, 0, header.node, heat.node, R.HEADER_HEAT)
+      code.if(
+        heat.isZero(),
+        () => {
+          spillBudget(code, locals)
+          f.call('blockIsHot', { params: [I32], results: [] }, [locals.record.value.node])
+        },
+        undefined,
+        'unlikely',
+      )
+      code.leave(ready)
     })
+    // Records may be moved.
+    locals.last.set(0)
     spillBudget(code, locals)
     const node = f.call('decodeBlock', { params: [I32], results: [I32] }, [address.value.node])
     locals.record.value = new Int(f, node, 32)
     code.if(locals.record.value.isZero(), () => fetchFaulted(code, locals, leave, dispatch))
     code.leave(dispatch, locals.record.value.eq(1))
+    locals.last.value = headerOf(locals.record.value)
   })
+}
+
+/** The low bits of a link to the block at an address: never all zero, so that no link is none of any block. */
+const linkTag = (address: Int): Int =>
+  address
+    .shr(1)
+    .xor(address.shr(6))
+    .and(R.RECORD_SIZE - 1)
+    .or(1)
+
+/** Address of the last block's link to what comes next at an address; of a zero, if there was none. */
+function linkFrom(code: Code, { last, record }: MainLocals, address: Int): Int {
+  const fell = load16(code, record.value, R.RECORD_HANDLER).eq(R.HANDLER_END)
+  const jumped = address.shr(R.JUMPED_SHIFT).and(R.JUMPED_MASK).add(R.HEADER_JUMPED)
+  return last.value.add(fell.select(code.const(R.HEADER_FELL, 32), jumped))
 }
 
 /** The fetch of an instruction faulted: on in the handler, or out. The instruction counts, so that time goes on. */

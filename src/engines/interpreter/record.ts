@@ -42,12 +42,15 @@ export const HEADER_ADDRESS = 40
 export const HEADER_MODE = 44
 /** i32: first record of the next block in the chain, 0: none. */
 export const HEADER_NEXT = 48
-/** i32: bytes from the first that must lie within the limit of CS. */
-export const HEADER_EXTENT = 52
-/** i32: address in memory 1 of where its instruction goes on in another page, or -1. */
-export const HEADER_SECOND = 56
-/** i32: instructions in the block. */
-export const HEADER_COUNT = 60
+/**
+ * i32: the first records of blocks that came after this one, each with some bits of its address (main.ts, linkTag) in the low bits, 0: none. The
+ * first by falling through, the others by a jump; they lie where the header is in the cache anyway, the table does not.
+ */
+export const HEADER_FELL = 52
+export const HEADER_JUMPED = 56
+/** Which of the two a jump to an address has, as an offset. Generated code: main.ts. */
+export const JUMPED_SHIFT = 3
+export const JUMPED_MASK = 4
 /** i32: what its heat was when unused blocks were last dropped, or at the start. */
 export const HEADER_HEAT_THEN = 0
 /** i32: bytes that it depends on; may reach beyond the frame. */
@@ -58,6 +61,12 @@ export const HEADER_FRAME_NEXT = 8
 export const HEADER_SECOND_FRAME_NEXT = 12
 /** i32: how the block is kept (blocks.ts). */
 export const HEADER_STATE = 16
+/** i32: bytes from the first that must lie within the limit of CS. */
+export const HEADER_EXTENT = 20
+/** i32: address in memory 1 of where its instruction goes on in another page, or -1. */
+export const HEADER_SECOND = 24
+/** i32: instructions in the block. */
+export const HEADER_COUNT = 28
 
 /** Ends a block: continue at RIP of the record. An invalidated record becomes one, so that execution leaves it. */
 export const HANDLER_END = 0

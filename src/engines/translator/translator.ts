@@ -75,6 +75,8 @@ const MOST_UNFIT_KNOWN = 1000
 
 /** A region in which so many long slices ended is made anew with more care. */
 const OFTEN_SEEN = 32
+/** So many blocks are known to lie in the midst of regions. */
+const MOST_AMIDST = 100_000
 /** So many regions are counted for that. */
 const MOST_SEEN = 1000
 
@@ -144,7 +146,7 @@ export class Translator {
     this.x87FromEntry = heat > 1
     this.batch = heat <= 1 ? 1 : BATCH
     this.heats = new Int32Array(interpreter.memory.cpuMemory.buffer)
-    interpreter.onHotBlock = block => this.translate(block)
+    interpreter.onHotBlock = block => this.blockIsHot(block)
     if (heat > 1) interpreter.onLongSlice = address => this.seenAt(address)
     interpreter.onHotRegion = index => this.regionIsHot(index)
     interpreter.onUnfitRegion = index => this.regionIsUnfit(index)
@@ -167,6 +169,21 @@ export class Translator {
       const index = this.interpreter.handler(decoded, info.mode, info.modeClass, info.stackSize, info.segmented)
       return this.interpreter.usages[index]
     })
+  }
+
+  /** By address in memory 1: the region in the midst of which a block lies, until the block is hot once more. */
+  private readonly amidst = new Map<number, Region>()
+
+  /**
+   * A block was entered often. Where a region goes through it already, it was perhaps entered before there was that one: it
+   * waits until it was entered as often again, so that a loop of many blocks does not become a region for each of them.
+   */
+  private blockIsHot(block: Block): void {
+    const region = this.interpreter.eager ? undefined : this.amidst.get(block.address)
+    if (region && !region.dropped && region.block.mode === block.mode) {
+      this.amidst.delete(block.address)
+      this.interpreter.blocks.reheat(block)
+    } else this.translate(block)
   }
 
   /**
@@ -354,7 +371,11 @@ export class Translator {
     }
     const start = block.address & 0xfff
     const extents = new Map<number, Extent>()
-    for (const { instructions } of blocks) {
+    const inside: number[] = []
+    if (this.amidst.size > MOST_AMIDST) this.amidst.clear()
+    for (const { instructions, distance } of blocks) {
+      const at = start + distance
+      if (distance !== 0) inside.push(pages.get(Math.floor(at / 4096))! + (at & 0xfff))
       this.statistics.regionInstructions += instructions.length
       for (const { distance, decoded, crosses } of instructions) {
         const from = start + distance
@@ -373,6 +394,7 @@ export class Translator {
       installed: false,
       dropped: false,
     }
+    for (const address of inside) this.amidst.set(address | 0, region)
     if (replaces) replaces.replacement = region
     else this.byIndex.set(index, region)
     for (const frame of extents.keys()) {

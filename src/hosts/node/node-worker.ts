@@ -5,6 +5,12 @@ import type { WorkerLike } from '../../machine/worker-like.ts'
 /** The machine's worker module. */
 const MODULE = new URL('./machine-worker.ts', import.meta.url)
 
+/** What a machine's thread is told of the process. */
+export interface MachineWorkerData {
+  /** As v8Flags.inlining: bin/node-new-enough starts Node without. */
+  readonly inlining: boolean
+}
+
 /**
  * Most MiB of V8's heap for new objects. Its own choice is 96, of which a boot touches 64; a smaller one made a boot no
  * slower (docs/footprint.md).
@@ -21,6 +27,7 @@ export function nodeWorker(module: URL = MODULE): WorkerLike {
     name: 'typetwo machine',
     // The caller's own options, as of a script given on its command line, are not for a thread of a file.
     execArgv: [],
+    workerData: { inlining: !process.execArgv.includes('--no-wasm-inlining') } satisfies MachineWorkerData,
     resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION },
   })
   let terminated = false
