@@ -105,3 +105,31 @@ export async function servePage(more: Site = new Map(), headers = HEADERS): Prom
 export function serialText(page: Page): Promise<string> {
   return page.evaluate(() => document.querySelector('.serial .xterm-rows')?.textContent ?? '')
 }
+
+/** Puts one click Linux on the screen, and waits for its prompt. */
+export async function startLinux(page: Page): Promise<void> {
+  await page.getByRole('button', { name: 'Start Linux' }).click()
+  await waitForText(page, /~# *$/)
+}
+
+/** Waits until the terminal shows something. */
+export async function waitForText(page: Page, pattern: RegExp, timeout = 240_000): Promise<string> {
+  const end = Date.now() + timeout
+  for (;;) {
+    const text = (await serialText(page)).replaceAll('\xa0', ' ')
+    if (pattern.test(text)) return text
+    if (Date.now() > end) throw new Error(`the terminal does not show ${pattern}, but: ${text.slice(-1000)}`)
+    const ended = await page.locator('.over .box').allInnerTexts()
+    if (/ended|gave up/.test(ended.join()))
+      throw new Error(`the machine ended: ${ended}; the terminal shows ${text.slice(-500)}`)
+    await page.waitForTimeout(100)
+  }
+}
+
+/** Types a line into the terminal of the guest, and waits for what it prints. */
+export async function command(page: Page, line: string, pattern: RegExp): Promise<string> {
+  await page.locator('.serial textarea').focus()
+  await page.keyboard.insertText(`clear; ${line}`)
+  await page.keyboard.press('Enter')
+  return waitForText(page, pattern)
+}

@@ -33,6 +33,15 @@ function fileError(name: string, verb: string, error: unknown): DiskError {
   return new DiskError('input-output', `file '${name}' cannot be ${verb}: ${message || kind}`, { cause: error })
 }
 
+/** What Chromium's private windows return as the count of a write that found no room: the error's number, unsigned. */
+const NO_SPACE = 2 ** 32 - 8
+
+/** The error that a count which cannot be stands for; none at all is that of a write that found no room. */
+function errorOf(count: number): Error {
+  if (count === 0 || count === NO_SPACE) return new DOMException('there is no room', 'QuotaExceededError')
+  return new Error(`error ${count | 0} of the browser's file system`)
+}
+
 /** The parts of a path. @throws DiskError `denied` for what leads out of the private file system */
 export function partsOf(path: string): string[] {
   const parts = path.split('/').filter(part => part !== '' && part !== '.')
@@ -146,6 +155,7 @@ class PrivateFile implements ByteFile {
     this.#checkOpen()
     try {
       const there = offset >= this.size ? 0 : this.#handle.read(buffer as AllowSharedBufferSource, { at: offset })
+      if (there > buffer.length) throw errorOf(there)
       buffer.fill(0, there)
     } catch (error) {
       throw fileError(this.name, 'read', error)
@@ -163,7 +173,7 @@ class PrivateFile implements ByteFile {
       } catch (error) {
         throw fileError(this.name, 'written', error)
       }
-      if (count === 0) throw fileError(this.name, 'written', new DOMException('', 'QuotaExceededError'))
+      if (count === 0 || count > buffer.length - done) throw fileError(this.name, 'written', errorOf(count))
       done += count
       this.size = Math.max(this.size, offset + done)
     }
