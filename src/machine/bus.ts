@@ -219,6 +219,13 @@ export class MachineBus implements Bus {
     this.logOnce(`mmio ${page}`, `${access} at ${hex(address)}, where neither RAM nor a device is`)
   }
 
+  /** What devices answer now: first and count of ports, address and length of memory. */
+  ranges(): { ports: [first: number, count: number][]; memory: [address: number, length: number][] } {
+    const attached = (ranges: readonly Attached<unknown>[]) =>
+      ranges.flatMap(({ at, length }): [number, number][] => (at === undefined ? [] : [[at, length]]))
+    return { ports: attached(this.#portRanges), memory: attached(this.#regions) }
+  }
+
   #find(address: number): Attached<MmioHandler> | undefined {
     const last = this.#lastRegion
     if (last && covers(last, address)) return last

@@ -31,7 +31,10 @@ test('the keys are the right ones', () => {
       .map(({ code, shift, altGr }) => `${shift ? 'S-' : ''}${altGr ? 'G-' : ''}${code}`)
       .join(' ')
   assert.equal(keys('us', 'aA/?"\\|'), 'KeyA S-KeyA Slash S-Slash S-Quote Backslash S-Backslash')
-  assert.equal(keys('de', 'zy@€ß-_|<>'), 'KeyY KeyZ G-KeyQ G-KeyE Minus Slash S-Slash G-IntlBackslash IntlBackslash S-IntlBackslash')
+  assert.equal(
+    keys('de', 'zy@€ß-_|<>'),
+    'KeyY KeyZ G-KeyQ G-KeyE Minus Slash S-Slash G-IntlBackslash IntlBackslash S-IntlBackslash',
+  )
   assert.equal(keys('de', 'é^`'), 'Equal KeyE Backquote Space S-Equal Space')
   assert.equal(keys('fr', 'aqw1m.;'), 'KeyQ KeyA KeyZ S-Digit1 Semicolon S-Comma Comma')
   assert.equal(keys('gb', '"@#~\\|'), 'S-Digit2 S-Quote Backslash S-Backslash IntlBackslash S-IntlBackslash')

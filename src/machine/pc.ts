@@ -404,6 +404,11 @@ export class Pc implements Runnable {
     }
   }
 
+  /** Every device, and where they answer now: for tests that go at all of them. */
+  inspect(): { devices: readonly Device[]; bus: MachineBus } {
+    return { devices: this.#devices, bus: this.#bus }
+  }
+
   /** Flushes and closes the drives' media: nothing is executed any more. @throws the first error */
   async close(): Promise<void> {
     await closeDrives(this.#storage.drives)

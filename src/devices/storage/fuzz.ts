@@ -82,9 +82,14 @@ function barOf(f: PciFunction, index: number): number {
 /**
  * Lets a random guest at the controllers.
  * @param steps how many accesses it makes
+ * @param progress is told each step
  * @throws AssertionError naming the seed and the step when a value is out of its width, or a state grows
  */
-export async function fuzzStorage(seed: number, steps: number): Promise<void> {
+export async function fuzzStorage(
+  seed: number,
+  steps: number,
+  progress: (step: number) => void = () => {},
+): Promise<void> {
   const random = generator(seed)
   const machine = createMachine()
   const { bus, devices } = machine
@@ -220,6 +225,7 @@ export async function fuzzStorage(seed: number, steps: number): Promise<void> {
 
   for (let step = 0; step < steps; step++) {
     const where = () => `seed ${seed}, step ${step}`
+    progress(step)
     if (step % 3000 === 0) fill()
     if (step % 600 === 0) ready()
     const size = ([1, 2, 4] as const)[random(3)] as AccessSize
