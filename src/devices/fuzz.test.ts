@@ -13,13 +13,17 @@ import { InterruptSystem } from './interrupts.ts'
 import { ParallelPort } from './parallel-port.ts'
 import { PciBus } from './pci.ts'
 import { Pit8254 } from './pit8254.ts'
+import { KEYS } from './ps2/scan-codes.ts'
 import { createQ35, pirqOfQ35 } from './q35.ts'
 import { ResetControl } from './reset-control.ts'
 import { Rtc } from './rtc.ts'
 import { SmbusHost } from './smbus.ts'
 import { TestBus } from './test-bus.ts'
 import { Uart16550 } from './uart16550.ts'
+import { StdVga } from './vga/stdvga.ts'
+import { TestMemory } from './vga/test-memory.ts'
 import { VirtioConsole } from './virtio/console.ts'
+import { VirtioTablet } from './virtio/input.ts'
 import { VirtioRng } from './virtio/rng.ts'
 import { VirtioPci } from './virtio/transport-pci.ts'
 
@@ -66,19 +70,21 @@ function createMachine(express: boolean) {
   })
   const uart = new Uart16550(bus, { port: 0x3f8, irq: 4, endpoint: { transmit() {} } })
   const parallel = new ParallelPort(bus, { port: 0x378, irq: 7, endpoint: { print() {} } })
-  const keyboard = new I8042(bus, { onReset() {}, onA20: enabled => control.setA20(enabled) })
+  const keyboard = new I8042(bus, { onReset() {}, onA20: enabled => control.setA20(enabled), devices: express })
+  const vga = new StdVga(bus, { memory: new TestMemory(), allocate: pixels => new Int32Array(pixels) })
+  const tablet = new VirtioTablet()
   const ports = new DebugPorts(bus, {})
   const terminal = new VirtioConsole({ transmit() {} })
   const message = (low: number, high: number, data: number) => system.message(low, high, data)
-  const virtio = [terminal, new VirtioRng(bytes => new Uint8Array(bytes))].map(
+  const virtio = [terminal, new VirtioRng(bytes => new Uint8Array(bytes)), tablet].map(
     device => new VirtioPci(bus, device, message),
   )
-  for (const transport of virtio) pci.addAnywhere(transport.function)
-  const windows = { memory: { start: 0xe0000000, length: 0x100000 }, ports: { start: 0xc000, length: 0x1000 } }
+  for (const { function: f } of [vga, ...virtio]) pci.addAnywhere(f)
+  const windows = { memory: { start: 0xe0000000, length: 0x4000000 }, ports: { start: 0xc000, length: 0x1000 } }
   pci.assign(windows, [10, 10, 11, 11, 10, 10, 11, 11])
   const devices: Device[] = [...system.devices, control, pci, acpi, ...chipset, flash, dma, fwCfg, pit, rtc, hpet, uart]
-  devices.push(parallel, keyboard, ports, ...virtio)
-  return { bus, system, devices, uart, terminal, pci, windows }
+  devices.push(parallel, keyboard, ports, vga, ...virtio)
+  return { bus, system, devices, uart, terminal, pci, windows, keyboard, vga, tablet }
 }
 
 /** A small generator with a seed (xorshift32): numbers below `limit`. */
@@ -102,7 +108,8 @@ function weigh(value: unknown): number {
 test('random accesses to every register: no exception, no odd value, no growth, no storm', () => {
   for (const seed of [1, 20_240_229, 0x7fffffff]) {
     const machine = createMachine(seed !== 1)
-    const { bus, system, devices, uart, terminal } = machine
+    const { bus, system, devices, uart, terminal, keyboard, vga, tablet } = machine
+    const keys = [...KEYS.keys()]
     const random = generator(seed)
     const values = [0, 1, 0xff, 0xffff, 0xffffffff, 0x80000000]
     const value = () => (random(3) === 0 ? values[random(values.length)] : random(2) ? random(256) : random(2 ** 32))
@@ -142,9 +149,22 @@ test('random accesses to every register: no exception, no odd value, no growth, 
         assert.ok(vector >= -1 && vector < 256)
         uart.receive(new Uint8Array(random(64)))
         terminal.receive(new Uint8Array(random(64)))
+        const key = keys[random(keys.length)]
+        if (random(2)) keyboard.keyboard?.press(key)
+        else keyboard.keyboard?.release(key)
+        keyboard.mouse?.move(random(9) - 4, random(2000) - 1000, random(3) - 1)
+        keyboard.mouse?.button(random(5), random(2) === 0)
+        tablet.moveTo(random(5) / 4, random(5) / 4)
+        tablet.button(random(4), random(2) === 0)
         const time = random(50) === 0 ? random(1e8) : random(10_000)
         simulated += time
         bus.clock.advance(time)
+      }
+      if (i % 1000 === 999) {
+        for (const [x, y, width, height] of vga.update())
+          assert.ok(x >= 0 && y >= 0 && x + width <= vga.picture.width && y + height <= vga.picture.height)
+        assert.ok(vga.picture.width <= 4608 && vga.picture.height <= 4096, `seed ${seed}: a large picture`)
+        vga.text()
       }
       if (i % 5000 === 4999) {
         const saved = structuredClone(devices.map(device => device.state))

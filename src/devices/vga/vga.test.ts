@@ -1,0 +1,227 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { dispi, indexed, MODES, makeAdapter, REGISTERS, SIZE, setMode } from './test-memory.ts'
+
+/** What a color of {@link setMode}'s palette looks like. */
+const color = (i: number) => {
+  const wide = (value: number) => ((value & 63) << 2) | ((value & 63) >> 4)
+  return [wide(i & 63), wide(i >> 2), wide(63 - (i & 63)), 255]
+}
+
+test('registers are read as they were written, what they have not is zero, and protection protects', () => {
+  const { bus } = makeAdapter()
+  setMode(bus, MODES.text)
+  for (const [port, index, value, expected] of [
+    [0x3c4, 2, 0xff, 0x0f],
+    [0x3c4, 4, 0xff, 0x0e],
+    [0x3ce, 5, 0xff, 0x7b],
+    [0x3ce, 8, 0xa5, 0xa5],
+    [0x3d4, 0xe, 0x12, 0x12],
+  ]) {
+    indexed(bus, port, index, value)
+    assert.equal(bus.in(port + 1), expected, `${port.toString(16)} ${index}`)
+  }
+  indexed(bus, 0x3d4, 0x11, 0x8e)
+  indexed(bus, 0x3d4, 0, 0x11)
+  assert.equal(bus.in(0x3d5), 0x5f, 'protected')
+  indexed(bus, 0x3d4, 7, 0)
+  assert.equal(bus.in(0x3d5), 0x0f, 'but for bit 8 of line compare')
+  assert.equal(bus.in(0x3cc), 0x67)
+  assert.equal(bus.in(0x3b5), 0xff, 'a color adapter has no registers at 3B0h')
+  bus.out(0x3c2, 0x66)
+  assert.equal(bus.in(0x3d5), 0xff)
+  assert.equal(bus.in(0x3b5), 0x0f)
+})
+
+test('the attribute controller takes index and data in turn; input status 1 begins anew', () => {
+  const { bus } = makeAdapter()
+  setMode(bus, MODES.text)
+  bus.in(0x3da)
+  bus.out(0x3c0, 0x03)
+  bus.out(0x3c0, 0x15)
+  bus.out(0x3c0, 0x04)
+  bus.in(0x3da)
+  bus.out(0x3c0, 0x03)
+  assert.equal(bus.in(0x3c1), 0x15)
+  bus.out(0x3c0, 0x2a)
+  assert.equal(bus.in(0x3c1), 0x2a)
+  bus.out(0x3c0, 0x23)
+  bus.out(0x3c0, 0x01)
+  assert.equal(bus.in(0x3c1), 0x2a, 'the display has the palette')
+})
+
+test('the palette counts up, reads and writes by themselves', () => {
+  const { bus } = makeAdapter()
+  bus.out(0x3c8, 0xff)
+  for (const part of [1, 2, 3, 4, 5]) bus.out(0x3c9, part)
+  assert.equal(bus.in(0x3c7), 0)
+  bus.out(0x3c7, 0xff)
+  assert.equal(bus.in(0x3c7), 3)
+  assert.deepEqual(
+    Array.from({ length: 6 }, () => bus.in(0x3c9)),
+    [1, 2, 3, 0, 0, 0],
+    'what is not whole is not written',
+  )
+  bus.out(0x3c9, 6)
+  bus.out(0x3c7, 0)
+  assert.deepEqual(
+    Array.from({ length: 3 }, () => bus.in(0x3c9)),
+    [4, 5, 6],
+  )
+})
+
+test('input status 1 has the frames of the mode', () => {
+  const { bus } = makeAdapter()
+  for (const [mode, hertz, visible] of [
+    [MODES.text, 70.09, 400 / 449],
+    [MODES.planar, 59.94, 480 / 525],
+  ] as const) {
+    setMode(bus, mode)
+    let retraces = 0
+    let enabled = 0
+    let before = 0
+    const step = 5_000
+    const steps = 400_000
+    for (let i = 0; i < steps; i++) {
+      bus.clock.advance(step)
+      const status = bus.in(0x3da)
+      if (status & 8 && !(before & 8)) retraces++
+      if (!(status & 1)) enabled++
+      else if (status & 8) assert.equal(status & 1, 1)
+      before = status
+    }
+    const seconds = (step * steps) / 1e9
+    assert.ok(Math.abs(retraces / seconds - hertz) < 1, `${retraces / seconds} Hz`)
+    const share = visible * (80 / 100)
+    assert.ok(Math.abs(enabled / steps - share) < 0.02, `${enabled / steps} of the time`)
+  }
+})
+
+test('text: fonts, colors, the ninth dot, cursor, and only what changed', () => {
+  const { bus, memory, adapter } = makeAdapter()
+  setMode(bus, MODES.text)
+  // An 'A' of two lines, and a line character.
+  memory.set((0x41 * 32 + 2) * 4 + 2, [0x81])
+  memory.set((0xc4 * 32 + 2) * 4 + 2, [0x01])
+  memory.set(0, [0x41, 0x1f, 0, 0, 0xc4, 0x1f, 0, 0])
+  indexed(bus, 0x3d4, 0xa, 0x20)
+  assert.deepEqual(adapter.update(), [[0, 0, 720, 400]])
+  const { picture } = adapter
+  const pixel = (x: number, y: number) => [
+    ...new Uint8Array(picture.pixels.buffer).subarray((y * 720 + x) * 4).slice(0, 4),
+  ]
+  assert.deepEqual(pixel(0, 2), color(0x3f), 'white')
+  assert.deepEqual(pixel(1, 2), color(1), 'on blue')
+  assert.deepEqual(pixel(7, 2), color(0x3f))
+  assert.deepEqual(pixel(8, 2), color(1), 'a letter ends at its eighth dot')
+  assert.deepEqual(pixel(16, 2), color(0x3f))
+  assert.deepEqual(pixel(17, 2), color(0x3f), 'a line goes on')
+  assert.equal(adapter.text()!.slice(0, 3), 'A─\n')
+  assert.equal(adapter.text()!.split('\n').length, 25)
+  assert.deepEqual(adapter.update(), [])
+  memory.set(81 * 4, [0x41, 0x07])
+  assert.deepEqual(adapter.update(), [[9, 18, 8, 1]])
+  indexed(bus, 0x3d4, 0xa, 0x0d)
+  indexed(bus, 0x3d4, 0xf, 2)
+  memory.set(8, [0x20, 0x07])
+  adapter.update()
+  assert.deepEqual(pixel(18, 13), color(7), 'the cursor is a line in the color of the text')
+  bus.clock.advance(8.5e9 / 70)
+  assert.deepEqual(adapter.update(), [[18, 13, 9, 2]], 'it blinks')
+})
+
+test('planar and 256 colors: split screen, panning and start address', () => {
+  const { bus, memory, adapter } = makeAdapter()
+  setMode(bus, MODES.planar)
+  memory.set(0, [0x80, 0x00, 0x80, 0x01])
+  memory.set(1000 * 4, [0xff, 0xff, 0, 0])
+  adapter.update()
+  const pixel = (x: number, y: number) => [
+    ...new Uint8Array(adapter.picture.pixels.buffer).subarray((y * adapter.picture.width + x) * 4).slice(0, 4),
+  ]
+  assert.deepEqual(pixel(0, 0), color(5))
+  assert.deepEqual(pixel(7, 0), color(8))
+  indexed(bus, 0x3d4, 0xc, 1000 >> 8)
+  indexed(bus, 0x3d4, 0xd, 1000 & 0xff)
+  indexed(bus, 0x3d4, 0x18, 99)
+  indexed(bus, 0x3d4, 7, 0x2e)
+  indexed(bus, 0x3d4, 9, 0)
+  bus.in(0x3da)
+  bus.out(0x3c0, 0x33)
+  bus.out(0x3c0, 1)
+  assert.notDeepEqual(adapter.update(), [])
+  assert.deepEqual(pixel(6, 0), color(3), 'shifted by a pixel')
+  assert.deepEqual(pixel(7, 0), color(0))
+  assert.deepEqual(pixel(6, 100), color(8), 'below the split from address 0')
+  setMode(bus, MODES.palette)
+  memory.set(320, [1, 2, 3, 4])
+  adapter.update()
+  assert.deepEqual([adapter.picture.width, adapter.picture.height], [640, 400])
+  assert.deepEqual(pixel(3, 2), color(2))
+  assert.deepEqual(pixel(3, 3), color(2), 'every line twice')
+  memory.set(320 * 100 + 10, [9])
+  assert.deepEqual(adapter.update(), [[20, 200, 2, 2]])
+})
+
+test('modes of the display interface, by ports and by memory', () => {
+  const { bus, memory, adapter } = makeAdapter()
+  assert.equal(memory.mapped, 0xe0000000)
+  for (const [depth, bytes, expected] of [
+    [32, [0x11, 0x22, 0x33, 0], [0x33, 0x22, 0x11, 255]],
+    [24, [0x11, 0x22, 0x33], [0x33, 0x22, 0x11, 255]],
+    [16, [0x1f, 0xf8], [255, 0, 255, 255]],
+    [15, [0xe0, 0x03], [0, 255, 0, 255]],
+  ] as const) {
+    dispi(bus, 4, 0)
+    dispi(bus, 1, 800)
+    dispi(bus, 2, 600)
+    dispi(bus, 3, depth)
+    dispi(bus, 4, 0x41)
+    memory.set(0, bytes)
+    adapter.update()
+    assert.deepEqual([adapter.picture.width, adapter.picture.height], [800, 600])
+    const { pixels } = adapter.picture
+    assert.deepEqual([...new Uint8Array(pixels.buffer).subarray(0, 4)], expected, `${depth} bits`)
+    assert.equal(adapter.text(), undefined)
+  }
+  assert.equal(bus.load(REGISTERS + 0x502, 2), 800)
+  bus.store(REGISTERS + 0x500 + 4 * 2, 0, 2)
+  assert.equal(bus.in(0x1cf, 2), 0)
+  const edid = Array.from({ length: 128 }, (_, i) => bus.load(REGISTERS + i, 1))
+  assert.deepEqual(edid.slice(0, 8), [0, 255, 255, 255, 255, 255, 255, 0])
+  assert.equal(edid.reduce((sum, byte) => sum + byte, 0) % 256, 0)
+})
+
+test('no mode reaches beyond memory, whatever the registers are set to', () => {
+  const { bus, adapter } = makeAdapter()
+  for (const [width, height, depth, virtual, x, y] of [
+    [0xffff, 0xffff, 32, 0xffff, 0xffff, 0xffff],
+    [2560, 1600, 32, 0, 0, 0],
+    [2560, 1600, 32, 2560, 8, 1],
+    [0, 0, 0, 0, 0, 0],
+    [8, 1, 4, 0xffff, 0xffff, 0xffff],
+    [640, 480, 24, 0xfff8, 0xffff, 0xffff],
+    [1366, 768, 16, 1, 7, 9000],
+  ]) {
+    dispi(bus, 4, 0)
+    dispi(bus, 1, width)
+    dispi(bus, 2, height)
+    dispi(bus, 3, depth)
+    dispi(bus, 4, 0x41)
+    dispi(bus, 6, virtual)
+    dispi(bus, 8, x)
+    dispi(bus, 9, y)
+    adapter.update()
+    const read = (index: number) => {
+      bus.out(0x1ce, index, 2)
+      return bus.in(0x1cf, 2)
+    }
+    const bytes = read(3) === 4 ? 0.5 : Math.ceil(read(3) / 8)
+    const last = (read(9) + read(2) - 1) * read(6) * bytes + (read(8) + read(1)) * bytes
+    assert.ok(last <= SIZE, `${[width, height, depth, virtual, x, y]}: ${last}`)
+    assert.ok(adapter.picture.width <= 2560 && adapter.picture.height <= 1600)
+    assert.ok(read(6) >= read(1))
+  }
+  dispi(bus, 5, 0xffff)
+  bus.store(0xaffff, 0x42, 1)
+})
