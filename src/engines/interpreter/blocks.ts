@@ -13,6 +13,7 @@ import {
   MODE_WORDS,
 } from '../../cpu/mode.ts'
 import { DECODED, Decoded, type DecodeMode, MORE_BYTES, TOO_LONG } from '../../isa/decoder.ts'
+import { generalise } from '../../isa/general-forms.ts'
 import { decoder } from '../../isa/index.ts'
 import type { Mode } from '../../isa/semantics.ts'
 import { BLOCK_TABLE_BASE, CPU_MEMORY_SIZE, RECORDS_BASE } from '../../memory/layout.ts'
@@ -315,6 +316,7 @@ export class BlockCache {
       }
       let last = false
       if (outcome === DECODED) {
+        generalise(decoded)
         fillRecord(
           this,
           at,

@@ -4,6 +4,7 @@
  * that its return has one place to go to.
  */
 import { DECODED, Decoded, type DecodeOutcome, MAXIMUM_LENGTH, MORE_BYTES } from '../../isa/decoder.ts'
+import { generalise } from '../../isa/general-forms.ts'
 import { decoder } from '../../isa/index.ts'
 import type { PhysicalMemory } from '../../memory/physical.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
@@ -193,6 +194,7 @@ class Search {
     const crosses = outcome === MORE_BYTES
     if (crosses) outcome = this.decodeAcross(distance, address, decoded)
     if (outcome !== DECODED) return 'interpreted'
+    generalise(decoded)
     const usage = this.host.usage(decoded)
     return usage ? { decoded, distance, usage, crosses } : 'interpreted'
   }
