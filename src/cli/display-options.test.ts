@@ -14,6 +14,13 @@ test('displays are understood', () => {
     passwordFile: 'a,b',
     certificate: { cert: 'c=d', key: 'e' },
   })
+  assert.deepEqual(parseDisplay('web=0.0.0.0:8080,media=isos,host-name=box.example'), {
+    kind: 'web',
+    host: '0.0.0.0',
+    port: 8080,
+    mediaFolder: 'isos',
+    hostName: 'box.example',
+  })
   assert.deepEqual(displayChoices(['none']), [])
   assert.deepEqual(displayChoices(), [])
 })
@@ -23,10 +30,11 @@ test('what is wrong with a display is one sentence', () => {
     ['', /^--display '': give none/],
     ['vga', /: give none/],
     ['vnc', /: give a host and a port, as in vnc=127\.0\.0\.1:5900$/],
+    ['web', /as in web=127\.0\.0\.1:8080$/],
     ['vnc=localhost', /: give a host and a port of 0 to 65535, as in vnc=127\.0\.0\.1:5900$/],
     ['vnc=localhost:70000', /: give a host and a port of 0 to 65535/],
     ['vnc=localhost:5900,pasword-file=x', /there is no 'pasword-file'; did you mean password-file\?/],
-    ['vnc=localhost:5900,password-file', /password-file needs a path, as in password-file=PATH$/],
+    ['vnc=localhost:5900,password-file', /password-file needs a value, as in password-file=PATH$/],
     ['vnc=localhost:5900,tls-cert=x', /give both tls-cert and tls-key$/],
   ] as const)
     assert.throws(() => parseDisplay(text), { name: 'UserError', message: sentence })

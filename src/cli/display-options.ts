@@ -1,28 +1,31 @@
 /** `--display`: how people see a machine. */
 import type { VncOptions } from '../hosts/node/display/vnc.ts'
+import type { WebOptions } from '../hosts/node/display/web.ts'
 import { nearest, UsageError } from './command.ts'
 
 /** A way to see a machine. */
-export type DisplayChoice = { kind: 'none' } | ({ kind: 'vnc' } & VncOptions)
+export type DisplayChoice = { kind: 'none' } | ({ kind: 'vnc' } & VncOptions) | ({ kind: 'web' } & WebOptions)
 
 /** What may follow the address. */
 const WORDS = {
   vnc: ['password-file', 'tls-cert', 'tls-key'],
+  web: ['media', 'host-name', 'tls-cert', 'tls-key'],
 } as const
 
 /** What the kinds look like, for messages. */
-const KINDS = 'none or vnc=HOST:PORT'
+const KINDS = 'none, vnc=HOST:PORT or web=HOST:PORT'
 
 /**
- * Understands `none` and `vnc=HOST:PORT[,password-file=FILE][,tls-cert=FILE,tls-key=FILE]`. A comma that is part of a path is written twice.
+ * Understands `none`, `vnc=HOST:PORT[,password-file=FILE][,tls-cert=FILE,tls-key=FILE]` and
+ * `web=HOST:PORT[,media=FOLDER][,host-name=NAME][,tls-cert=FILE,tls-key=FILE]`. A comma that is part of a path is written twice.
  * @throws UsageError naming what is wrong
  */
 export function parseDisplay(text: string): DisplayChoice {
   const refuse = (reason: string) => new UsageError(`--display '${text}': ${reason}`)
   if (text === 'none') return { kind: 'none' }
-  const [, kind, rest] = /^(vnc)(?:[=:](.*))?$/s.exec(text) ?? []
-  if (kind !== 'vnc') throw refuse(`give ${KINDS}`)
-  const example = `${kind}=127.0.0.1:5900`
+  const [, kind, rest] = /^(vnc|web)(?:[=:](.*))?$/s.exec(text) ?? []
+  if (kind !== 'vnc' && kind !== 'web') throw refuse(`give ${KINDS}`)
+  const example = `${kind}=127.0.0.1:${kind === 'vnc' ? 5900 : 8080}`
   if (!rest) throw refuse(`give a host and a port, as in ${example}`)
   const [place, ...words] = rest.split(/(?<!,),(?!,)/).map(part => part.replaceAll(',,', ','))
   const [, host, port] = /^(?:(.*):)?(\d{1,5})$/.exec(place) ?? []
@@ -38,7 +41,7 @@ export function parseDisplay(text: string): DisplayChoice {
       const hint = near ? `did you mean ${near}?` : `there are ${known.join(', ')}`
       throw refuse(`there is no '${name}'; ${hint} (a comma in a path is written twice)`)
     }
-    if (at < 0 || at === word.length - 1) throw refuse(`${name} needs a path, as in ${name}=PATH`)
+    if (at < 0 || at === word.length - 1) throw refuse(`${name} needs a value, as in ${name}=PATH`)
     given[name] = word.slice(at + 1)
   }
   const { 'tls-cert': cert, 'tls-key': key } = given
@@ -47,11 +50,19 @@ export function parseDisplay(text: string): DisplayChoice {
   // Nobody else's network is meant where no host is named.
   const address = { host: bare === '' ? '127.0.0.1' : bare, port: Number(port) }
   const certificate = cert !== undefined ? { certificate: { cert, key } } : {}
+  if (kind === 'vnc')
+    return {
+      kind,
+      ...address,
+      ...certificate,
+      ...(given['password-file'] !== undefined && { passwordFile: given['password-file'] }),
+    }
   return {
     kind,
     ...address,
     ...certificate,
-    ...(given['password-file'] !== undefined && { passwordFile: given['password-file'] }),
+    ...(given.media !== undefined && { mediaFolder: given.media }),
+    ...(given['host-name'] !== undefined && { hostName: given['host-name'] }),
   }
 }
 

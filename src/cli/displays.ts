@@ -29,10 +29,14 @@ export class Displays {
     this.#host = host
   }
 
-  /** Shows a machine, and says where. @param name what viewers call it */
-  show(machine: RunningMachine, name: string, ports: readonly ShownPort[]): void {
+  /**
+   * Shows a machine, and says where.
+   * @param name what viewers call it
+   * @param turnOff ends it, for whoever sees it
+   */
+  show(machine: RunningMachine, name: string, ports: readonly ShownPort[], turnOff: () => void): void {
     for (const display of this.#displays) {
-      display.show({ machine, name, ports })
+      display.show({ machine, name, ports, turnOff })
       say(this.#host, `the screen is at ${display.place}`)
     }
   }

@@ -264,10 +264,10 @@ async function converse(
   const sampling = profiler && setInterval(() => profiler.sample(), SAMPLE)
   try {
     ports.connect(machine, bytes => panic.watch(bytes))
-    displays.show(machine, 'typetwo', ports.ports)
     const shown = ports.ended()
     shown.catch(() => {})
     const quit = Promise.withResolvers<Ending>()
+    displays.show(machine, 'typetwo', ports.ports, () => quit.resolve({ status: STATUS.ok, sentence: 'turned off' }))
     const listener = {
       quit: () => quit.resolve({ status: STATUS.ok }),
       hangup: () => quit.resolve({ status: STATUS.signal + SIGNALS.SIGHUP, sentence: 'the terminal is gone' }),

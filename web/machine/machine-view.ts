@@ -15,10 +15,10 @@ import {
 } from '../shared/dom.ts'
 import { icon } from '../shared/icons.ts'
 import { KEY_COMBINATIONS, KeysBar, pressAll } from '../shared/keys.ts'
+import { SerialView } from '../shared/serial-view.ts'
 import { themeButton } from '../shared/theme.ts'
 import type { Start } from './model.ts'
 import { ScreenView } from './screen-view.ts'
-import { SerialView } from './serial-view.ts'
 import { Statistics } from './statistics.ts'
 
 const ENDINGS: Record<string, string> = {
@@ -143,7 +143,9 @@ export class MachineView {
 
   #connect(machine: Machine): void {
     this.#serial?.close()
-    this.#serial = new SerialView(machine)
+    const { readable, writable } = machine.serial[0]
+    const resize = (columns: number, rows: number) => void machine.resizeConsole(columns, rows)
+    this.#serial = new SerialView({ readable, writable, resize, name: 'Serial console' })
     if (machine.screen) this.#screen = new ScreenView(machine, text => this.#hint.replaceChildren(text))
     this.#stage.append(...[this.#screen?.element, this.#serial.element].filter(element => element !== undefined))
     this.#tabs.hidden = this.#screen === undefined

@@ -1,5 +1,5 @@
 /** Keys that the person's keyboard does not have, or that the browser keeps to itself. */
-import type { Keyboard } from '../../src/hosts/browser/index.ts'
+import type { Keyboard } from '../../src/machine/input.ts'
 import { button, h } from './dom.ts'
 
 /** Combinations of the menu. */
@@ -18,7 +18,7 @@ export const KEY_COMBINATIONS: readonly { label: string; codes: readonly string[
 const HELD = 40
 
 /** Presses keys one after the other, and releases them in the opposite order. */
-export async function pressAll(keyboard: Keyboard, codes: readonly string[]): Promise<void> {
+export async function pressAll(keyboard: Pick<Keyboard, 'press' | 'release'>, codes: readonly string[]): Promise<void> {
   for (const code of codes) keyboard.press(code)
   await new Promise(resolve => setTimeout(resolve, HELD))
   for (const code of [...codes].reverse()) keyboard.release(code)

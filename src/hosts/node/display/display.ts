@@ -18,6 +18,7 @@ export type ShownMachine = Pick<
   | 'pressPowerButton'
   | 'destroy'
   | 'addEventListener'
+  | 'removeEventListener'
 >
 
 /** A serial port that can be looked at. */
@@ -32,6 +33,8 @@ export interface Shown {
   readonly machine: ShownMachine
   readonly name: string
   readonly ports: readonly ShownPort[]
+  /** Ends the machine at once. */
+  turnOff(): void
 }
 
 /** An open way to see a machine. */

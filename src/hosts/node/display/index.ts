@@ -1,9 +1,10 @@
 /** Opens displays by what was asked for. */
 import type { Display } from './display.ts'
 import type { VncOptions } from './vnc.ts'
+import type { WebOptions } from './web.ts'
 
 /** A way to see a machine from elsewhere. */
-export type DisplayPlace = { kind: 'vnc' } & VncOptions
+export type DisplayPlace = ({ kind: 'vnc' } & VncOptions) | ({ kind: 'web' } & WebOptions)
 
 /**
  * Opens one.
@@ -11,6 +12,10 @@ export type DisplayPlace = { kind: 'vnc' } & VncOptions
  * @throws UserError when it cannot be had
  */
 export async function openDisplay(place: DisplayPlace, note: (sentence: string) => void): Promise<Display> {
-  const { openVnc } = await import('./vnc.ts')
-  return openVnc(place, note)
+  if (place.kind === 'vnc') {
+    const { openVnc } = await import('./vnc.ts')
+    return openVnc(place, note)
+  }
+  const { openWeb } = await import('./web.ts')
+  return openWeb(place, note)
 }

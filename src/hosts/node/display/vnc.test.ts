@@ -30,7 +30,12 @@ async function serve(options: Partial<VncOptions> = {}) {
   const { keyboard, mouse } = new TestInput()
   const notes: string[] = []
   const listener = await openVnc({ host: '127.0.0.1', port: 0, ...options }, sentence => void notes.push(sentence))
-  listener.show({ machine: { screen, keyboard, mouse } as unknown as ShownMachine, name: 'test', ports: [] })
+  listener.show({
+    machine: { screen, keyboard, mouse } as unknown as ShownMachine,
+    name: 'test',
+    ports: [],
+    turnOff() {},
+  })
   listeners.push(listener)
   return { listener, screen, notes, port: listener.address.port }
 }

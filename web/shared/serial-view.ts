@@ -1,8 +1,7 @@
-/** The machine's first serial port as a terminal. */
+/** A serial port as a terminal. */
 import { FitAddon } from '@xterm/addon-fit'
 import { Terminal } from '@xterm/xterm'
-import type { Machine } from '../../src/hosts/browser/index.ts'
-import { complain, h } from '../shared/dom.ts'
+import { complain, h } from './dom.ts'
 
 /** What terminals send for keys of the row. */
 const SEQUENCES: Record<string, string> = {
@@ -22,6 +21,16 @@ const SEQUENCES: Record<string, string> = {
   F12: '\x1b[24~',
 }
 
+/** What the terminal is connected with. */
+export interface SerialSource {
+  readonly readable: ReadableStream<Uint8Array>
+  readonly writable: WritableStream<Uint8Array>
+  /** What it is to those who listen. */
+  readonly name: string
+  /** The terminal has another size. */
+  resize?(columns: number, rows: number): void
+}
+
 /** The view. */
 export class SerialView {
   readonly element = h('div', { class: 'serial' })
@@ -31,10 +40,12 @@ export class SerialView {
   readonly #encoder = new TextEncoder()
   readonly #observer: ResizeObserver
   readonly #abort = new AbortController()
+  readonly #name: string
   #control = false
   #alt = false
 
-  constructor(machine: Machine) {
+  constructor(source: SerialSource) {
+    this.#name = source.name
     const small = matchMedia('(width < 40rem)').matches
     const size = Number.parseFloat(getComputedStyle(document.documentElement).fontSize)
     this.#terminal = new Terminal({
@@ -47,17 +58,15 @@ export class SerialView {
       theme: { background: '#000000', foreground: '#e6e6e6' },
     })
     this.#terminal.loadAddon(this.#fit)
-    this.#writer = machine.serial[0].writable.getWriter()
+    this.#writer = source.writable.getWriter()
     this.#terminal.onData(text => this.#send(this.#modified(text)))
     this.#terminal.onBinary(text => this.#sendBytes(Uint8Array.from(text, char => char.charCodeAt(0))))
-    this.#terminal.onResize(({ cols, rows }) => void machine.resizeConsole(cols, rows))
+    this.#terminal.onResize(({ cols, rows }) => source.resize?.(cols, rows))
     // The terminal says when it has drawn, so that a guest that prints without end waits for it.
     const show = (bytes: Uint8Array) => new Promise<void>(resolve => this.#terminal.write(bytes, resolve))
-    machine.serial[0].readable
-      .pipeTo(new WritableStream({ write: show }), { signal: this.#abort.signal })
-      .catch(error => {
-        if (!this.#abort.signal.aborted) complain(error)
-      })
+    source.readable.pipeTo(new WritableStream({ write: show }), { signal: this.#abort.signal }).catch(error => {
+      if (!this.#abort.signal.aborted) complain(error)
+    })
     this.#observer = new ResizeObserver(() => this.#fitNow())
     this.#observer.observe(this.element)
   }
@@ -70,7 +79,7 @@ export class SerialView {
       if (!this.#opened && this.element.isConnected) {
         this.#opened = true
         this.#terminal.open(this.element)
-        this.#terminal.textarea?.setAttribute('aria-label', 'Serial console')
+        this.#terminal.textarea?.setAttribute('aria-label', this.#name)
       }
       this.#fitNow()
     })
