@@ -43,10 +43,13 @@ export class ConsoleView {
   readonly #pause: HTMLButtonElement
   readonly #tabList = h('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Console' })
   readonly #stage = h('div', { class: 'stage' })
+  readonly #hint = h('span', { class: 'hint' })
   readonly #over = h('div', { class: 'over', hidden: true })
   readonly #keys: KeysBar
   readonly #controls: HTMLButtonElement[]
   #tabs: Tab[] = []
+  /** Ctrl and Alt are down together, and nothing else was pressed since. */
+  #isLeaving = false
   #shown: Tab | undefined
 
   /** Shows what the machine says from now on. */
@@ -92,8 +95,13 @@ export class ConsoleView {
     )
     this.#stage.append(this.#over)
     this.element = h('div', { class: 'machine' }, bar, h('main', { class: 'console' }, this.#stage), this.#keys.element)
+    this.#stage.addEventListener('keydown', event => this.#stageKeyDown(event), { capture: true })
+    this.#stage.addEventListener('keyup', event => this.#stageKeyUp(event), { capture: true })
+    this.#stage.addEventListener('focusin', () => this.#hint.replaceChildren('Ctrl + Alt gives the keyboard back'))
+    this.#stage.addEventListener('focusout', () => this.#hint.replaceChildren('Click here to type to the machine'))
     this.#tabList.addEventListener('keydown', event => this.#tabKey(event))
     remote.addEventListener('described', event => this.#described((event as CustomEvent<Description>).detail))
+    remote.addEventListener('port', event => this.#addPort((event as CustomEvent<string>).detail))
     remote.addEventListener('state', () => this.#stateChanged())
     remote.addEventListener('ended', () => this.#ended())
     remote.addEventListener('restarted', () => note('The machine was reset and starts again.'))
@@ -120,6 +128,16 @@ export class ConsoleView {
     const first = this.#tabs.find(({ name }) => name === wanted) ?? this.#tabs[0]
     if (first) this.#show(first)
     first?.view.focus()
+  }
+
+  /** One more port, which nobody looks at yet. */
+  #addPort(name: string): void {
+    if (this.#tabs.some(tab => tab.name === name)) return
+    const tab = this.#port(name)
+    this.#tabs.push(tab)
+    this.#tabs.sort((a, b) => Number(a.name !== 'screen') - Number(b.name !== 'screen') || (a.name < b.name ? -1 : 1))
+    this.#stage.append(tab.view.element)
+    if (this.#shown) this.#show(this.#shown)
   }
 
   #port(name: string): Tab {
@@ -162,6 +180,18 @@ export class ConsoleView {
     )
     for (const { view } of this.#tabs) view.element.hidden = view !== tab.view
     tab.view.shown()
+  }
+
+  #stageKeyDown({ ctrlKey, altKey, code }: KeyboardEvent): void {
+    this.#isLeaving = ctrlKey && altKey && /^(?:Alt|Control)/.test(code)
+  }
+
+  /** Every key goes to the guest, so that it takes two of them together to leave. */
+  #stageKeyUp({ ctrlKey, altKey }: KeyboardEvent): void {
+    if (!this.#isLeaving || (ctrlKey && altKey)) return
+    this.#isLeaving = false
+    // After the viewer has heard of it too, and has let go of the key.
+    setTimeout(() => this.#tabList.querySelector<HTMLElement>('[aria-selected=true]')?.focus())
   }
 
   /** Arrows go from tab to tab, as the ARIA practices have it. */

@@ -17,7 +17,7 @@ export function socketUrl(path: string): string {
 
 /**
  * The machine. Events: `described` (a CustomEvent with a {@link Description}) whenever the page has connected, `state`, `restarted`,
- * `ended` (with the machine's end), `lost` when it cannot be reached; it is tried again then, for as long as the page is open.
+ * `port` (with the name of a serial port that the guest begins to use), `ended` (with the machine's end), `lost` when it cannot be reached; it is tried again then, for as long as the page is open.
  */
 export class Remote extends EventTarget {
   description: Description | undefined
@@ -70,6 +70,9 @@ export class Remote extends EventTarget {
       case 'state':
         this.state = told.state
         this.dispatchEvent(new Event('state'))
+        break
+      case 'port':
+        this.dispatchEvent(new CustomEvent('port', { detail: told.name }))
         break
       case 'restarted':
         this.dispatchEvent(new Event('restarted'))

@@ -13,16 +13,28 @@ const INPUT_LIMIT = 16 * 1024
 export class SerialRecord {
   readonly #hub: SerialHub
   readonly #ring = new Uint8Array(KEPT)
+  /** Resolves once the guest has said something. */
+  readonly heard: Promise<void>
+  #hear: (() => void) | undefined
   /** Bytes that came so far. */
   #count = 0
 
   /** Records from now on. */
   constructor(hub: SerialHub) {
     this.#hub = hub
+    this.heard = new Promise(resolve => {
+      this.#hear = resolve
+    })
     hub.attach({ receive: bytes => this.#record(bytes) }, { listens: false })
   }
 
+  /** Whether the guest has said anything. */
+  get isHeard(): boolean {
+    return this.#count > 0
+  }
+
   #record(bytes: Uint8Array): void {
+    this.#hear?.()
     const last = bytes.subarray(Math.max(0, bytes.length - KEPT))
     let at = (this.#count + bytes.length - last.length) % KEPT
     this.#count += bytes.length

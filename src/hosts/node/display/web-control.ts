@@ -4,6 +4,7 @@ import { RateLimit } from '../../../display/rfb/rate-limit.ts'
 import type { MachineEnd } from '../../../machine/messages.ts'
 import type { Shown } from './display.ts'
 import type { MediaFolder, Medium } from './media-folder.ts'
+import type { SerialRecord } from './serial-record.ts'
 
 /** What a page is told without asking. */
 export type Told =
@@ -14,6 +15,7 @@ export type Told =
       hasScreen: boolean
       /** Drives whose media can be changed. */
       drives: { name: string; kind: string }[]
+      /** COM1, and the others that the guest has said something by. */
       ports: string[]
       /** Whether there is a folder of media. */
       hasMedia: boolean
@@ -21,6 +23,8 @@ export type Told =
   | { type: 'state'; state: string }
   | { type: 'ended'; end: Pick<MachineEnd, 'reason' | 'message'> }
   | { type: 'restarted' }
+  /** The guest has begun to use another serial port. */
+  | { type: 'port'; name: string }
   /** The answer to the question of that number. */
   | { type: 'answer'; id: number; error?: string; media?: Medium[] }
 
@@ -47,8 +51,15 @@ function sentenceOf(error: unknown): string {
 }
 
 /** Serves one page until it goes. */
-export function serveControl(socket: WebSocket, shown: Shown, media: MediaFolder | undefined): void {
+export function serveControl(
+  socket: WebSocket,
+  shown: Shown,
+  records: ReadonlyMap<string, SerialRecord>,
+  media: MediaFolder | undefined,
+): void {
   const { machine } = shown
+  const isUsed = (name: string, record: SerialRecord) => name === 'COM1' || record.isHeard
+  const all = [...records]
   const held = new Set<string>()
   const limit = new RateLimit(500, 200)
   let turn = Promise.resolve()
@@ -74,9 +85,11 @@ export function serveControl(socket: WebSocket, shown: Shown, media: MediaFolder
     state: machine.state,
     hasScreen: machine.screen !== undefined,
     drives: machine.drives.filter(({ kind }) => kind !== 'disk').map(({ name, kind }) => ({ name, kind })),
-    ports: shown.ports.filter(({ name }) => name.startsWith('COM')).map(({ name }) => name),
+    ports: all.filter(([name, record]) => isUsed(name, record)).map(([name]) => name),
     hasMedia: media !== undefined,
   })
+  for (const [name, record] of all)
+    if (!isUsed(name, record)) void record.heard.then(() => tell({ type: 'port', name }))
   machine.stopped.then(({ reason, message }) => tell({ type: 'ended', end: { reason, message } }))
   socket.on('message', data => {
     socket.pause()

@@ -33,7 +33,7 @@ const FOLDERS: Readonly<Record<string, URL>> = {
 
 /** What the page may do, and who may have it in a frame. The terminal and noVNC set styles of their own. */
 function policyOf(html: string): string {
-  const [, imports] = /<script type="importmap">([^]*?)<\/script>/.exec(html) ?? []
+  const [, imports] = /<script type="importmap">([\s\S]*?)<\/script>/.exec(html) ?? []
   return [
     "default-src 'none'",
     `script-src 'self' 'sha256-${createHash('sha256').update(imports).digest('base64')}'`,

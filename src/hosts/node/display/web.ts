@@ -237,7 +237,7 @@ class WebConsole {
     const peer = addressText({ host: remoteAddress, port: remotePort })
     if (url.pathname === '/rfb' && rfb)
       return socket => void rfb.serve(new WebSocketConnection(socket, peer, isLoopback(remoteAddress)), true)
-    if (url.pathname === '/control') return socket => serveControl(socket, shown, this.#media)
+    if (url.pathname === '/control') return socket => serveControl(socket, shown, this.#records, this.#media)
     const record = this.#records.get(/^\/serial\/(COM[1-4])$/.exec(url.pathname)?.[1] ?? '')
     return record && (socket => record.serve(socket))
   }
