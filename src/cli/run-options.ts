@@ -88,7 +88,7 @@ const options = {
     value: 'HOW',
     example: 'vnc=127.0.0.1:5900',
     repeatable: true,
-    help: "How the screen is seen. none (default): not at all. vnc=HOST:PORT: by VNC viewers (port 0: a free one, which is told); behind it may follow password-file=FILE, whose first line is the password, of which VNC takes 8 characters, and which every address but this host's own needs; tls-cert=FILE,tls-key=FILE, a certificate and its key as PEM: viewers then have to come by TLS (VeNCrypt). What the viewer's clipboard holds is typed when Ctrl-Alt-V is pressed there. May be given more than once.",
+    help: "How the screen is seen. none (default): not at all. vnc=HOST:PORT: by VNC viewers (port 0: a free one, which is told); behind it may follow password-file=FILE, whose first line is the password, of which VNC takes 8 characters, and which every address but this host's own needs; tls-cert=FILE,tls-key=FILE, a certificate and its key as PEM: viewers then have to come by TLS (VeNCrypt). What the viewer's clipboard holds is typed when Ctrl-Alt-V is pressed there. web=HOST:PORT: in a page that has screen, serial ports, drives and the power button; beyond this host only with the token in the URL that is told; behind it may follow media=FOLDER, a folder with images of CDs and floppies which the page may put in, and where it may put more, host-name=NAME, another name under which browsers reach this host, and tls-cert and tls-key for https. May be given more than once.",
   },
   vga: {
     value: 'NAME',

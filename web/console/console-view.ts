@@ -94,7 +94,14 @@ export class ConsoleView {
       }),
     )
     this.#stage.append(this.#over)
-    this.element = h('div', { class: 'machine' }, bar, h('main', { class: 'console' }, this.#stage), this.#keys.element)
+    this.element = h(
+      'div',
+      { class: 'machine' },
+      bar,
+      h('main', { class: 'console' }, this.#stage),
+      this.#keys.element,
+      h('footer', { class: 'status muted small' }, this.#hint),
+    )
     this.#stage.addEventListener('keydown', event => this.#stageKeyDown(event), { capture: true })
     this.#stage.addEventListener('keyup', event => this.#stageKeyUp(event), { capture: true })
     this.#stage.addEventListener('focusin', () => this.#hint.replaceChildren('Ctrl + Alt gives the keyboard back'))

@@ -29,6 +29,11 @@ export class Remote extends EventTarget {
   #next = 0
   readonly #open = new Map<number, { resolve(answer: Told & { type: 'answer' }): void; reject(error: Error): void }>()
 
+  /** Whether the machine is there. */
+  get isConnected(): boolean {
+    return this.#socket?.readyState === WebSocket.OPEN && this.end === undefined
+  }
+
   /** Connects, and again when it is lost. */
   connect(): void {
     const socket = new WebSocket(socketUrl('/control'))

@@ -6,6 +6,9 @@ import { type Remote, socketUrl } from './remote.ts'
 /** From so many times its size on, pixels are shown as squares and whole multiples. */
 const CRISP = 2
 
+/** Pixels around the picture, for the ring of the focus. */
+const MARGIN = 3
+
 /** Milliseconds before a lost connection is tried again. */
 const RETRY = 1000
 
@@ -69,7 +72,8 @@ export class ScreenView {
     rfb.addEventListener('disconnect', () => {
       this.#picture.disconnect()
       if (this.#rfb === rfb) this.#rfb = undefined
-      this.#retry = setTimeout(() => this.#connect(), RETRY)
+      // A machine that has come back gets a view of its own.
+      if (this.#remote.isConnected) this.#retry = setTimeout(() => this.#connect(), RETRY)
     })
   }
 
@@ -79,11 +83,12 @@ export class ScreenView {
 
   /** As large as there is room; small pictures by whole multiples, so that their letters stay sharp. */
   #fit(): void {
-    const { clientWidth, clientHeight } = this.element
+    const roomX = this.element.clientWidth - 2 * MARGIN
+    const roomY = this.element.clientHeight - 2 * MARGIN
     const { width = 0, height = 0 } = this.#canvas ?? {}
-    if (clientWidth === 0 || clientHeight === 0 || width === 0 || height === 0) return
+    if (roomX <= 0 || roomY <= 0 || width === 0 || height === 0) return
     const ratio = devicePixelRatio
-    const scale = Math.min((clientWidth * ratio) / width, (clientHeight * ratio) / height)
+    const scale = Math.min((roomX * ratio) / width, (roomY * ratio) / height)
     const whole = Math.floor(scale)
     const isCrisp = scale >= CRISP
     this.#viewer.classList.toggle('crisp', isCrisp)
