@@ -132,6 +132,8 @@ export class MachineView {
     try {
       const machine = await Machine.create(this.#start.options)
       this.#machine = machine
+      // For whoever looks at it from the browser's console, and for tests.
+      Object.assign(globalThis, { typetwo: { machine } })
       this.#connect(machine)
       await machine.start()
       this.#cover()

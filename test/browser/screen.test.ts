@@ -1,0 +1,153 @@
+/** A system from a CD in Chromium: to its screen, by its keyboard, and to a disk that is there again after a reload. */
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { after, test } from 'node:test'
+import type { Page } from 'playwright-core'
+import { ensureDefaultGuest, type Machine } from '../../src/hosts/node/index.ts'
+import { openPage, servePage, skipReason } from './chromium.ts'
+
+const hasTools =
+  spawnSync('grub-mkrescue', ['--version']).status === 0 && spawnSync('xorriso', ['--version']).status === 0
+const options = {
+  skip:
+    skipReason() ||
+    (!hasTools && 'GRUB’s rescue CD is made by Debian’s packages grub-pc-bin, grub-common, xorriso and mtools'),
+  timeout: 600_000,
+}
+const base = mkdtempSync(join(tmpdir(), 'typetwo-cd-'))
+after(() => rmSync(base, { recursive: true, force: true }))
+
+/** A rescue CD. @returns its path */
+function rescueCd(name: string, menu: string, files: Record<string, string> = {}): string {
+  const root = join(base, name)
+  mkdirSync(join(root, 'boot/grub'), { recursive: true })
+  for (const [to, from] of Object.entries(files)) copyFileSync(from, join(root, to))
+  writeFileSync(join(root, 'boot/grub/grub.cfg'), menu)
+  const path = join(base, `${name}.iso`)
+  const { status, stderr } = spawnSync('grub-mkrescue', ['-o', path, root], { encoding: 'utf8' })
+  assert.equal(status, 0, stderr)
+  return path
+}
+
+declare global {
+  var typetwo: { machine: Machine } | undefined
+}
+
+/** Waits until the screen, in a text mode, shows something. */
+async function waitForScreen(page: Page, pattern: RegExp): Promise<string> {
+  const end = Date.now() + 240_000
+  for (;;) {
+    const text = (await page.evaluate(() => globalThis.typetwo?.machine.screen?.text())) ?? ''
+    if (pattern.test(text)) return text
+    if (Date.now() > end) throw new Error(`the screen does not show ${pattern}, but:\n${text}`)
+    await page.waitForTimeout(100)
+  }
+}
+
+/** How many pixels of the canvas, as it is painted, are lit. */
+function litPixels(page: Page): Promise<{ width: number; height: number; lit: number }> {
+  return page.evaluate(() => {
+    const canvas = document.querySelector<HTMLCanvasElement>('.screen canvas')!
+    const { width, height } = canvas
+    const { data } = canvas.getContext('2d')!.getImageData(0, 0, width, height)
+    let lit = 0
+    for (let i = 0; i < data.length; i += 4) if (data[i] + data[i + 1] + data[i + 2] > 128) lit++
+    return { width, height, lit }
+  })
+}
+
+test('GRUB’s rescue CD comes to its menu, which keys move through, and the CD can be changed', options, async () => {
+  const server = await servePage()
+  const { page, errors, close } = await openPage(server.url)
+  const entry = (name: string) => `menuentry "The ${name} entry" { echo ${name}; sleep 1000 }\n`
+  const cd = rescueCd('rescue', `set timeout=-1\n${entry('first')}${entry('second')}`)
+  try {
+    const choose = async (name: string, files: string) => {
+      const chooser = page.waitForEvent('filechooser')
+      await page.getByRole(name === 'Choose files' ? 'button' : 'menuitem', { name }).click()
+      await (await chooser).setFiles(files)
+    }
+    await choose('Choose files', cd)
+    await page.getByRole('button', { name: 'Start the machine' }).click()
+    assert.match(await waitForScreen(page, /\*The first entry/), /GNU GRUB {2}version 2/)
+    // What is painted is what the machine shows: a bar with the first entry is lit from side to side.
+    await page.waitForFunction(() => document.querySelector<HTMLCanvasElement>('.screen canvas')!.width === 720)
+    const { width, height, lit } = await litPixels(page)
+    assert.deepEqual([width, height], [720, 400])
+    assert.ok(lit > 10_000, `${lit} pixels are lit`)
+    await page.keyboard.press('ArrowDown', { delay: 60 })
+    await waitForScreen(page, /\*The second entry/)
+    await page.keyboard.press('c', { delay: 60 })
+    await waitForScreen(page, /grub> *$/m)
+    await page.keyboard.type('echo typed', { delay: 30 })
+    await page.keyboard.press('Backspace', { delay: 30 })
+    await page.keyboard.press('Shift+KeyD', { delay: 60 })
+    await page.keyboard.press('Enter', { delay: 60 })
+    await waitForScreen(page, /^typeD/m)
+    // The picture can be saved.
+    const picture = page.waitForEvent('download')
+    await page.getByRole('button', { name: 'Take a picture of the screen' }).click()
+    assert.match((await picture).suggestedFilename(), /^rescue\.iso .*\.png$/)
+    // Ctrl and Alt give the keyboard back to the page.
+    await page.locator('.screen canvas').focus()
+    await page.keyboard.down('ControlLeft')
+    await page.keyboard.down('AltLeft')
+    await page.keyboard.up('AltLeft')
+    await page.keyboard.up('ControlLeft')
+    assert.notEqual(await page.evaluate(() => document.activeElement?.tagName), 'CANVAS')
+    // Another CD, and one that is none.
+    await page.getByRole('button', { name: 'Drives' }).click()
+    await choose('Put a CD in', cd)
+    await page.getByText('“rescue.iso” is in the drive.').waitFor()
+    await page.getByRole('button', { name: 'Drives' }).click()
+    const empty = join(base, 'empty.iso')
+    writeFileSync(empty, '')
+    await choose('Put a CD in', empty)
+    await page.getByText("CD image 'empty.iso' is empty or shorter than a block").waitFor()
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+    await server.close()
+  }
+})
+
+test('Linux of a CD is typed to on its screen, and what it wrote is there after a reload', options, async () => {
+  const guest = await ensureDefaultGuest()
+  const menu =
+    'set timeout=0\nmenuentry "Linux" {\nlinux /vmlinuz mitigations=off cryptomgr.notests loglevel=4 console=tty0\ninitrd /initrd\n}\n'
+  const cd = rescueCd('linux', menu, { vmlinuz: guest.kernel, initrd: guest.initrd })
+  const server = await servePage()
+  const { page, errors, close } = await openPage(server.url)
+  page.on('dialog', dialog => dialog.accept())
+  const boot = async () => {
+    const chooser = page.waitForEvent('filechooser')
+    await page.getByRole('button', { name: 'Choose files' }).click()
+    await (await chooser).setFiles(cd)
+    await page.getByLabel('Start from').selectOption('CD first')
+    await page.getByRole('button', { name: 'Start the machine' }).click()
+    await waitForScreen(page, /typetwo:~# *$/m)
+  }
+  const type = async (line: string) => {
+    await page.locator('.screen canvas').focus()
+    await page.evaluate(text => globalThis.typetwo!.machine.keyboard.type(text), `${line}\n`)
+  }
+  try {
+    await page.getByRole('button', { name: 'New disk' }).click()
+    await page.getByRole('dialog').getByLabel('Name').fill('system')
+    await page.getByRole('dialog').getByRole('button', { name: 'Make it' }).click()
+    await boot()
+    await type('echo Kept here | dd of=/dev/sda conv=fsync; echo do""ne')
+    await waitForScreen(page, /^done/m)
+    await page.reload()
+    await boot()
+    await type('head -n 1 /dev/sda')
+    await waitForScreen(page, /^Kept here/m)
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+    await server.close()
+  }
+})
