@@ -10,6 +10,8 @@ import type { MachineName } from './messages.ts'
 
 /** The ISA IRQs of the PCI interrupt wires where a guest uses the PIC: as firmware sets them. */
 const PCI_IRQS = [10, 10, 11, 11, 10, 10, 11, 11] as const
+/** The ICH9's SATA controller in the slot of its ISA bridge (ICH9 data sheet, table 5-1). */
+const SATA_FUNCTION = 2
 /** The i440FX's ISA bridge. */
 const ISA_BRIDGE_SLOT = 1
 /** Where a machine without firmware has its memory-mapped configuration space: as SeaBIOS puts it. */
@@ -28,6 +30,8 @@ export interface PcChipset {
   devices: Device[]
   /** The slot with the ISA bridge, whose function 1 is for IDE. */
   isaBridgeSlot: number
+  /** The function of that slot that is the chipset's own SATA controller, where it has one. */
+  sataFunction?: number
   /** The first byte of the window that firmware gives memory BARs from. */
   pciMemoryStart: number
   /** ISA IRQs by PCI interrupt wire. */
@@ -62,6 +66,7 @@ export function makeChipset(bus: Bus, options: PcChipsetOptions): PcChipset {
       pci,
       devices: q35.devices,
       isaBridgeSlot: LPC_SLOT,
+      sataFunction: SATA_FUNCTION,
       pciMemoryStart: 0xc0000000,
       irqs: PCI_IRQS,
       // Firmware asks for the tables' size before it maps configuration space: they are not to change by that.

@@ -349,6 +349,7 @@ export class Pc implements Runnable {
       work: this.hostWork,
       dma,
       isaBridgeSlot: chipset.isaBridgeSlot,
+      sataFunction: chipset.sataFunction,
       everyController: firmware,
     })
     this.#devices = [

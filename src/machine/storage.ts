@@ -44,6 +44,8 @@ export interface StorageHost {
   dma: Dma8237
   /** The slot of the PIIX3, whose function 1 is the IDE controller. */
   isaBridgeSlot: number
+  /** The function of that slot that is the chipset's own SATA controller, where it has one. */
+  sataFunction?: number
   /** Whether the IDE and floppy controllers, which every PC has, are there even if nothing is at them. */
   everyController: boolean
 }
@@ -221,7 +223,9 @@ export class Storage {
       })
       const name = first === 0 ? 'ahci' : `ahci${first / AHCI_PORTS}`
       const controller = new AhciController(this.#bus, this.#host.message, { name, devices, host: this.#host.work })
-      this.#host.pci.addAnywhere(controller.function)
+      const { pci, isaBridgeSlot, sataFunction } = this.#host
+      if (first === 0 && sataFunction !== undefined) pci.add(isaBridgeSlot, sataFunction, controller.function)
+      else pci.addAnywhere(controller.function)
       this.devices.push(controller)
     }
   }

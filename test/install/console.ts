@@ -59,6 +59,14 @@ export class Console {
     this.#child.stdin!.write(text)
   }
 
+  /** Types text as slowly as a BIOS needs it, whose buffer of keys has 15 places. */
+  async typeSlowly(text: string): Promise<void> {
+    for (const letter of text) {
+      this.type(letter)
+      await new Promise(resolve => setTimeout(resolve, 150))
+    }
+  }
+
   /**
    * Waits until the guest has written what matches, behind what was waited for before.
    * @param seconds how long at most
