@@ -9,22 +9,31 @@ import type { Vcpu } from './vcpu.ts'
 
 /** Numbers of MSRs, with the manual's names less IA32_. */
 export const MSR = {
+  P5_MC_ADDR: 0x0,
+  P5_MC_TYPE: 0x1,
   TIME_STAMP_COUNTER: 0x10,
   PLATFORM_ID: 0x17,
+  EBL_CR_POWERON: 0x2a,
   FEATURE_CONTROL: 0x3a,
   TSC_ADJUST: 0x3b,
   BIOS_UPDT_TRIG: 0x79,
   BIOS_SIGN_ID: 0x8b,
+  FSB_FREQ: 0xcd,
   MTRRCAP: 0xfe,
   ARCH_CAPABILITIES: 0x10a,
+  BBL_CR_CTL: 0x119,
+  BBL_CR_CTL3: 0x11e,
   MISC_FEATURES_ENABLES: 0x140,
   SYSENTER_CS: 0x174,
   SYSENTER_ESP: 0x175,
   SYSENTER_EIP: 0x176,
   MCG_CAP: 0x179,
   MCG_STATUS: 0x17a,
+  PERF_STATUS: 0x198,
+  PERF_CTL: 0x199,
   MISC_ENABLE: 0x1a0,
   DEBUGCTL: 0x1d9,
+  LASTBRANCHFROMIP: 0x1db,
   MTRR_PHYSBASE0: 0x200,
   PAT: 0x277,
   MTRR_DEF_TYPE: 0x2ff,
@@ -79,6 +88,19 @@ const READ_ONLY: PlainMsr = { reset: [0, 0] }
 
 const PLAIN_MSRS = new Map<number, PlainMsr>([
   [MSR.PLATFORM_ID, READ_ONLY],
+  // Systems read these by the processor's model, without being told that they are there.
+  [MSR.P5_MC_ADDR, READ_ONLY],
+  [MSR.P5_MC_TYPE, READ_ONLY],
+  [MSR.EBL_CR_POWERON, { reset: [0, 0], ignoreWrites: true }],
+  // A bus of 166 MHz, in the encoding of the Core 2.
+  [MSR.FSB_FREQ, { reset: [3, 0] }],
+  [MSR.BBL_CR_CTL, { reset: [0, 0], ignoreWrites: true }],
+  // There is a second-level cache, and it is on: bits 0, 8 and 23.
+  [MSR.BBL_CR_CTL3, { reset: [0x00800101, 0], ignoreWrites: true }],
+  // A ratio of 6 now and at most, so that bus and ratio give the time-stamp counter's 1 GHz.
+  [MSR.PERF_STATUS, { reset: [0x0600, 0x0600] }],
+  [MSR.PERF_CTL, { reset: [0x0600, 0], ignoreWrites: true }],
+  ...[0, 1, 2, 3].map((i): [number, PlainMsr] => [MSR.LASTBRANCHFROMIP + i, { reset: [0, 0], ignoreWrites: true }]),
   // Locked, with VMX off.
   [MSR.FEATURE_CONTROL, { reset: [1, 0] }],
   [MSR.TSC_ADJUST, { reset: [0, 0], writable: [-1, -1] }],

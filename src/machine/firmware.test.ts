@@ -154,6 +154,15 @@ test('CMOS: sizes, boot order, checksum', () => {
   assert.equal(cmos[0x10], 0x40)
   assert.equal(cmos[0x14] & 0xc1, 1)
   assert.equal(cmos[0x30] | (cmos[0x31] << 8), 63 * 1024)
+  const small = { cylinders: 130, heads: 16, sectors: 63 }
+  const large = { cylinders: 4161, heads: 16, sectors: 63 }
+  const disks = cmosContents({ below: 64 << 20, above: 0, ideDisks: [small, undefined, undefined, large] })
+  assert.deepEqual(
+    [disks[0x12], disks[0x19], disks[0x1b], disks[0x1d], disks[0x20], disks[0x23]],
+    [0xf0, 47, 130, 16, 0xc8, 63],
+  )
+  // Only a disk of more than 1024 cylinders is translated.
+  assert.equal(disks[0x39], 0x40)
   let sum = 0
   for (let i = 0x10; i <= 0x2d; i++) sum += cmos[i] ?? 0
   assert.equal((cmos[0x2e] << 8) | cmos[0x2f], sum)

@@ -50,7 +50,7 @@ import { type Processor, type ProcessorOptions, ProcessorPorts } from './process
 import type { ProfileSource } from './profiler.ts'
 import type { MachineEvent, Runnable } from './runner.ts'
 import type { Display } from './screen-server.ts'
-import { closeDrives, floppyTypes, type OpenDrive, openDrives, Storage } from './storage.ts'
+import { closeDrives, floppyTypes, ideGeometries, type OpenDrive, openDrives, Storage } from './storage.ts'
 import { MachineVideoMemory, VIDEO_MEMORY_SIZE } from './video-memory.ts'
 
 /** What the world outside gives to a PC. */
@@ -273,7 +273,13 @@ export class Pc implements Runnable {
     const dma = new Dma8237(bus)
     const { order } = configuration.boot
     const rtc = new Rtc(bus, {
-      cmos: cmosContents({ below, above: memory.size - below, bootOrder: order, floppies: floppyTypes(drives) }),
+      cmos: cmosContents({
+        below,
+        above: memory.size - below,
+        bootOrder: order,
+        floppies: floppyTypes(drives),
+        ideDisks: ideGeometries(drives),
+      }),
     })
     this.#fwCfg = new FwCfg(bus)
     const [signature, features] = processor.identification()

@@ -5,7 +5,7 @@ import type { MessageSignal } from '../devices/msix.ts'
 import type { PciBus } from '../devices/pci.ts'
 import { AHCI_PORTS, AhciController } from '../devices/storage/ahci.ts'
 import type { AtaDevice } from '../devices/storage/ata.ts'
-import { AtaDisk } from '../devices/storage/ata-disk.ts'
+import { AtaDisk, standardGeometry } from '../devices/storage/ata-disk.ts'
 import { AtapiCdrom } from '../devices/storage/atapi.ts'
 import type { HostWork } from '../devices/storage/block.ts'
 import type { Cdrom } from '../devices/storage/cdrom.ts'
@@ -18,6 +18,7 @@ import { VirtioPci } from '../devices/virtio/transport-pci.ts'
 import type { Disk } from '../disk/disk.ts'
 import type { FloppyDescription } from './acpi/isa-devices.ts'
 import { BootError } from './boot/state.ts'
+import type { DiskGeometry } from './cmos.ts'
 import { type DriveConfiguration, type MediumHost, openMedium, withCache } from './drives.ts'
 
 /** A drive with its medium open. */
@@ -50,6 +51,8 @@ export interface StorageHost {
   everyController: boolean
 }
 
+/** Bytes of a sector of a disk at IDE. */
+const ATA_SECTOR = 512
 /** Sectors of a CD. */
 const CD_SECTOR = 2048
 /** Milliseconds between two looks whether the guest has let go of a medium. */
@@ -105,6 +108,30 @@ export function floppyTypes(drives: readonly OpenDrive[]): number[] {
   return drives
     .filter(({ configuration }) => configuration.kind === 'floppy')
     .map(({ disk }) => (disk && floppyFormat(disk.size)?.drive) ?? EMPTY_DRIVE_TYPE)
+}
+
+/**
+ * The drives at the four places of the IDE controller: primary device 0 and 1, secondary device 0 and 1.
+ * @throws BootError where there are more
+ */
+function idePlaces(drives: readonly OpenDrive[]): (OpenDrive | undefined)[] {
+  const places: (OpenDrive | undefined)[] = [undefined, undefined, undefined, undefined]
+  for (const drive of drives) {
+    if (drive.configuration.bus !== 'ide') continue
+    const order = drive.configuration.kind === 'cdrom' ? IDE_CDROM_ORDER : IDE_DISK_ORDER
+    const place = order.find(at => places[at] === undefined)
+    if (place === undefined)
+      throw new BootError('there are more than 4 drives on bus ide: put others on sata, nvme or virtio')
+    places[place] = drive
+  }
+  return places
+}
+
+/** The geometries of the disks at the places of the IDE controller, as CMOS has them. */
+export function ideGeometries(drives: readonly OpenDrive[]): (DiskGeometry | undefined)[] {
+  return idePlaces(drives).map(drive =>
+    drive?.configuration.kind === 'disk' ? standardGeometry(Math.floor(drive.disk!.size / ATA_SECTOR)) : undefined,
+  )
 }
 
 /** How ACPI describes a floppy drive: by what is in it, as CMOS does. */
@@ -198,16 +225,11 @@ export class Storage {
 
   #addIde(drives: readonly OpenDrive[]): void {
     if (drives.length === 0 && !this.#host.everyController) return
-    const devices: (AtaDevice | undefined)[] = [undefined, undefined, undefined, undefined]
-    for (const drive of drives) {
-      const order = drive.configuration.kind === 'cdrom' ? IDE_CDROM_ORDER : IDE_DISK_ORDER
-      const position = order.find(at => devices[at] === undefined)
-      if (position === undefined)
-        throw new BootError('there are more than 4 drives on bus ide: put others on sata, nvme or virtio')
-      const device = this.#ata(drive, false)
-      devices[position] = device
-      this.#keep(drive, device)
-    }
+    const devices = idePlaces(drives).map(drive => {
+      const device = drive && this.#ata(drive, false)
+      if (device) this.#keep(drive, device)
+      return device
+    })
     const controller = new IdeController(this.#bus, { devices, host: this.#host.work })
     this.#host.pci.add(this.#host.isaBridgeSlot, 1, controller.function)
     this.devices.push(controller)

@@ -84,7 +84,7 @@ const prepared = await prepare().catch((error: Error) => error.message)
 
 test('a CD installs a system onto a qcow2 disk, which boots from it', {
   skip: typeof prepared === 'string' && prepared,
-  timeout: 900_000,
+  timeout: 1_800_000,
 }, async () => {
   const { bios, cd } = prepared as Exclude<typeof prepared, string>
   const disk = join(folder, 'disk.qcow2')

@@ -162,8 +162,9 @@ export class IdeChannel {
   }
 
   #read(offset: number): number {
-    const r = this.#device?.registers
-    if (r === undefined) return 0
+    // For a device 1 that is absent device 0 answers, with its own registers and the status 0 (ATA/ATAPI-5, 9.16.1).
+    const r = (this.#device ?? this.#options.devices[0])?.registers
+    if (r === undefined || (offset === STATUS_COMMAND && !this.#device)) return 0
     const shift = this.state.control & CONTROL_HOB ? 8 : 0
     switch (offset) {
       case ERROR_FEATURE:

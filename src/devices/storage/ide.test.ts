@@ -120,6 +120,15 @@ test('IDENTIFY DEVICE: strings, sizes, checksum; the slave is absent', async () 
   assert.equal(driver.bus.in(0x177), 0, 'nothing on the other channel')
 })
 
+test('for an absent device 1 device 0 answers, with status 0', () => {
+  const { bus } = new Driver([new AtaDisk({ disk: new MemoryDisk(1 << 20), serial: 'S' })])
+  bus.out(BASE + 6, 0xb0)
+  bus.out(BASE + 2, 0x55)
+  assert.deepEqual([bus.in(BASE + 7), bus.in(0x3f6), bus.in(BASE + 2), bus.in(BASE + 6)], [0, 0, 0x55, 0xb0])
+  bus.out(BASE + 6, 0xa0)
+  assert.equal(bus.in(BASE + 7), 0x50)
+})
+
 test('PIO: sectors, an interrupt for each block, READ MULTIPLE, writes', async () => {
   const { medium, driver } = disk()
   const { bus } = driver
