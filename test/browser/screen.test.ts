@@ -151,3 +151,72 @@ test('Linux of a CD is typed to on its screen, and what it wrote is there after 
     await server.close()
   }
 })
+
+test('mouse, wheel, fingers and the row of keys reach the machine', options, async () => {
+  const server = await servePage()
+  const { page, errors, close } = await openPage(server.url, { phone: true, width: 800, height: 600 })
+  const cd = rescueCd('pointer', 'set timeout=-1\nmenuentry "Only" { sleep 1000 }\n')
+  try {
+    const chooser = page.waitForEvent('filechooser')
+    await page.getByRole('button', { name: 'Choose files' }).click()
+    await (await chooser).setFiles(cd)
+    await page.getByRole('button', { name: 'Start the machine' }).click()
+    await waitForScreen(page, /\*Only/)
+    // What the machine is told, in words.
+    await page.evaluate(() => {
+      const { mouse, keyboard } = globalThis.typetwo!.machine
+      const told: string[] = []
+      Object.assign(globalThis, { told })
+      const round = (value: number) => value.toFixed(1)
+      mouse.moveTo = (x, y) => void told.push(`to ${round(x)} ${round(y)}`)
+      mouse.press = button => void told.push(`press ${button}`)
+      mouse.release = button => void told.push(`release ${button}`)
+      mouse.wheel = notches => void told.push(`wheel ${notches}`)
+      keyboard.press = code => void told.push(`key ${code}`)
+      keyboard.release = code => void told.push(`let go ${code}`)
+    })
+    const told = async () => {
+      await page.waitForTimeout(150)
+      const all = await page.evaluate(() => (globalThis as unknown as { told: string[] }).told.splice(0))
+      // Where the pointer is, is told over and over.
+      return all.filter((line, i) => line !== all[i - 1])
+    }
+    const box = (await page.locator('.screen canvas').boundingBox())!
+    const at = (x: number, y: number) => [box.x + box.width * x, box.y + box.height * y] as const
+    await page.mouse.move(...at(0.5, 0.5))
+    await page.mouse.down()
+    await page.mouse.down({ button: 'right' })
+    await page.mouse.move(...at(0.25, 0.75))
+    await page.mouse.up({ button: 'right' })
+    await page.mouse.up()
+    const mouse = await told()
+    for (const line of ['to 0.5 0.5', 'press 0', 'press 2', 'to 0.3 0.8', 'release 2', 'release 0'])
+      assert.ok(mouse.includes(line), `${line} in ${mouse}`)
+    for (let i = 0; i < 4; i++) await page.mouse.wheel(0, 150)
+    assert.match((await told()).join(), /wheel [1-8]/)
+    await page.touchscreen.tap(...at(0.1, 0.1))
+    assert.deepEqual(await told(), ['to 0.1 0.1', 'press 0', 'release 0'])
+    // A finger that stays.
+    const devtools = await page.context().newCDPSession(page)
+    const [x, y] = at(0.9, 0.1)
+    await page.waitForTimeout(400)
+    await devtools.send('Input.dispatchTouchEvent', { type: 'touchStart', touchPoints: [{ x, y }] })
+    await page.waitForTimeout(800)
+    await devtools.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] })
+    assert.deepEqual(await told(), ['to 0.9 0.1', 'press 2', 'release 2'])
+    await page.getByRole('toolbar', { name: 'Keys' }).getByRole('button', { name: 'Ctrl' }).tap()
+    await page.getByRole('toolbar', { name: 'Keys' }).getByRole('button', { name: 'Esc' }).tap()
+    assert.deepEqual(await told(), ['key ControlLeft', 'key Escape', 'let go Escape', 'let go ControlLeft'])
+    await page.getByRole('button', { name: 'Keys', exact: true }).click()
+    await page.getByRole('menuitem', { name: 'Ctrl + Alt + Del' }).click()
+    const keys = ['ControlLeft', 'AltLeft', 'Delete']
+    assert.deepEqual(await told(), [
+      ...keys.map(code => `key ${code}`),
+      ...keys.toReversed().map(code => `let go ${code}`),
+    ])
+    assert.deepEqual(errors, [])
+  } finally {
+    await close()
+    await server.close()
+  }
+})

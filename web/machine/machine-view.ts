@@ -413,6 +413,7 @@ export class MachineView {
     this.#state.className = `state ${end.reason === 'error' ? 'error' : 'stopped'}`
     this.#pause.disabled = true
     this.#screen?.close()
+    this.#hint.replaceChildren()
     const detail = end.message ? `${end.message.charAt(0).toUpperCase()}${end.message.slice(1)}` : undefined
     const [first, ...more] = detail?.split('\n') ?? []
     this.#cover(

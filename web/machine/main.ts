@@ -54,7 +54,8 @@ async function main(): Promise<void> {
   let running: MachineView | undefined
 
   function show(element: HTMLElement): void {
-    document.body.replaceChildren(element, ...document.querySelectorAll('.notes, dialog'))
+    // What was said of the other view is over.
+    document.body.replaceChildren(element)
   }
 
   async function start(what: Start): Promise<void> {

@@ -9,8 +9,9 @@ const STRAY = 10
 const TAP = 60
 /** Milliseconds between two taps of which the second drags. */
 const DOUBLE = 300
-/** CSS pixels of scrolling that make a notch of the wheel. */
-const NOTCH = 40
+/** CSS pixels that a notch of a wheel scrolls in Chromium, and that fingers go for one. */
+const WHEEL_NOTCH = 100
+const FINGER_NOTCH = 30
 
 /** The guest's button for one of the page's: left, middle, right. */
 const BUTTONS: Record<number, MouseButton> = { 0: 0, 1: 1, 2: 2 }
@@ -33,6 +34,7 @@ export class PointerInput {
   readonly #canvas: HTMLCanvasElement
   readonly #mouse: Mouse
   readonly #hint: (text: string) => void
+  /** Parts of a notch that were turned since the last. */
   #scrolled = 0
   #fingers = new Map<number, Finger>()
   #lastTap = 0
@@ -134,15 +136,15 @@ export class PointerInput {
 
   #wheel(event: WheelEvent): void {
     event.preventDefault()
-    if (event.deltaMode === WheelEvent.DOM_DELTA_PIXEL) this.#scroll(event.deltaY)
+    if (event.deltaMode === WheelEvent.DOM_DELTA_PIXEL) this.#scroll(event.deltaY / WHEEL_NOTCH)
     else this.#mouse.wheel(Math.sign(event.deltaY))
   }
 
-  #scroll(pixels: number): void {
-    this.#scrolled += pixels
-    const notches = Math.trunc(this.#scrolled / NOTCH)
+  #scroll(turn: number): void {
+    this.#scrolled += turn
+    const notches = Math.trunc(this.#scrolled)
     if (notches === 0) return
-    this.#scrolled -= notches * NOTCH
+    this.#scrolled -= notches
     this.#mouse.wheel(Math.max(-8, Math.min(8, notches)))
   }
 
@@ -192,7 +194,7 @@ export class PointerInput {
     let y = 0
     for (const other of this.#fingers.values()) y += other.y / this.#fingers.size
     // Fingers move the page, not the wheel: up scrolls down.
-    if (this.#pairY !== undefined) this.#scroll(this.#pairY - y)
+    if (this.#pairY !== undefined) this.#scroll((this.#pairY - y) / FINGER_NOTCH)
     this.#pairY = y
   }
 

@@ -59,6 +59,8 @@ export class SetupView {
     this.#model = model
     this.#options = options
     const { settings } = model
+    // Fingers drop nothing.
+    const isCoarse = matchMedia('(pointer: coarse)').matches
     this.#disks = new DisksView(options.noDisks, {
       attached: name => settings.disks.includes(name),
       attach: name => {
@@ -87,7 +89,12 @@ export class SetupView {
       'div',
       { class: 'drop' },
       icon('upload'),
-      h('p', {}, h('strong', {}, 'Drop a CD, a floppy, a disk or a kernel'), ' anywhere on this page'),
+      h(
+        'p',
+        {},
+        h('strong', {}, isCoarse ? 'Add' : 'Drop', ' a CD, a floppy, a disk or a kernel'),
+        !isCoarse && ' anywhere on this page',
+      ),
       h('p', { class: 'small' }, 'It is read where it lies, as far as the machine asks for it. Nothing is uploaded.'),
       button('Choose files', {
         onclick: async () => this.#take(await chooseFiles({ multiple: true })),
