@@ -192,13 +192,23 @@ export class Drive {
   /** Unique in its machine: `disk0`, `cdrom0`, `floppy0` and so on. */
   readonly name: string
   readonly kind: 'disk' | 'cdrom' | 'floppy'
-  readonly #change: (request: MediumRequest) => Promise<void>
+  /** The controller it is at. */
+  readonly bus: DriveConfiguration['bus']
+  readonly #send: (request: MediumRequest) => Promise<void>
+  #medium: string | undefined
 
   /** Made with its machine. */
-  constructor({ name, kind }: DriveConfiguration, change: (request: MediumRequest) => Promise<void>) {
+  constructor({ name, kind, bus, medium }: DriveConfiguration, send: (request: MediumRequest) => Promise<void>) {
     this.name = name
     this.kind = kind
-    this.#change = change
+    this.bus = bus
+    this.#send = send
+    this.#medium = medium && ('path' in medium ? medium.path : 'served by a program')
+  }
+
+  /** What is in it, for people: an image's path; undefined where nothing is. */
+  get medium(): string | undefined {
+    return this.#medium
   }
 
   /**
@@ -218,6 +228,12 @@ export class Drive {
    */
   eject({ force = false, wait = 0 } = {}): Promise<void> {
     return this.#change({ drive: this.name, source: undefined, readOnly: true, force, wait })
+  }
+
+  async #change(request: MediumRequest): Promise<void> {
+    await this.#send(request)
+    const { source } = request
+    this.#medium = source === undefined || typeof source === 'string' ? source : 'served by a program'
   }
 }
 

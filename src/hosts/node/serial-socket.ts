@@ -38,6 +38,8 @@ class SocketLine implements SerialLine {
   /** Dropped for connections that are gone. */
   #dropped = 0
   #server: Server | undefined
+  /** Removes the server's socket, where it has a path. */
+  #remove: (() => void) | undefined
   #hub: SerialHub | undefined
   #retry: NodeJS.Timeout | undefined
   #closing = false
@@ -71,8 +73,8 @@ class SocketLine implements SerialLine {
     try {
       const place = this.#place
       if (place.kind === 'unix') {
-        if (!(await listenUnix(server, place.path)))
-          throw new UserError('another program listens there: choose another path')
+        this.#remove = await listenUnix(server, place.path)
+        if (!this.#remove) throw new UserError('another program listens there: choose another path')
       } else {
         await new Promise<void>((resolve, reject) => {
           server.once('error', reject)
@@ -103,6 +105,7 @@ class SocketLine implements SerialLine {
   async close(): Promise<void> {
     this.#closing = true
     clearTimeout(this.#retry)
+    this.#remove?.()
     this.#server?.close()
     const closed = [...this.#sockets].map(
       socket =>

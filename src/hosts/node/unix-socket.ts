@@ -1,7 +1,9 @@
 /** Unix sockets at a path: those that a process left behind are recognised and replaced, and no path is too long. */
-import { closeSync, linkSync, lstatSync, openSync, renameSync, unlinkSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { closeSync, linkSync, lstatSync, openSync, unlinkSync } from 'node:fs'
 import { createConnection, type Server, type Socket } from 'node:net'
 import { basename, dirname } from 'node:path'
+import { lockFile } from './file-lock.ts'
 import { UserError } from './user-error.ts'
 
 /** Most bytes of a path in a socket's address, without the zero at its end; unix(7), and less on macOS. */
@@ -9,6 +11,9 @@ const LONGEST_PATH = process.platform === 'darwin' ? 103 : 107
 
 /** How often somebody else may get ahead of us before we believe that the path is theirs. */
 const ATTEMPTS = 4
+/** Attempts to lock a folder, and milliseconds between two. */
+const LOCK_ATTEMPTS = 50
+const LOCK_PAUSE = 20
 
 /** What the system is given for a path: where it is too long, a way by its folder's descriptor, open until `release`. */
 function addressOf(path: string): { address: string; release(): void } {
@@ -48,53 +53,80 @@ export async function listenerAt(path: string): Promise<'somebody' | 'nobody' | 
 }
 
 /**
- * Removes the socket of a process that is gone.
+ * Removes the socket of a process that is gone. Several may want to at the same time, and one of them may listen there anew by then:
+ * whoever looks and removes has the folder locked meanwhile.
  * @returns false where somebody listens after all
  */
 export async function removeStale(path: string): Promise<boolean> {
-  // Moving it decides between several who want to: what was moved is looked at again, since it may be another by then.
-  const aside = `${path}.${process.pid}.stale`
+  const release = await lockFolder(dirname(path))
   try {
-    renameSync(path, aside)
+    const there = await listenerAt(path)
+    if (there === 'nobody') unlinkSync(path)
+    return there !== 'somebody'
   } catch {
-    return true
+    return false
+  } finally {
+    release()
   }
-  const isAlive = (await listenerAt(aside)) === 'somebody'
-  if (isAlive)
-    try {
-      linkSync(aside, path)
-    } catch {
-      // A third one is there by now.
-    }
+}
+
+/** Locks a folder against others who do; after a second, or where it cannot be locked, it is taken as locked. */
+async function lockFolder(folder: string): Promise<() => void> {
+  let descriptor: number
   try {
-    unlinkSync(aside)
-  } catch {}
-  return !isAlive
+    descriptor = openSync(folder, 'r')
+  } catch {
+    return () => {}
+  }
+  for (let attempt = 0; attempt < LOCK_ATTEMPTS; attempt++) {
+    if (lockFile(descriptor, folder, true) !== 'taken') break
+    await new Promise(resolve => setTimeout(resolve, LOCK_PAUSE))
+  }
+  return () => closeSync(descriptor)
 }
 
 /**
- * Has a server listen at a path, which only this user can connect to. The socket goes with `server.close()`.
- * @returns false where somebody else listens there
+ * Has a server listen at a path, which only this user can connect to.
+ * @returns a function that removes the socket, to be called before the server is closed; undefined where somebody else listens there
  * @throws UserError where something else is there, or the system's error
  */
-export async function listenUnix(server: Server, path: string): Promise<boolean> {
-  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const { address, release } = addressOf(path)
-    try {
-      await listen(server, address)
-      // Its path is used once more, to remove it.
-      server.once('close', release)
-      return true
-    } catch (error) {
-      release()
-      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
-    }
-    if (isOther(path))
-      throw new UserError(`something else than a socket is at '${path}': remove it, or choose another path`)
-    const there = await listenerAt(path)
-    if (there === 'somebody' || (there === 'nobody' && !(await removeStale(path)))) return false
+export async function listenUnix(server: Server, path: string): Promise<(() => void) | undefined> {
+  // It gets its name when it listens already: nobody shall take it for one that was left behind.
+  const temporary = `${path}.${randomBytes(4).toString('hex')}`
+  const { address, release } = addressOf(temporary)
+  try {
+    await listen(server, address)
+  } finally {
+    release()
   }
-  return false
+  const mine = lstatSync(temporary).ino
+  try {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      try {
+        linkSync(temporary, path)
+        return () => {
+          try {
+            if (lstatSync(path).ino === mine) unlinkSync(path)
+          } catch {}
+        }
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+      }
+      if (isOther(path))
+        throw new UserError(`something else than a socket is at '${path}': remove it, or choose another path`)
+      const there = await listenerAt(path)
+      if (there === 'somebody' || (there === 'nobody' && !(await removeStale(path)))) break
+    }
+    server.close()
+    return undefined
+  } catch (error) {
+    server.close()
+    throw error
+  } finally {
+    try {
+      unlinkSync(temporary)
+    } catch {}
+  }
 }
 
 function isOther(path: string): boolean {
