@@ -1,5 +1,6 @@
 /** The commands there are. To add one: its description, and how it is run. */
 import type { CommandDescription, OptionDescriptions, OptionValues } from './command.ts'
+import { CONSOLE, EJECT, INFO, INSERT, LS, PAUSE, POWER, RESUME } from './control-options.ts'
 import { DISK_CHECK, DISK_CONVERT, DISK_CREATE, DISK_INFO, DISK_RESIZE, DISK_SNAPSHOT } from './disk-options.ts'
 import type { CommandHost } from './host.ts'
 import { ISA } from './isa-options.ts'
@@ -23,6 +24,14 @@ function command<Options extends OptionDescriptions>(
 /** In the order of the manual. */
 export const COMMANDS: readonly Command[] = [
   command(RUN, async (options, host) => (await import('./run.ts')).run(options, host)),
+  command(LS, async (options, host) => (await import('./machines.ts')).list(options, host)),
+  command(CONSOLE, async (options, host) => (await import('./console.ts')).attach(options, host)),
+  command(INFO, async (options, host) => (await import('./machines.ts')).info(options, host)),
+  command(EJECT, async (options, host) => (await import('./control.ts')).eject(options, host)),
+  command(INSERT, async (options, host) => (await import('./control.ts')).insert(options, host)),
+  command(POWER, async (options, host) => (await import('./control.ts')).power(options, host)),
+  command(PAUSE, async (options, host) => (await import('./control.ts')).pause(options, host)),
+  command(RESUME, async (options, host) => (await import('./control.ts')).resume(options, host)),
   command(ISA, async (options, host) => (await import('./isa.ts')).listIsa(options, host)),
   command(DISK_CREATE, async (options, host) => (await import('./disk.ts')).create(options, host)),
   command(DISK_INFO, async (options, host) => (await import('./disk.ts')).info(options, host)),

@@ -1,11 +1,15 @@
 /** A host and a machine for tests: streams that are looked into, signals that are emitted, a guest that is told. */
 import { EventEmitter } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
 import { TestInput, TestScreen } from '../display/test-screen.ts'
 import type { Display } from '../hosts/node/display/display.ts'
 import { openDisplay } from '../hosts/node/display/index.ts'
 import { openSerialLine } from '../hosts/node/serial-line.ts'
 import type { MachineEnd, Stats } from '../index.ts'
+import { type ControlHost, nodeControl } from './control-host.ts'
 import type { CommandHost, InputStream, MachineRequest, OutputStream, RunningMachine } from './host.ts'
 
 /** A stream that keeps what was written; the next writes wait while `held`. */
@@ -154,6 +158,16 @@ export class FakeMachine extends EventTarget implements RunningMachine {
   }
 }
 
+let folder: string | undefined
+
+/** The folder of running machines of this process's tests. */
+function runtimeFolder(): string {
+  if (folder !== undefined) return folder
+  folder = mkdtempSync(join(tmpdir(), 'typetwo-running-'))
+  process.on('exit', () => rmSync(folder!, { recursive: true, force: true }))
+  return folder
+}
+
 /** The process. */
 export class FakeHost implements CommandHost {
   readonly stdin = new FakeInput()
@@ -162,6 +176,8 @@ export class FakeHost implements CommandHost {
   readonly events = new EventEmitter()
   readonly environment: Record<string, string> = { TERM: 'xterm' }
   readonly machine = new FakeMachine()
+  /** Real ones, in a folder of the tests. */
+  readonly control: ControlHost = { ...nodeControl({ XDG_RUNTIME_DIR: runtimeFolder() }), background: undefined }
   /** What the machine was made of. */
   request: MachineRequest | undefined
   suspended = 0

@@ -3,6 +3,7 @@
  * terminals and machines can be tried without any of them.
  */
 import type { Readable, Writable } from 'node:stream'
+import type { ControlMachine } from '../control/command.ts'
 import type { DefaultGuest, Report } from '../hosts/node/default-guest.ts'
 import type { Display, ShownMachine } from '../hosts/node/display/display.ts'
 import type { DisplayPlace } from '../hosts/node/display/index.ts'
@@ -10,6 +11,7 @@ import type { FirmwareName } from '../hosts/node/firmware.ts'
 import type { Note, SerialLine, SerialPlace } from '../hosts/node/serial-line.ts'
 import type { Machine, MachineOptions } from '../index.ts'
 import type { VariableStore } from '../machine/machine.ts'
+import type { ControlHost } from './control-host.ts'
 
 /** Standard input; the last two only where it is a terminal. */
 export interface InputStream extends Readable {
@@ -32,7 +34,8 @@ export interface ProcessEvents {
 
 /** The part of the library's machine that the command line uses. */
 export type RunningMachine = Pick<Machine, 'serial' | 'parallel' | 'stats' | 'profiler' | 'resizeConsole'> &
-  ShownMachine
+  ShownMachine &
+  ControlMachine
 
 /** What a machine is made of: the library's options, with the host left to choose the worker. */
 export type MachineRequest = Omit<MachineOptions, 'worker' | 'kernel' | 'initrd' | 'firmware' | 'videoBios'> & {
@@ -54,6 +57,8 @@ export interface CommandHost {
   availableMemory(): number
   /** Stops the process until someone continues it. */
   suspend(): void
+  /** Running machines, this one and others. */
+  readonly control: ControlHost
   createMachine(request: MachineRequest): Promise<RunningMachine>
   defaultGuest(report: Report): Promise<DefaultGuest>
   /** Paths of the files of a firmware that has a name. */

@@ -1,9 +1,11 @@
 /** Where `bin/typetwo` begins: the real process as a {@link CommandHost}, and its end. */
 import { nodeWorker } from '../hosts/node/node-worker.ts'
+import { isBackground, nodeControl } from './control-host.ts'
 import type { CommandHost } from './host.ts'
 
 // The thread of a machine that is to run loads what it needs while this one looks at the command line and reads files.
-let early = process.argv[2] === 'run' ? nodeWorker() : undefined
+const here = process.argv[2] === 'run' && (isBackground(process.env) || !process.argv.includes('--detach'))
+let early = here ? nodeWorker() : undefined
 
 /** That thread for the first machine, others for more. */
 function worker() {
@@ -23,6 +25,7 @@ const host: CommandHost = {
   environment: process.env,
   availableMemory: () => process.availableMemory(),
   suspend: () => process.kill(process.pid, 'SIGSTOP'),
+  control: nodeControl(process.env),
   createMachine: async request => {
     const { Machine } = await import('../hosts/node/machine.ts')
     return Machine.create({ ...request, worker })

@@ -35,6 +35,14 @@ const options = {
     example: 'order=cdrom:disk,menu=on',
     help: 'What the firmware boots: order=DEVICE:DEVICE… names kinds of devices (floppy, disk, cdrom, network), the first to try first; menu=on lets it show its boot menu when Esc is pressed. Default: order=disk:cdrom:floppy,menu=off.',
   },
+  name: {
+    value: 'NAME',
+    example: 'web1',
+    help: "The machine's name, by which the other commands reach it while it runs: letters, digits, and _ . - behind the first. Default: one is made up and shown.",
+  },
+  detach: {
+    help: "Runs the machine in the background and prints its name, as soon as it has started. COM1 then leads nowhere unless --serial says otherwise; 'typetwo console NAME' attaches to it. What typetwo says of it goes to NAME.log beside its control socket.",
+  },
   memory: {
     value: 'SIZE',
     example: '256M',

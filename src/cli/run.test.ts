@@ -22,11 +22,13 @@ async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await turn()
 }
 
+let starts = 0
+
 /** Starts `typetwo run` and waits until the machine runs. */
 async function start(words: string[] = [], prepare: (host: FakeHost) => void = () => {}) {
   const host = new FakeHost()
   prepare(host)
-  const status = program(['run', '--kernel', kernel, ...words], host)
+  const status = program(['run', '--kernel', kernel, '--name', `run${starts++}`, ...words], host)
   await until(() => host.machine.started)
   return { host, status, machine: host.machine }
 }

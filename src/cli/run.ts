@@ -4,17 +4,19 @@ import type { Stats, TranslatedCode } from '../index.ts'
 import { isElf } from '../machine/boot/elf.ts'
 import { parseBoot } from './boot-option.ts'
 import { CodeDump } from './code-dump.ts'
-import type { OptionValues } from './command.ts'
+import { type OptionValues, UsageError } from './command.ts'
 import { displayChoices } from './display-options.ts'
 import { Displays } from './displays.ts'
 import { parseCdrom, parseDisk, parseFloppy } from './drive-options.ts'
 import { type Ending, endingOf, STATUS } from './ending.ts'
-import { type CommandHost, type MachineRequest, type RunningMachine, say } from './host.ts'
+import { part, SIGNALS, watchForEnd } from './ending-watch.ts'
+import { type CommandHost, type MachineRequest, print, type RunningMachine, say } from './host.ts'
 import { PanicWatch } from './panic.ts'
 import { formatProfile } from './profile-report.ts'
 import { Progress } from './progress.ts'
 import type { RUN } from './run-options.ts'
-import { parsePort, serialChoices } from './serial-options.ts'
+import { factsOf, Running } from './running.ts'
+import { type PortChoice, parsePort, serialChoices } from './serial-options.ts'
 import { SerialPorts } from './serial-ports.ts'
 import { parseMemory } from './size.ts'
 import { formatStatistics } from './statistics.ts'
@@ -25,9 +27,6 @@ import { readVideoBios } from './video-bios.ts'
 
 /** What was given to `typetwo run`. */
 export type RunOptions = OptionValues<typeof RUN.options>
-
-/** The signals that end a run, with their numbers; see signal(7). */
-const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const
 
 /** How long output that is on its way may still take when typetwo is told to end: milliseconds. */
 const PARTING = 500
@@ -45,22 +44,22 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
   // From the first byte on, so that a reader who leaves early is never an uncaught error.
   const output = new Output(host.stdout)
   host.stderr.on('error', () => {})
-  const ending = new Promise<Ending>(resolve => {
-    for (const [signal, number] of Object.entries(SIGNALS))
-      host.events.on(signal, () => resolve({ status: STATUS.signal + number, sentence: `ended by ${signal}` }))
-    output.broken.then(error =>
-      resolve(
-        error.code === 'EPIPE'
-          ? { status: STATUS.brokenPipe }
-          : { status: STATUS.failed, sentence: `standard output cannot be written (${error.message})` },
-      ),
-    )
-  })
-  const choices = [...serialChoices(options.serial), parsePort('parallel', options.parallel ?? 'none')]
+  const { ending, end } = watchForEnd(host, output)
+  const background = host.control.background !== undefined
+  const fallback: PortChoice = { kind: background ? 'none' : 'stdio' }
+  const choices = [...serialChoices(options.serial, fallback), parsePort('parallel', options.parallel ?? 'none')]
   const shown = displayChoices(options.display)
-  const ports = await SerialPorts.open(choices, host, false)
+  if (options.detach) {
+    if (choices.some(({ kind }) => kind === 'stdio') && options.serial?.includes('stdio'))
+      throw new UsageError('--serial stdio is this terminal, which --detach leaves: choose another place')
+    if (!background) return detach(options, host)
+  }
+  const off = () => end({ status: STATUS.ok, sentence: "turned off by 'typetwo power'" })
+  const running = await Running.open(options.name, host, off)
+  let ports: SerialPorts | undefined
   let displays: Displays | undefined
   try {
+    ports = await SerialPorts.open(choices, host, background)
     displays = await Displays.open(shown, host)
     const prepared = await Promise.race([prepare(options, host, ports.terminal === 0 ? terminal : undefined), ending])
     if ('status' in prepared) return part(prepared, host)
@@ -70,11 +69,20 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
     })
     const machine = await Promise.race([created, ending])
     if ('status' in machine) return part(machine, host)
-    return await converse(machine, options, { host, terminal, output, ports, displays, ending, symbols, dump })
+    running.facts = factsOf(options, request)
+    const outside = { host, terminal, output, running, ports, displays, ending }
+    return await converse(machine, options, { ...outside, symbols, dump })
   } finally {
     await displays?.close()
-    await ports.close()
+    await ports?.close()
+    await running.close()
   }
+}
+
+/** Has it run in the background, and prints its name. */
+async function detach(options: RunOptions, host: CommandHost): Promise<number> {
+  const started = await host.control.startInBackground(options.name)
+  return 'name' in started ? print(host, `${started.name}\n`) : started.status
 }
 
 /** A machine's request, and what a report at its end needs. */
@@ -235,6 +243,7 @@ async function converse(
     host,
     terminal,
     output,
+    running,
     ports,
     displays,
     ending,
@@ -244,6 +253,7 @@ async function converse(
     host: CommandHost
     terminal: Terminal
     output: Output
+    running: Running
     ports: SerialPorts
     displays: Displays
     ending: Promise<Ending>
@@ -264,10 +274,12 @@ async function converse(
   const sampling = profiler && setInterval(() => profiler.sample(), SAMPLE)
   try {
     ports.connect(machine, bytes => panic.watch(bytes))
+    running.ports = ports.ports
+    running.machine = machine
     const shown = ports.ended()
     shown.catch(() => {})
     const quit = Promise.withResolvers<Ending>()
-    displays.show(machine, 'typetwo', ports.ports, () => quit.resolve({ status: STATUS.ok, sentence: 'turned off' }))
+    displays.show(machine, running.name ?? 'typetwo', ports.ports, () => quit.resolve({ status: STATUS.ok, sentence: 'turned off' }))
     const listener = {
       quit: () => quit.resolve({ status: STATUS.ok }),
       hangup: () => quit.resolve({ status: STATUS.signal + SIGNALS.SIGHUP, sentence: 'the terminal is gone' }),
@@ -286,7 +298,9 @@ async function converse(
       terminal.onResize((columns, rows) => void machine.resizeConsole(columns, rows).catch(() => {}))
       if (terminal.size) machine.resizeConsole(terminal.size.columns, terminal.size.rows).catch(() => {})
     }
+    running.announce(host)
     await machine.start()
+    if (running.name !== undefined) host.control.background?.(running.name)
 
     const over: Promise<Ending> = machine.stopped.then(async end => {
       stats = end.stats ?? stats
@@ -315,12 +329,6 @@ async function converse(
     terminal.restore()
     machine.destroy().catch(() => {})
   }
-}
-
-/** What is left to say; the exit status. */
-function part({ status, sentence }: Ending, host: CommandHost): number {
-  if (sentence) say(host, sentence)
-  return status
 }
 
 /** Waits for what may never come, but only so long. */

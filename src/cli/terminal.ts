@@ -36,9 +36,10 @@ export class Terminal {
 
   /**
    * Gives the keys to the guest until {@link restore}. Without a terminal at standard input this does nothing.
+   * @param keyDoes what the escape key does, as a person is told
    * @throws UserError when the terminal does not let itself be set.
    */
-  take(): void {
+  take(keyDoes = 'quits'): void {
     if (!this.typed) return
     const { events, stdin } = this.#host
     const raw = () => stdin.setRawMode!(true)
@@ -51,7 +52,7 @@ export class Terminal {
       )
     }
     this.#taken = true
-    say(this.#host, `${ESCAPE_KEY_NAME} quits; every other key, Ctrl-C too, goes to the guest`)
+    say(this.#host, `${ESCAPE_KEY_NAME} ${keyDoes}; every other key, Ctrl-C too, goes to the guest`)
     const restore = () => this.restore()
     // Whoever stops the process from outside gets the terminal back, and the guest gets it again afterwards.
     const suspend = () => {
