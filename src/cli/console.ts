@@ -6,6 +6,9 @@ import { type CommandHost, say } from './host.ts'
 import { Output, pumpPiped, pumpTyped } from './streams.ts'
 import { Terminal } from './terminal.ts'
 
+/** How long what was typed last may take to leave: milliseconds. */
+const PARTING = 500
+
 /** What was given to `typetwo console`. */
 interface ConsoleOptions {
   name?: string
@@ -56,7 +59,11 @@ export async function attach({ name, port = '1', idle }: ConsoleOptions, host: C
     return part(last, host)
   } finally {
     terminal.restore()
-    void client.close()
+    // What was typed last has to leave; a guest that does not read may keep it from that.
+    const { promise: deadline, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, PARTING)
+    await Promise.race([client.close(), deadline])
+    clearTimeout(timer)
   }
 }
 
