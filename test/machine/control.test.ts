@@ -30,7 +30,7 @@ function run(...words: string[]): Promise<{ status: number; out: string; err: st
 /** Waits for something that comes soon, if the host is not very busy. */
 async function until(condition: () => boolean, what: () => string): Promise<void> {
   for (let i = 0; !condition(); i++) {
-    assert.ok(i < 1500, `waited in vain for ${what()}`)
+    assert.ok(i < 10_000, `waited in vain for ${what()}`)
     await new Promise(resolve => setTimeout(resolve, 20))
   }
 }
