@@ -279,7 +279,9 @@ async function converse(
     const shown = ports.ended()
     shown.catch(() => {})
     const quit = Promise.withResolvers<Ending>()
-    displays.show(machine, running.name ?? 'typetwo', ports.ports, () => quit.resolve({ status: STATUS.ok, sentence: 'turned off' }))
+    displays.show(machine, running.name ?? 'typetwo', ports.ports, () =>
+      quit.resolve({ status: STATUS.ok, sentence: 'turned off' }),
+    )
     const listener = {
       quit: () => quit.resolve({ status: STATUS.ok }),
       hangup: () => quit.resolve({ status: STATUS.signal + SIGNALS.SIGHUP, sentence: 'the terminal is gone' }),
