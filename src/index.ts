@@ -48,6 +48,7 @@ export {
   type ScreenRectangle,
   type SerialPort,
   type Stats,
+  type TextCells,
   type TranslatedCode,
   type TypeOptions,
   type VariableStore,

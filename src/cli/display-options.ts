@@ -4,7 +4,11 @@ import type { WebOptions } from '../hosts/node/display/web.ts'
 import { nearest, UsageError } from './command.ts'
 
 /** A way to see a machine. */
-export type DisplayChoice = { kind: 'none' } | ({ kind: 'vnc' } & VncOptions) | ({ kind: 'web' } & WebOptions)
+export type DisplayChoice =
+  | { kind: 'none' }
+  | { kind: 'terminal' }
+  | ({ kind: 'vnc' } & VncOptions)
+  | ({ kind: 'web' } & WebOptions)
 
 /** What may follow the address. */
 const WORDS = {
@@ -13,16 +17,16 @@ const WORDS = {
 } as const
 
 /** What the kinds look like, for messages. */
-const KINDS = 'none, vnc=HOST:PORT or web=HOST:PORT'
+const KINDS = 'none, terminal, vnc=HOST:PORT or web=HOST:PORT'
 
 /**
- * Understands `none`, `vnc=HOST:PORT[,password-file=FILE][,tls-cert=FILE,tls-key=FILE]` and
+ * Understands `none`, `terminal`, `vnc=HOST:PORT[,password-file=FILE][,tls-cert=FILE,tls-key=FILE]` and
  * `web=HOST:PORT[,media=FOLDER][,host-name=NAME][,tls-cert=FILE,tls-key=FILE]`. A comma that is part of a path is written twice.
  * @throws UsageError naming what is wrong
  */
 export function parseDisplay(text: string): DisplayChoice {
   const refuse = (reason: string) => new UsageError(`--display '${text}': ${reason}`)
-  if (text === 'none') return { kind: 'none' }
+  if (text === 'none' || text === 'terminal') return { kind: text }
   const [, kind, rest] = /^(vnc|web)(?:[=:](.*))?$/s.exec(text) ?? []
   if (kind !== 'vnc' && kind !== 'web') throw refuse(`give ${KINDS}`)
   const example = `${kind}=127.0.0.1:${kind === 'vnc' ? 5900 : 8080}`
@@ -74,5 +78,7 @@ export function displayChoices(given: readonly string[] = []): DisplayChoice[] {
   const choices = given.map(parseDisplay)
   if (choices.length > 1 && choices.some(({ kind }) => kind === 'none'))
     throw new UsageError('--display none stands alone: leave it out, or the others')
+  if (choices.filter(({ kind }) => kind === 'terminal').length > 1)
+    throw new UsageError('--display terminal is given twice: there is one terminal')
   return choices.filter(({ kind }) => kind !== 'none')
 }

@@ -46,10 +46,15 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
   host.stderr.on('error', () => {})
   const { ending, end } = watchForEnd(host, output)
   const background = host.control.background !== undefined
-  const fallback: PortChoice = { kind: background ? 'none' : 'stdio' }
-  const choices = [...serialChoices(options.serial, fallback), parsePort('parallel', options.parallel ?? 'none')]
   const shown = displayChoices(options.display)
+  const inTerminal = shown.some(({ kind }) => kind === 'terminal')
+  const fallback: PortChoice = { kind: background || inTerminal ? 'none' : 'stdio' }
+  const choices = [...serialChoices(options.serial, fallback), parsePort('parallel', options.parallel ?? 'none')]
+  if (inTerminal && choices.some(({ kind }) => kind === 'stdio'))
+    throw new UsageError('--serial stdio and --display terminal want the same terminal: leave one of them out')
   if (options.detach) {
+    if (inTerminal)
+      throw new UsageError('--display terminal is this terminal, which --detach leaves: leave one of them out')
     if (choices.some(({ kind }) => kind === 'stdio') && options.serial?.includes('stdio'))
       throw new UsageError('--serial stdio is this terminal, which --detach leaves: choose another place')
     if (!background) return detach(options, host)
@@ -296,6 +301,7 @@ async function converse(
       if (terminal.typed) pumpTyped(host.stdin, plug, listener)
       else pumpPiped(host.stdin, plug, listener)
     }
+    displays.left.then(how => listener[how]())
     if (ports.terminal === 0) {
       terminal.onResize((columns, rows) => void machine.resizeConsole(columns, rows).catch(() => {}))
       if (terminal.size) machine.resizeConsole(terminal.size.columns, terminal.size.rows).catch(() => {})
@@ -318,6 +324,7 @@ async function converse(
       return told
     })
     const last = await Promise.race([over, told])
+    await displays.close()
     terminal.restore()
     clearInterval(sampling)
     await dump?.finish(profiler?.profile(), symbols)

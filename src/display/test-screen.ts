@@ -83,6 +83,8 @@ export class TestScreen implements Screen {
     this.#readers.clear()
   }
 
+  async cells(): Promise<undefined> {}
+
   async image(): Promise<ScreenImage> {
     return { width: this.width, height: this.height, data: new Uint8Array(this.pixels.slice().buffer) }
   }

@@ -39,7 +39,7 @@ export type { CacheMode, CdromOptions, DiskBus, DiskOptions, FloppyOptions, Medi
 export type { Keyboard, Mouse, MouseButton, TypeOptions } from './input.ts'
 export type { BootOptions, EndReason, EngineChoice, MachineEnd, MachineName, Stats, VgaAdapter } from './messages.ts'
 export type { AddressSamples, Profile, Profiler } from './profiler.ts'
-export type { Screen, ScreenChange, ScreenImage, ScreenRectangle } from './screen.ts'
+export type { Screen, ScreenChange, ScreenImage, ScreenRectangle, TextCells } from './screen.ts'
 export type { ParallelPort, SerialPort } from './serial-channel.ts'
 
 /** Least and most bytes of guest memory. */

@@ -1,5 +1,6 @@
 /** Every message between a `Machine` and the worker in which it runs, and the plain values they carry. */
 import type { ActivityGroup } from '../cpu/activity.ts'
+import type { TextCells } from '../devices/vga/text.ts'
 import type { TranslatedCode } from '../engines/translator/listing.ts'
 import type { CpuName } from '../isa/cpu-models.ts'
 import type { ClockKind } from './clock.ts'
@@ -174,8 +175,8 @@ export type FromWorker =
   | { type: 'screen-buffer'; buffer: SharedArrayBuffer }
   /** Parts of the buffer were drawn; the screen is that large. */
   | { type: 'screen-changed'; width: number; height: number; areas: readonly Area[] }
-  /** The buffer has what the screen shows now; with the text of a text mode. */
-  | { type: 'screen-state'; id: number; width: number; height: number; text: string | undefined }
+  /** The buffer has what the screen shows now; with the characters of a text mode. */
+  | { type: 'screen-state'; id: number; width: number; height: number; cells: TextCells | undefined }
   /** A text was typed, or could not be. */
   | { type: 'typed'; id: number; error?: string }
   /** The guest has written to the flash of variables. */

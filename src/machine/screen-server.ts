@@ -1,5 +1,6 @@
 /** The worker's side of a screen: draws when somebody looks, no oftener than is of use, and says what it drew. */
 import type { PictureArea } from '../devices/vga/picture.ts'
+import type { TextCells } from '../devices/vga/text.ts'
 import type { FromWorker } from './messages.ts'
 
 /** What is shown. */
@@ -8,8 +9,8 @@ export interface Display {
   update(): PictureArea[]
   /** The picture that was drawn. */
   readonly picture: { readonly width: number; readonly height: number }
-  /** The rows of text, while it is text. */
-  text(): string | undefined
+  /** The characters, while it is text. */
+  cells(): TextCells | undefined
 }
 
 /** Milliseconds between two updates. */
@@ -64,7 +65,7 @@ export class ScreenServer {
     this.#update()
     this.#uncopied++
     const { width, height } = this.#display.picture
-    this.#post({ type: 'screen-state', id, width, height, text: this.#display.text() })
+    this.#post({ type: 'screen-state', id, width, height, cells: this.#display.cells() })
   }
 
   /** No updates any more until {@link watch}. */

@@ -1,5 +1,8 @@
 /** What a machine shows, for whoever looks at it: the types, and the handle's side of it. */
+import { type TextCells, textOf } from '../devices/vga/text.ts'
 import type { FromWorker, ToWorker } from './messages.ts'
+
+export type { TextCells } from '../devices/vga/text.ts'
 
 /** A picture: RGBA, four bytes a pixel, row after row from the top; alpha is always 255. */
 export interface ScreenImage {
@@ -31,6 +34,8 @@ export interface Screen {
   image(): Promise<ScreenImage>
   /** The rows of text, joined by newlines and without blanks at their ends, while the adapter is in a text mode. */
   text(): Promise<string | undefined>
+  /** The characters of a text mode with their colors, while the adapter is in one. */
+  cells(): Promise<TextCells | undefined>
   /**
    * A stream of changes for one reader. It starts with the whole screen and ends with the machine. There are at most 60 changes
    * a second, and a slow reader gets changes merged: never a queue that grows.
@@ -76,9 +81,15 @@ interface Reader {
   resolve: (() => void) | undefined
 }
 
+/** What is shown at a moment. */
+interface State {
+  image: ScreenImage
+  cells: TextCells | undefined
+}
+
 /** Somebody waits for a picture or a text. */
 interface Request {
-  resolve(state: { image: ScreenImage; text: string | undefined }): void
+  resolve(state: State): void
   reject(error: Error): void
   /** The request is for a picture, which is to be copied. */
   image: boolean
@@ -95,7 +106,7 @@ export class ScreenView implements Screen {
   #pixels: Uint8Array = new Uint8Array(0)
   #width = 0
   #height = 0
-  #text: string | undefined
+  #cells: TextCells | undefined
   #ended = false
   readonly #readers = new Set<Reader>()
   readonly #requests = new Map<number, Request>()
@@ -119,7 +130,12 @@ export class ScreenView implements Screen {
   }
 
   async text(): Promise<string | undefined> {
-    return (await this.#request(false)).text
+    const cells = await this.cells()
+    return cells && textOf(cells)
+  }
+
+  async cells(): Promise<TextCells | undefined> {
+    return (await this.#request(false)).cells
   }
 
   changes(): ReadableStream<ScreenChange> {
@@ -155,10 +171,10 @@ export class ScreenView implements Screen {
       case 'screen-state': {
         this.#width = message.width
         this.#height = message.height
-        this.#text = message.text
+        this.#cells = message.cells
         const request = this.#requests.get(message.id)
         this.#requests.delete(message.id)
-        request?.resolve({ image: this.#copy(request.image), text: message.text })
+        request?.resolve({ image: this.#copy(request.image), cells: message.cells })
         this.#post({ type: 'screen-copied' })
         break
       }
@@ -177,7 +193,7 @@ export class ScreenView implements Screen {
     this.#requests.clear()
   }
 
-  #request(image: boolean): Promise<{ image: ScreenImage; text: string | undefined }> {
+  #request(image: boolean): Promise<State> {
     return new Promise((resolve, reject) => {
       const request = { resolve, reject, image }
       if (this.#ended) {
@@ -192,7 +208,7 @@ export class ScreenView implements Screen {
 
   #answerEnded({ resolve, reject, image }: Request): void {
     if (this.#width === 0) reject(this.#endedError())
-    else resolve({ image: this.#copy(image), text: this.#text })
+    else resolve({ image: this.#copy(image), cells: this.#cells })
   }
 
   #copy(image: boolean): ScreenImage {

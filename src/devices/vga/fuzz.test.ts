@@ -43,7 +43,7 @@ test('random modes: no exception, nothing beyond memory, pictures of bounded siz
       }
       if (i % 40 !== 0) continue
       adapter.update()
-      adapter.text()
+      adapter.cells()
       largest = Math.max(largest, adapter.picture.pixels.length)
     }
     assert.ok(

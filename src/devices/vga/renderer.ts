@@ -7,7 +7,7 @@ import { drawLinear } from './linear.ts'
 import { Picture, type PictureArea } from './picture.ts'
 import type { VideoMemory } from './planes.ts'
 import { CLOCK_SCREEN_OFF, CR, GR, PALETTE_ADDRESS_SOURCE, SR, type VgaState } from './registers.ts'
-import { blinkPhase, drawText, readText, textWidth } from './text.ts'
+import { blinkPhase, drawText, readCells, type TextCells, textWidth } from './text.ts'
 
 /** The widest line: 256 characters of 9 dots, each twice, and one more that panning may show. */
 const WIDEST = 257 * 18 + 18
@@ -76,9 +76,9 @@ export class Renderer {
     return picture.take()
   }
 
-  /** The text of a text mode. */
-  text(displayed: Displayed): string | undefined {
-    return kindOf(displayed) === 'text' ? readText(displayed.registers, this.#memory) : undefined
+  /** The characters of a text mode, in the colors of the last update. */
+  cells(displayed: Displayed): TextCells | undefined {
+    return kindOf(displayed) === 'text' ? readCells(displayed.registers, this.#memory, this.#colors) : undefined
   }
 
   #blank({ registers, vbe }: Displayed, everything: boolean): void {

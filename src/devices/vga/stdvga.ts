@@ -11,6 +11,7 @@ import type { Picture, PictureArea } from './picture.ts'
 import { PlaneAccess, type VideoMemory } from './planes.ts'
 import { CR, GR, SR } from './registers.ts'
 import { type Displayed, Renderer } from './renderer.ts'
+import type { TextCells } from './text.ts'
 import { Vga } from './vga.ts'
 
 const VENDOR = 0x1234
@@ -141,9 +142,9 @@ export class StdVga implements Device {
     return this.renderer.picture
   }
 
-  /** The rows of a text mode. */
-  text(): string | undefined {
-    return this.renderer.text(this.#displayed())
+  /** The characters of a text mode, in the colors of the last update. */
+  cells(): TextCells | undefined {
+    return this.renderer.cells(this.#displayed())
   }
 
   #displayed(): Displayed {

@@ -162,18 +162,47 @@ export function drawText(
   }
 }
 
-/** The rows of text that are shown, without blanks at their ends. */
-export function readText(state: VgaState, memory: VideoMemory): string {
-  const rows: string[] = []
-  const characters = displayedCharacters(state)
-  let previous = -1
-  for (const { address } of textLines(state)) {
-    if (address === previous) continue
-    previous = address
-    let text = ''
-    for (let i = 0; i < characters; i++)
-      text += CODE_PAGE_437[memory.ram32[(memory.base >> 2) + ((address + i) & UNITS)] & 0xff]
-    rows.push(text.trimEnd())
-  }
-  return rows.join('\n')
+/** The characters of a text mode: their code points and colors (red in the lowest byte), row after row. */
+export interface TextCells {
+  readonly columns: number
+  readonly rows: number
+  readonly characters: Uint16Array
+  readonly foreground: Uint32Array
+  readonly background: Uint32Array
+  /** Where the cursor is, while it is shown: column and row. */
+  readonly cursor: readonly [column: number, row: number] | undefined
+}
+
+/** The characters that are shown. @param colors the sixteen */
+export function readCells(state: VgaState, memory: VideoMemory, colors: Int32Array): TextCells {
+  const { attribute, crtc } = state
+  const starts: number[] = []
+  for (const { address } of textLines(state)) if (address !== starts.at(-1)) starts.push(address)
+  const columns = displayedCharacters(state)
+  const rows = starts.length
+  const characters = new Uint16Array(columns * rows)
+  const foreground = new Uint32Array(columns * rows)
+  const background = new Uint32Array(columns * rows)
+  const location = (crtc[CR.CURSOR_LOCATION_HIGH] << 8) | crtc[CR.CURSOR_LOCATION_LOW]
+  const backgrounds = attribute[AR.MODE_CONTROL] & ATTRIBUTE_BLINK ? 7 : 15
+  let cursor: [number, number] | undefined
+  for (const [row, start] of starts.entries())
+    for (let column = 0; column < columns; column++) {
+      const at = (start + column) & UNITS
+      const unit = memory.ram32[(memory.base >> 2) + at]
+      const cell = row * columns + column
+      characters[cell] = CODE_PAGE_437.charCodeAt(unit & 0xff)
+      foreground[cell] = colors[(unit >> 8) & 15]
+      background[cell] = colors[(unit >> 12) & backgrounds]
+      if (at === location && !(crtc[CR.CURSOR_START] & 0x20)) cursor = [column, row]
+    }
+  return { columns, rows, characters, foreground, background, cursor }
+}
+
+/** The rows of text, joined by newlines, without blanks at their ends. */
+export function textOf({ columns, rows, characters }: TextCells): string {
+  const lines: string[] = []
+  for (let row = 0; row < rows; row++)
+    lines.push(String.fromCharCode(...characters.subarray(row * columns, (row + 1) * columns)).trimEnd())
+  return lines.join('\n')
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { dispi, indexed, MODES, makeAdapter, REGISTERS, SIZE, setMode } from './test-memory.ts'
+import { textOf } from './text.ts'
 
 /** What a color of {@link setMode}'s palette looks like. */
 const color = (i: number) => {
@@ -116,8 +117,8 @@ test('text: fonts, colors, the ninth dot, cursor, and only what changed', () => 
   assert.deepEqual(pixel(8, 2), color(1), 'a letter ends at its eighth dot')
   assert.deepEqual(pixel(16, 2), color(0x3f))
   assert.deepEqual(pixel(17, 2), color(0x3f), 'a line goes on')
-  assert.equal(adapter.text()!.slice(0, 3), 'A─\n')
-  assert.equal(adapter.text()!.split('\n').length, 25)
+  assert.equal(textOf(adapter.cells()!).slice(0, 3), 'A─\n')
+  assert.equal(textOf(adapter.cells()!).split('\n').length, 25)
   assert.deepEqual(adapter.update(), [])
   memory.set(81 * 4, [0x41, 0x07])
   assert.deepEqual(adapter.update(), [[9, 18, 8, 1]])
@@ -182,7 +183,7 @@ test('modes of the display interface, by ports and by memory', () => {
     assert.deepEqual([adapter.picture.width, adapter.picture.height], [800, 600])
     const { pixels } = adapter.picture
     assert.deepEqual([...new Uint8Array(pixels.buffer).subarray(0, 4)], expected, `${depth} bits`)
-    assert.equal(adapter.text(), undefined)
+    assert.equal(adapter.cells(), undefined)
   }
   assert.equal(bus.load(REGISTERS + 0x502, 2), 800)
   bus.store(REGISTERS + 0x500 + 4 * 2, 0, 2)
