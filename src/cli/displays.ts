@@ -43,7 +43,7 @@ export class Displays {
       say(this.#host, `the screen is at ${display.place}`)
     }
     // Last, because from then on nothing else is to be written there.
-    this.#terminal?.show({ machine, name, ports })
+    this.#terminal?.show({ machine, name, ports, turnOff })
   }
 
   /** Resolves when the person at the terminal that shows the machine has enough; never without one. */
