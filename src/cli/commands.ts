@@ -5,6 +5,7 @@ import { DISK_CHECK, DISK_CONVERT, DISK_CREATE, DISK_INFO, DISK_RESIZE, DISK_SNA
 import type { CommandHost } from './host.ts'
 import { ISA } from './isa-options.ts'
 import { RUN } from './run-options.ts'
+import { MOUSE, SCREEN, SCREENSHOT, SEND_KEYS, TYPE } from './screen-options.ts'
 
 /** A command that can be run. */
 export interface Command {
@@ -32,6 +33,11 @@ export const COMMANDS: readonly Command[] = [
   command(POWER, async (options, host) => (await import('./control.ts')).power(options, host)),
   command(PAUSE, async (options, host) => (await import('./control.ts')).pause(options, host)),
   command(RESUME, async (options, host) => (await import('./control.ts')).resume(options, host)),
+  command(SCREENSHOT, async (options, host) => (await import('./screen-commands.ts')).screenshot(options, host)),
+  command(SCREEN, async (options, host) => (await import('./screen-commands.ts')).screenText(options, host)),
+  command(TYPE, async (options, host) => (await import('./screen-commands.ts')).type(options, host)),
+  command(SEND_KEYS, async (options, host) => (await import('./screen-commands.ts')).sendKeys(options, host)),
+  command(MOUSE, async (options, host) => (await import('./screen-commands.ts')).mouse(options, host)),
   command(ISA, async (options, host) => (await import('./isa.ts')).listIsa(options, host)),
   command(DISK_CREATE, async (options, host) => (await import('./disk.ts')).create(options, host)),
   command(DISK_INFO, async (options, host) => (await import('./disk.ts')).info(options, host)),

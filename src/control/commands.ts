@@ -4,6 +4,7 @@ import { CONSOLE, RESIZE } from './console.ts'
 import { INFO } from './info.ts'
 import { EJECT, INSERT } from './media.ts'
 import { PAUSE, POWER, RESUME } from './power.ts'
+import { MOUSE, SCREENSHOT, SEND_KEYS, TYPE } from './screen.ts'
 
 /** All commands. The names are the protocol's, in lower case with hyphens. */
 export const CONTROL_COMMANDS: Readonly<Record<string, ControlCommand>> = {
@@ -15,4 +16,8 @@ export const CONTROL_COMMANDS: Readonly<Record<string, ControlCommand>> = {
   power: POWER,
   pause: PAUSE,
   resume: RESUME,
+  screenshot: SCREENSHOT,
+  type: TYPE,
+  'send-keys': SEND_KEYS,
+  mouse: MOUSE,
 }
