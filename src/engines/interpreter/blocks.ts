@@ -495,6 +495,12 @@ export class BlockCache {
     return most
   }
 
+  /** The block at an address in memory 1 in a mode that lies in one page, if it was decoded. */
+  blockAt(address: number, mode: number): Block | undefined {
+    const record = this.within(address, mode)
+    return record === 0 ? undefined : this.find(record)
+  }
+
   /** Index of the region that runs in the place of the block at an address in memory 1 in a mode, or 0. */
   regionAt(address: number, mode: number): number {
     const record = this.within(address, mode)

@@ -1,6 +1,6 @@
 /** What is to be known of a region's blocks before code is made of them. */
 
-import { type FoundRegion, type RegionBlock, successors } from './region.ts'
+import { type Edge, type FoundRegion, type RegionBlock, successors } from './region.ts'
 import { jumpKind, type PlacedBlock, placeBlocks } from './structure.ts'
 
 /** A region's blocks in their places. All lists go by the blocks' index. */
@@ -15,12 +15,27 @@ export class RegionPlan {
   readonly longest: number[] = []
   /** Bytes from the entry to the end of the code. */
   readonly extent: number
+  /**
+   * How the region is entered at what its jumps through a table go to: by index, the headers of the loops around where those meet,
+   * outermost first, and last that place itself.
+   */
+  readonly wayIn: readonly number[]
 
-  constructor({ blocks }: FoundRegion) {
-    const placed = placeBlocks(blocks[0])
+  /** The distances of those. */
+  readonly otherEntries: readonly number[]
+
+  /** @param entered whether the region may be entered elsewhere than at its first block */
+  constructor(found: FoundRegion, entered = false) {
+    const placed = placeBlocks(found.blocks[0])
     this.placed = placed
     for (const { block, index } of placed) this.indexOf.set(block, index)
     this.ways = placed.map(() => 0)
+    this.otherEntries = entered ? this.entriesAt(found.meeting) : []
+    this.wayIn = this.otherEntries.length ? wayTo(placed, this.indexOf.get(found.meeting!)!) : []
+    for (const index of this.wayIn) {
+      this.ways[index]++
+      if (index > 0) placed[index].jumpedTo = true
+    }
     let extent = 0
     for (const { block, index } of placed) {
       for (const to of successors(block)) {
@@ -44,9 +59,41 @@ export class RegionPlan {
 
   /** Whether a block asks the budget before it begins. */
   asksBudget({ index, loopEnd }: PlacedBlock): boolean {
-    return index === 0 || loopEnd >= 0
+    return index === 0 || loopEnd >= 0 || index === this.wayIn.at(-1)
+  }
+
+  private entriesAt(meeting: RegionBlock | undefined): number[] {
+    if (!meeting) return []
+    const all = meeting.expected.map(({ distance }) => distance)
+    if (Math.max(...all) - Math.min(...all) > MOST_TABLE_ENTRIES) return []
+    const at = this.indexOf.get(meeting)!
+    const reached = meeting.expected.filter(({ to }) => jumpKind(this.placed, at, this.indexOf.get(to!)!) !== 'outside')
+    return reached.map(({ distance }) => distance).filter(distance => distance !== 0)
+  }
+
+  /** What may be expected where jumps through a table meet: where the region is entered too, nothing for which it would be left. */
+  expectedAt({ block: { expected }, index }: PlacedBlock): readonly Edge[] {
+    if (index !== this.wayIn.at(-1)) return expected
+    return expected.filter(({ to }) => jumpKind(this.placed, index, this.indexOf.get(to!)!) !== 'outside')
+  }
+
+  /** Where the way in goes on behind a block, or from the function's start (-1); undefined where it does not come by. */
+  wayInFrom(index: number): number | undefined {
+    const { wayIn } = this
+    if (index < 0) return wayIn[0] === 0 ? undefined : wayIn[0]
+    const at = wayIn.indexOf(index)
+    return at < 0 ? undefined : wayIn[at + 1]
   }
 }
+
+/** The headers of the loops around a block, outermost first, and the block. */
+function wayTo(placed: readonly PlacedBlock[], index: number): number[] {
+  const headers = placed.slice(0, index).filter(({ loopEnd }) => loopEnd >= index)
+  return [...headers.map(header => header.index), index]
+}
+
+/** A table for a jump has no more entries. */
+export const MOST_TABLE_ENTRIES = 2048
 
 /** Whether the flags after each instruction of a block may be looked at. */
 export function liveAfter({ instructions }: RegionBlock): boolean[] {

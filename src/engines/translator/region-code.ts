@@ -45,7 +45,15 @@ export class RegionCode implements RegionPlace {
   /** How floating-point checks of several instructions are made one. */
   readonly deferred: DeferredFloat | undefined
 
-  constructor(long: boolean, flat: boolean, x87?: X87Assumption, deferred?: DeferredAssumption) {
+  /** The first entry's offset in its page, if the region can be entered elsewhere. */
+  private readonly otherEntries: number | undefined
+  /** Nonzero on the way to where the region was entered, if that is not its first block; and nonzero there. */
+  readonly into: Variable
+  readonly came: Variable
+
+  /** @param otherEntries the entry's offset in its page, if the region can be entered at other addresses of it too */
+  constructor(long: boolean, flat: boolean, x87?: X87Assumption, deferred?: DeferredAssumption, otherEntries?: number) {
+    this.otherEntries = otherEntries
     this.long = long
     this.flat = flat
     this.f = new FunctionBuilder(REGION_TYPE)
@@ -53,6 +61,8 @@ export class RegionCode implements RegionPlace {
     this.entry = new Variable(this.f, 64)
     this.rip = new Variable(this.f, 64)
     this.budget = new Variable(this.f, 32)
+    this.into = new Variable(this.f, 32)
+    this.came = new Variable(this.f, 32)
     this.flags = new RegionFlags(this.code)
     this.x87 = x87 && new RegionX87(this.code, x87, long, distance => this.ripAt(distance))
     this.deferred = deferred && new DeferredFloat(this, deferred)
@@ -145,6 +155,17 @@ export class RegionCode implements RegionPlace {
     this.leave(this.left, this.leftWithLocals)
   }
 
+  /** At where the region was entered, or comes by otherwise. */
+  arrive(): void {
+    this.came.value = this.into.value
+    this.into.set(0)
+  }
+
+  /** Leaves so that the interpreter executes what is where {@link rip} says. */
+  bailIndirect(): void {
+    this.leave(this.bailed, this.bailedWithLocals)
+  }
+
   /** Leaves to where {@link rip} says. */
   exitIndirect(): void {
     this.leave(this.left, this.leftWithLocals)
@@ -219,6 +240,11 @@ export class RegionCode implements RegionPlace {
     const body = f.nodes.splice(0)
     if (index !== undefined) this.count(index)
     this.entry.value = code.get(F.rip)
+    if (this.otherEntries !== undefined) {
+      this.rip.value = this.entry.value
+      this.entry.value = this.entry.value.and(0xfffffffffffff000n).or(this.otherEntries)
+      this.into.value = this.entry.value.ne(this.rip.value).zeroExtend(32)
+    }
     if (extent !== undefined) {
       const limit = code.get(F.segmentLimit, CS).zeroExtend(64)
       code.if(this.entry.value.add(extent).gtU(limit.add(1)), () => f.return(f.const32(1)), undefined, 'unlikely')

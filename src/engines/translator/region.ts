@@ -107,6 +107,8 @@ export interface FoundRegion {
   readonly blocks: readonly RegionBlock[]
   /** Pages that it has code in: number counted from the entry's, address in memory 1. */
   readonly pages: ReadonlyMap<number, number>
+  /** Where jumps through tables in the entry's page meet, outside of calls that are followed. */
+  readonly meeting?: RegionBlock | undefined
 }
 
 type Looked = RegionInstruction | 'interpreted' | 'outside'
@@ -152,7 +154,9 @@ class Search {
     for (const [context, distance] of this.work) this.makeBlock(context, distance)
     for (const block of this.blocks) this.connect(block)
     const entry = root.blocks.get(0)
-    return { blocks: entry ? reachable(entry) : [], pages: this.pages }
+    const blocks = entry ? reachable(entry) : []
+    const meeting = this.meetings.get(root)?.get(0)
+    return { blocks, pages: this.pages, meeting: meeting && blocks.includes(meeting) ? meeting : undefined }
   }
 
   private context(caller: CallContext | undefined, callee: number, returnsTo: number): CallContext {

@@ -8,7 +8,7 @@ import type { FunctionType } from '../../wasm/types.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
 import { REGION_TYPE } from '../interpreter/main.ts'
 import type { Unit } from '../library.ts'
-import { liveAfter, RegionPlan } from './plan.ts'
+import { liveAfter, MOST_TABLE_ENTRIES, RegionPlan } from './plan.ts'
 import type { Edge, FoundRegion, RegionBlock } from './region.ts'
 import { jumpKind, outerLoop, type PlacedBlock } from './structure.ts'
 import { KNOWN_NOTHING, KNOWN_SAME, LOCAL_GROUPS, LOCALS, type Template } from './template.ts'
@@ -23,7 +23,6 @@ interface Arrival {
 
 /** Above this an address to go on at is looked for one comparison after another. */
 const MOST_COMPARED = 3
-const MOST_TABLE_ENTRIES = 2048
 
 /**
  * Makes a region's function of templates.
@@ -74,7 +73,7 @@ class TemplateRegion {
     this.info = info
     this.long = info.mode === 'long'
     this.templates = templates
-    this.plan = new RegionPlan(found)
+    this.plan = new RegionPlan(found, true)
     this.placed = this.plan.placed
     this.out = new TemplateWriter(TLB_BASE + ((mode >> MODE_TLB_SHIFT) & 3) * TLB_SIZE)
     this.left = this.out.open(2)
@@ -85,6 +84,7 @@ class TemplateRegion {
   write(): boolean {
     const { out, placed } = this
     this.openForward(-1)
+    this.goInto(-1)
     const openLoops: number[] = []
     for (const place of placed) {
       if (place.jumpedTo) out.end()
@@ -93,6 +93,7 @@ class TemplateRegion {
         openLoops.push(place.index)
         this.openForward(place.index)
       }
+      this.goInto(place.index)
       if (!this.block(place)) return false
       while (openLoops.length && placed[openLoops[openLoops.length - 1]].loopEnd === place.index) {
         out.end()
@@ -100,6 +101,16 @@ class TemplateRegion {
       }
     }
     return true
+  }
+
+  /** From the start, or from the header of a loop: on the way to where the region was entered. */
+  private goInto(from: number): void {
+    const to = this.plan.wayInFrom(from)
+    if (to === undefined) return
+    const { out } = this
+    out.get(LOCALS.into)
+    out.byte(0x0d)
+    out.unsigned(out.depth - this.forward[to])
   }
 
   /** Opens WebAssembly blocks for all blocks directly inside a loop (−1: the region) that are jumped to, the last outermost. */
@@ -120,9 +131,23 @@ class TemplateRegion {
     this.pending = arrival ? arrival.pending : 0
     const { instructions } = block
     const meets = instructions.length === 0
+    const entered = index === plan.wayIn.at(-1)
+    if (entered) {
+      out.get(LOCALS.into)
+      out.set(LOCALS.came)
+      out.const32(0)
+      out.set(LOCALS.into)
+    }
     if (plan.asksBudget(place)) this.checkBudget(meets ? undefined : block.distance, plan.longest[index])
     if (meets) {
-      this.goToExpected(index, block.expected)
+      this.goToExpected(index, plan.expectedAt(place))
+      if (entered) {
+        // Whoever thought that the region goes on there would enter it again.
+        out.get(LOCALS.came)
+        out.if(true)
+        this.leave(this.bailed)
+        out.end()
+      }
       this.leave(this.left)
       return true
     }
@@ -260,7 +285,7 @@ class TemplateRegion {
 
   /** The function, when all blocks are written. */
   function(index: number | undefined): Unit['f'] {
-    const { out, info } = this
+    const { out, info, plan, offset } = this
     out.end()
     out.const32(1)
     out.set(LOCALS.bailing)
@@ -269,7 +294,8 @@ class TemplateRegion {
     return {
       type: REGION_TYPE,
       calls: this.allCalls(index),
-      emit: linker => emitRegion(out, templates, info.mode === 'long', index, linker),
+      emit: linker =>
+        emitRegion(out, templates, info.mode === 'long', index, linker, plan.wayIn.length ? offset : undefined),
     }
   }
 
@@ -283,13 +309,14 @@ class TemplateRegion {
 const REGION_IS_HOT = 'regionIsHot'
 const REGION_IS_HOT_TYPE: FunctionType = { params: [0x7f], results: [] }
 
-/** Puts the way in and the way out around a region's blocks. */
+/** Puts the way in and the way out around a region's blocks. @param offset the entry's in its page, if there are other entries */
 function emitRegion(
   written: TemplateWriter,
   templates: Templates,
   long: boolean,
   index: number | undefined,
   linker: Linker,
+  offset: number | undefined,
 ): EmittedBody {
   const out = new TemplateWriter(0)
   const groups = written.floats ? LOCAL_GROUPS : LOCAL_GROUPS.slice(0, 2)
@@ -305,6 +332,7 @@ function emitRegion(
     out.set(local)
   }
   load(LOCALS.entry, 0x29, F.rip.offset)
+  if (offset !== undefined) findEntry(out, offset)
   load(LOCALS.budget, 0x28, F.budget.offset)
   out.const32(-1)
   out.set(LOCALS.kind)
@@ -340,6 +368,22 @@ function emitRegion(
   out.raw(bytes)
   out.byte(0x0b)
   return { body: out.finish(), hints: pairs(out.hints) }
+}
+
+/** RIP may be that of another entry in the page: distances are from the first all the same. */
+function findEntry(out: TemplateWriter, offset: number): void {
+  out.get(LOCALS.entry)
+  out.set(LOCALS.rip)
+  out.get(LOCALS.entry)
+  out.const64(-4096)
+  out.byte(0x83)
+  out.const64(offset)
+  out.byte(0x84)
+  out.set(LOCALS.entry)
+  out.get(LOCALS.entry)
+  out.get(LOCALS.rip)
+  out.byte(0x52)
+  out.set(LOCALS.into)
 }
 
 const placeOfXmm = (n: number): number => (n < 16 ? F.xmm : F.ymmHigh).offset + (n & 15) * F.xmm.stride

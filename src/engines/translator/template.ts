@@ -30,13 +30,16 @@ export const LOCALS = {
   kind: 45,
   budget: 46,
   bailing: 47,
+  /** Nonzero on the way to where the region was entered, if that is not its first block; and nonzero there. */
+  into: 48,
+  came: 49,
   /** The XMM registers, then the upper halves of the YMM registers. */
   xmm: 86,
 } as const
 /** What the locals are in turn, and where those begin that hold values within one template. */
 export const LOCAL_GROUPS: readonly { type: ValueType; count: number; temporaries: number }[] = [
   { type: I64, count: 44, temporaries: 21 },
-  { type: I32, count: 27, temporaries: 48 },
+  { type: I32, count: 27, temporaries: 50 },
   { type: F64, count: 8, temporaries: 72 },
   { type: F32, count: 6, temporaries: 80 },
   { type: V128, count: 48, temporaries: 118 },

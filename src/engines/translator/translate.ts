@@ -9,7 +9,7 @@ import { shapeOf } from '../interpreter/handlers.ts'
 import type { Unit } from '../library.ts'
 import { constantXmms, type DeferredAssumption, windowsOf } from './deferred.ts'
 import type { Known } from './flags.ts'
-import { liveAfter, RegionPlan } from './plan.ts'
+import { liveAfter, MOST_TABLE_ENTRIES, RegionPlan } from './plan.ts'
 import type { Edge, FoundRegion, RegionBlock, RegionInstruction } from './region.ts'
 import { RegionCode } from './region-code.ts'
 import { TranslatorSemantics } from './semantics.ts'
@@ -79,8 +79,9 @@ class RegionTranslator {
     const atOnce = found.blocks[0].instructions.some(worksOnStack)
     const assumed = wants ? { ...x87, fromEntry: x87.fromEntry && atOnce } : undefined
     const later = deferred && { ...deferred, constants: constantXmms(all) }
-    this.region = new RegionCode(info.mode === 'long', !info.segmented, assumed, later)
-    this.plan = new RegionPlan(found)
+    this.plan = new RegionPlan(found, !info.segmented && !x87 && !deferred)
+    const otherEntries = this.plan.wayIn.length ? this.offset : undefined
+    this.region = new RegionCode(info.mode === 'long', !info.segmented, assumed, later, otherEntries)
     this.placed = this.plan.placed
     this.indexOf = this.plan.indexOf
   }
@@ -89,6 +90,7 @@ class RegionTranslator {
     const { region, placed } = this
     const { f } = region
     this.openForward(-1)
+    this.goInto(-1)
     const openLoops: number[] = []
     for (const place of placed) {
       if (place.jumpedTo) f.end()
@@ -97,6 +99,7 @@ class RegionTranslator {
         openLoops.push(place.index)
         this.openForward(place.index)
       }
+      this.goInto(place.index)
       this.block(place)
       while (openLoops.length && placed[openLoops.at(-1)!].loopEnd === place.index) {
         f.end()
@@ -106,6 +109,12 @@ class RegionTranslator {
     region.finish(this.plan.extent, index)
     for (const routine of region.code.used) this.used.add(routine)
     return { name, f, uses: this.used }
+  }
+
+  /** From the start, or from the header of a loop: on the way to where the region was entered. */
+  private goInto(from: number): void {
+    const to = this.plan.wayInFrom(from)
+    if (to !== undefined) this.region.code.leave(this.forward[to]!, this.region.into.value.isNonZero())
   }
 
   /** Opens WebAssembly blocks for all blocks directly inside a loop (−1: the region) that are jumped to, the last outermost. */
@@ -130,9 +139,13 @@ class RegionTranslator {
     if (arrival?.x87) region.x87!.known = arrival.x87
     else region.x87?.startBlock(index, index === 0)
     const meets = block.instructions.length === 0
+    const entered = index === this.plan.wayIn.at(-1)
+    if (entered) region.arrive()
     if (this.plan.asksBudget(place)) region.checkBudget(meets ? undefined : block.distance, this.plan.longest[index])
     if (meets) {
-      this.goToExpected(index, block.expected)
+      this.goToExpected(index, this.plan.expectedAt(place))
+      // Whoever thought that the region goes on there would enter it again.
+      if (entered) region.code.if(region.came.value.isNonZero(), () => region.bailIndirect(), undefined, 'unlikely')
       region.exitIndirect()
       return
     }
@@ -277,5 +290,3 @@ class RegionTranslator {
 
 /** So many addresses are compared one after another. */
 const FEW_TARGETS = 3
-/** A table for a jump has no more entries. */
-const MOST_TABLE_ENTRIES = 2048

@@ -10,6 +10,7 @@ import type { Unit } from '../library.ts'
 import type { Usage } from '../semantics.ts'
 import { type DeferredAssumption, hasWindows } from './deferred.ts'
 import { listRegion, type TranslatedCode } from './listing.ts'
+import { RegionPlan } from './plan.ts'
 import {
   EAGER,
   type FoundRegion,
@@ -41,6 +42,10 @@ interface Region {
   readonly replaces: Region | undefined
   /** It is made with care, not of templates. */
   readonly careful: boolean
+  /** Where else it can be entered: addresses in memory 1. */
+  entries: readonly number[]
+  /** Blocks that it stands for besides its first. */
+  readonly others: Block[]
   /** The larger region that is to take its place. */
   replacement: Region | undefined
   /** Its function is what the index stands for. */
@@ -118,7 +123,14 @@ function noteExtent(extents: Map<number, Extent>, pages: ReadonlyMap<number, num
 
 /** The translator of one processor. */
 export class Translator {
-  readonly statistics = { regions: 0, regionInstructions: 0, translateMilliseconds: 0, dropped: 0, refused: 0 }
+  readonly statistics = {
+    regions: 0,
+    regionInstructions: 0,
+    translateMilliseconds: 0,
+    dropped: 0,
+    refused: 0,
+    otherEntries: 0,
+  }
   private readonly interpreter: Interpreter
   private readonly byFrame = new Map<number, Region[]>()
   private readonly byIndex = new Map<number, Region>()
@@ -249,13 +261,20 @@ export class Translator {
     const x87 = this.x87(region)
     const deferred = this.deferred(region)
     // Loops of floating point gain much by the better translation, and may turn without ever leaving the region.
-    const isFloat = (x87 && wantsX87Locals(found.blocks.flatMap(b => b.instructions))) || hasWindows(found.blocks)
+    const isFloat = this.isFloat(found, x87)
+    const others = info.segmented || isFloat || !found.meeting ? [] : new RegionPlan(found, true).otherEntries
+    region.entries = others.map(distance => (address + distance) | 0)
     if (!info.segmented && !region.careful && !isFloat) {
       const unit = assembleRegion(name, found, address, mode, info, this.templates, counted)
       if (unit) return unit
       this.statistics.refused++
     }
+    if (!isFloat) return translateRegion(name, found, address, mode, info, counted)
     return translateRegion(name, found, address, mode, info, counted, x87, deferred)
+  }
+
+  private isFloat({ blocks }: FoundRegion, x87: X87Assumption | undefined): boolean {
+    return (x87 && wantsX87Locals(blocks.flatMap(({ instructions }) => instructions))) || hasWindows(blocks)
   }
 
   private limits(info: ReturnType<typeof decodeMode>, replaces: Region | undefined): RegionLimits {
@@ -355,15 +374,18 @@ export class Translator {
       this.interpreter.table.set(region.index, made.get(unit.name)!)
       this.interpreter.blocks.setRegion(region.block, region.index)
     }
+    // What is entered at more than one place may have regions among those that are entered at one.
+    for (const { region } of wanted) this.enterElsewhere(region)
   }
 
   /** Notes where the region's code lies. @returns undefined when there is no room for another region */
   private register(
     block: Block,
-    { blocks, pages }: FoundRegion,
+    found: FoundRegion,
     replaces: Region | undefined,
     careful: boolean,
   ): Region | undefined {
+    const { blocks, pages } = found
     const index = replaces?.index ?? this.free.pop() ?? this.next++
     if (index > LAST_REGION) {
       this.interpreter.flushSoon()
@@ -390,6 +412,8 @@ export class Translator {
       extents,
       replaces,
       careful,
+      entries: [],
+      others: [],
       replacement: undefined,
       installed: false,
       dropped: false,
@@ -430,8 +454,39 @@ export class Translator {
     return kept.length > 0
   }
 
+  /** Lets a region stand for all blocks at which it can be entered. */
+  private enterElsewhere(region: Region): void {
+    if (region.dropped) return
+    const { blocks } = this.interpreter
+    const before = region.replaces?.others ?? []
+    for (const address of region.entries) {
+      const block = blocks.blockAt(address, region.block.mode)
+      if (!block || block.second !== -1) continue
+      const other = this.byIndex.get(block.region)
+      if (other && other !== region && other.block === block) {
+        if (other.careful && !region.careful) continue
+        this.drop(other)
+      }
+      blocks.setRegion(block, region.index)
+      region.others.push(block)
+      this.statistics.otherEntries++
+    }
+    const lost = before.filter(block => block.region === region.index && !region.others.includes(block))
+    if (lost.length) this.leaveBlocks(lost)
+  }
+
+  /** Blocks for which no region stands any more: they may begin others. */
+  private leaveBlocks(blocks: readonly Block[]): void {
+    for (const block of blocks) {
+      this.interpreter.blocks.setRegion(block, 0)
+      this.interpreter.blocks.reheat(block)
+    }
+    this.interpreter.newEpoch()
+  }
+
   private drop(region: Region): boolean {
     region.dropped = true
+    this.leaveBlocks(region.others.filter(block => block.region === region.index))
     // One that was to take another's place leaves it to that.
     if (region.replaces && !region.installed) return true
     if (region.replacement) region.replacement.dropped = true

@@ -1,0 +1,107 @@
+/** Loops around jumps through tables, whose regions are entered at every target, against the interpreter. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } from '../../cpu/registers.ts'
+import { CS, F, SS } from '../../cpu/state.ts'
+import { poke64, testVcpu } from '../../cpu/test-vcpu.ts'
+import { Interpreter } from '../interpreter/interpreter.ts'
+import { Translator } from './translator.ts'
+
+const CODE = 0x10000
+const TABLE = 0x20000
+const CASES = 12
+
+const bytes32 = (value: number): number[] => [value & 255, (value >> 8) & 255, (value >> 16) & 255, value >>> 24]
+
+/** Bytes with places of jumps that are filled in later. */
+class Program {
+  readonly code: number[] = []
+  get here(): number {
+    return CODE + this.code.length
+  }
+  put(...bytes: number[]): void {
+    this.code.push(...bytes)
+  }
+  jumpTo(target: number): void {
+    this.put(0xe9, ...bytes32(target - (this.here + 5)))
+  }
+}
+
+/**
+ * for (;;) { eax = eax * 1664525 + 1013904223; switch (eax >>> 28) … }, where some cases have loops of their own, some go to others'
+ * midst, and some jump through the table again.
+ */
+function program(): { code: number[]; targets: number[] } {
+  const p = new Program()
+  // mov ebx, 1; mov esi, 0
+  p.put(0xbb, 1, 0, 0, 0, 0xbe, 0, 0, 0, 0)
+  const top = p.here
+  // imul eax, eax, 1664525; add eax, 1013904223; mov edx, eax; shr edx, 28
+  p.put(0x69, 0xc0, ...bytes32(1664525), 0x05, ...bytes32(1013904223), 0x89, 0xc2, 0xc1, 0xea, 28)
+  const jump = p.here
+  // jmp [rdx * 8 + TABLE]
+  p.put(0xff, 0x24, 0xd5, ...bytes32(TABLE))
+  const targets: number[] = []
+  for (let n = 0; n < CASES; n++) {
+    targets.push(p.here)
+    // add ebx, edx; rol ebx, n + 1; adc esi, n
+    p.put(0x01, 0xd3, 0xc1, 0xc3, n + 1, 0x83, 0xd6, n)
+    if (n % 3 === 1) {
+      // mov ecx, 2 + n; xor ebx, ecx; add esi, ebx; dec ecx; jnz back
+      p.put(0xb9, 2 + n, 0, 0, 0)
+      if (n % 2) targets.push(p.here)
+      p.put(0x31, 0xcb, 0x01, 0xde, 0xff, 0xc9, 0x75, 0xf8)
+    }
+    if (n % 4 === 2) {
+      // Half of the time: and edx, 7 … and through the table once more. test ebx, 1; jz +6; dec edx; and edx, 7; jmp
+      p.put(0xf6, 0xc3, 1, 0x74, 10, 0xff, 0xca, 0x83, 0xe2, 7)
+      p.jumpTo(jump)
+    }
+    p.jumpTo(top)
+  }
+  return { code: p.code, targets }
+}
+
+function machine(heat: number | undefined) {
+  const { cpu } = testVcpu()
+  poke64(cpu, 0x1000, 0x2003n)
+  poke64(cpu, 0x2000, 0x3003n)
+  poke64(cpu, 0x3000, 0x83n)
+  const { state, memory } = cpu
+  state.set32(F.cr0, CR0_PE | CR0_PG)
+  state.set32(F.cr3, 0x1000)
+  state.set32(F.cr4, CR4_PAE)
+  state.set32(F.efer, EFER_LME | EFER_LMA)
+  cpu.setSegment(CS, 8, 0, 0xffffffff, 0xa09b)
+  cpu.setSegment(SS, 0, 0, 0xffffffff, 0xc093)
+  cpu.updateMode()
+  const { code, targets } = program()
+  memory.ram.set(code, CODE)
+  for (let i = 0; i < 16; i++) poke64(cpu, TABLE + i * 8, BigInt(targets[i % targets.length]))
+  cpu.rip = BigInt(CODE)
+  const engine = new Interpreter(cpu)
+  return { cpu, engine, translator: heat === undefined ? undefined : new Translator(engine, heat) }
+}
+
+test('a loop around a jump through a table, left and entered anywhere', () => {
+  const plain = machine(undefined)
+  const translated = machine(20)
+  let seed = 5
+  const registers = ({ cpu }: typeof plain) => [
+    cpu.rip,
+    ...[0, 1, 2, 3, 6].map(n => cpu.state.get64(F.gpr, n)),
+    cpu.rflags,
+  ]
+  for (let slice = 0; slice < 3000; slice++) {
+    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
+    // Short ones end anywhere; long ones let regions be made.
+    const budget = slice % 10 === 9 ? 20_000 : 1 + (seed >>> 24)
+    for (const { engine } of [plain, translated]) assert.deepEqual(engine.run(budget), { kind: 'budget' })
+    assert.deepEqual(registers(translated), registers(plain), `slice ${slice}`)
+  }
+  const { regions, otherEntries } = translated.translator!.statistics
+  const { instructions } = translated.engine
+  const share = translated.cpu.state.get64(F.translatedInstructions)
+  assert.ok(Number(share) > instructions * 0.9, `${share} of ${instructions} instructions were translated`)
+  assert.ok(regions <= CASES, `${regions} regions were made for one loop`)
+})
