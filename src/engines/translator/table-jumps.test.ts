@@ -103,5 +103,6 @@ test('a loop around a jump through a table, left and entered anywhere', () => {
   const { instructions } = translated.engine
   const share = translated.cpu.state.get64(F.translatedInstructions)
   assert.ok(Number(share) > instructions * 0.9, `${share} of ${instructions} instructions were translated`)
+  assert.ok(otherEntries >= 4, `regions are entered at ${otherEntries} blocks besides their first`)
   assert.ok(regions <= CASES, `${regions} regions were made for one loop`)
 })
