@@ -1,4 +1,6 @@
 /** `--disk`, `--cdrom` and `--floppy`: a path, and after commas what is special about the drive. */
+
+import { WRITE_ERRORS } from '../disk/patient.ts'
 import type { CdromOptions, DiskOptions, FloppyOptions } from '../index.ts'
 import { CACHE_MODES, DISK_BUSES } from '../machine/drives.ts'
 import { alternatives, nearest, UsageError } from './command.ts'
@@ -6,7 +8,14 @@ import { alternatives, nearest, UsageError } from './command.ts'
 /** What may follow the path: words with the values that there are, or any value, or none. */
 type Properties = Record<string, readonly string[] | 'text' | 'flag'>
 
-const DISK: Properties = { bus: DISK_BUSES, cache: CACHE_MODES, readonly: 'flag', format: 'text', serial: 'text' }
+const DISK: Properties = {
+  bus: DISK_BUSES,
+  cache: CACHE_MODES,
+  readonly: 'flag',
+  format: 'text',
+  serial: 'text',
+  werror: WRITE_ERRORS,
+}
 const CDROM: Properties = { bus: ['ide', 'sata'] }
 const FLOPPY: Properties = { readonly: 'flag' }
 
@@ -51,6 +60,7 @@ export function parseDisk(text: string): DiskOptions {
     ...(given.readonly === 'on' && { readOnly: true }),
     ...(given.format && { format: given.format }),
     ...(given.serial && { serial: given.serial }),
+    ...(given.werror && { werror: given.werror as DiskOptions['werror'] }),
   }
 }
 

@@ -52,7 +52,7 @@ const options = {
     value: 'FILE[,…]',
     example: 'disk.img',
     repeatable: true,
-    help: "A hard disk: an image file, or a block device of the host. After the path may follow, each behind a comma: bus=ide (default), sata, nvme or virtio; cache=writeback (default: on the host's disk once the guest flushes), writethrough (once it is written) or unsafe (flushes do nothing); readonly; format=NAME (default: by content and name; say raw for a raw image that its guest has written); serial=TEXT. A comma in the path is written twice. May be given more than once.",
+    help: "A hard disk: an image file, or a block device of the host. After the path may follow, each behind a comma: bus=ide (default), sata, nvme or virtio; cache=writeback (default: on the host's disk once the guest flushes), writethrough (once it is written) or unsafe (flushes do nothing); readonly; format=NAME (default: by content and name; say raw for a raw image that its guest has written); serial=TEXT; werror=enospc (default: while the host's disk is full the machine is paused, and goes on by itself once there is room), stop (the same for every error of a write) or report (the guest hears of it). A comma in the path is written twice. May be given more than once.",
   },
   cdrom: {
     value: 'FILE[,…]',

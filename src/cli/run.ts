@@ -273,6 +273,14 @@ async function converse(
       say(host, `the guest starts again (${String((event as CustomEvent<string>).detail)})`),
     )
   }
+  machine.addEventListener('diskfull', event => {
+    const reason = String((event as CustomEvent<string>).detail)
+    say(
+      host,
+      `the machine is paused, as the guest's data cannot be written: ${reason}; it goes on by itself once they can`,
+    )
+  })
+  machine.addEventListener('diskroom', () => say(host, "the guest's data were written, and the machine goes on"))
   const panic = new PanicWatch()
   if (dump) machine.addEventListener('code', event => dump.add((event as CustomEvent<TranslatedCode>).detail))
   const profiler = options.stats || dump ? machine.profiler() : undefined

@@ -2,7 +2,7 @@
 import { wholeFloppy } from '../devices/storage/floppy-geometry.ts'
 import type { Disk } from '../disk/disk.ts'
 import { DiskError } from '../disk/disk.ts'
-import { type MakeRoom, patientDisk } from '../disk/patient.ts'
+import { patientDisk, WRITE_ERRORS, type WriteErrors, type WriteHelp } from '../disk/patient.ts'
 import { type Channel, remoteDisk, serveDisk } from '../disk/remote.ts'
 
 /** Controllers that disks and CD-ROM drives can be at. */
@@ -37,6 +37,12 @@ export interface DiskOptions {
   format?: string
   /** What the guest sees as its serial number, at most 20 characters; default made of the drive's number. */
   serial?: string
+  /**
+   * What becomes of writes that fail. `enospc`: while the host has no room the machine is paused, with an event `diskfull`, and the write is
+   * tried again; other errors are the guest's. `stop`: the same for every error. `report`: all are the guest's. Default: what
+   * `onFullDisk` of the machine says.
+   */
+  werror?: WriteErrors
 }
 
 /** A CD-ROM drive of a machine. */
@@ -68,6 +74,8 @@ export interface DriveConfiguration {
   bus: DiskBus | 'floppy'
   cache: CacheMode
   serial: string
+  /** Default: as the machine says. */
+  werror?: WriteErrors
   medium: MediumConfiguration | undefined
 }
 
@@ -81,8 +89,10 @@ export type OpenImage = (
 export interface MediumHost {
   /** Without it only disks that the caller serves can be used. */
   openImage?: OpenImage
-  /** Waits until a write that found no room shall be tried again; without it the guest hears of an error. */
-  makeRoom?: MakeRoom
+  /** Helps writes that fail; without it the guest hears of every error. */
+  help?: WriteHelp
+  /** What becomes of writes that fail where a drive does not say it; default `report`. */
+  werror?: WriteErrors
 }
 
 /** What {@link driveConfigurations} understands. */
@@ -114,16 +124,18 @@ export function driveConfigurations(
     throw refuse(`there are ${floppies.length} floppy drives: at most ${MOST_FLOPPIES} fit`)
   for (const [
     index,
-    { image, bus = 'ide', cache = 'writeback', readOnly = false, format, serial },
+    { image, bus = 'ide', cache = 'writeback', readOnly = false, format, serial, werror },
   ] of disks.entries()) {
     if (!DISK_BUSES.includes(bus)) throw refuse(`there is no disk bus '${bus}': choose ${DISK_BUSES.join(', ')}`)
     if (!CACHE_MODES.includes(cache))
       throw refuse(`there is no cache mode '${cache}': choose ${CACHE_MODES.join(', ')}`)
+    if (werror !== undefined && !WRITE_ERRORS.includes(werror))
+      throw refuse(`there is no way '${werror}' to deal with writes that fail: choose ${WRITE_ERRORS.join(', ')}`)
     if (serial !== undefined && !/^[\x20-\x7e]{1,20}$/.test(serial))
       throw refuse(`the disk's serial number '${serial}' is not 1 to 20 printable ASCII characters`)
     if (image === undefined) throw refuse(`disk ${index} has no image: give the path of a file, or a disk`)
     const medium = mediumOf(image, { readOnly, format }, transfer)
-    drives.push({ kind: 'disk', name: `disk${index}`, bus, cache, serial: serial ?? serialOf(index), medium })
+    drives.push({ kind: 'disk', name: `disk${index}`, bus, cache, serial: serial ?? serialOf(index), werror, medium })
   }
   for (const [index, { image, bus = 'ide' }] of cdroms.entries()) {
     if (bus !== 'ide' && bus !== 'sata') throw refuse(`a CD-ROM drive cannot be at '${bus}': choose ide or sata`)
@@ -175,15 +187,17 @@ function channelOf(port: MessagePort): Channel {
 /**
  * Opens a medium, in the worker.
  * @param kind of the drive that it is for: the image of a floppy may lack its end
+ * @param errors what becomes of writes that fail
  * @throws DiskError with one sentence
  */
 export async function openMedium(
   medium: MediumConfiguration,
   host: MediumHost,
   kind: DriveConfiguration['kind'],
+  errors: WriteErrors,
 ): Promise<Disk> {
   const disk = await open(medium, host, kind)
-  return host.makeRoom ? patientDisk(disk, host.makeRoom) : disk
+  return host.help && errors !== 'report' ? patientDisk(disk, host.help, errors) : disk
 }
 
 async function open(
@@ -206,6 +220,11 @@ async function open(
   if (openImage) return openImage(image, { readOnly, format, ...(kind === 'floppy' && { rawSize: wholeFloppy }) })
   const what = typeof image === 'string' ? `image '${image}'` : 'a Blob'
   throw new DiskError('unsupported', `${what} cannot be opened here: give a disk instead`)
+}
+
+/** What becomes of a drive's writes that fail. */
+export function writeErrors(drive: Pick<DriveConfiguration, 'werror'>, host: MediumHost): WriteErrors {
+  return drive.werror ?? host.werror ?? 'report'
 }
 
 /** A disk with a cache mode: with `unsafe`, flushes do nothing. The other modes are the controllers'. */

@@ -114,8 +114,9 @@ export interface MachineOptions {
   /** Floppy drives, at most two. */
   floppies?: readonly FloppyOptions[]
   /**
-   * What happens when the host has no room for what the guest writes: `report` (default) gives the guest an input/output error;
-   * `pause` pauses the machine, with an event `diskfull`, and the write is made again when it is resumed.
+   * What happens when the host has no room for what the guest writes, on drives that do not say it themselves: `pause` (default) pauses
+   * the machine, with an event `diskfull`, tries the write again every two seconds and when it is resumed, and goes on, with an event
+   * `diskroom`, once it succeeds; `report` gives the guest an input/output error.
    */
   onFullDisk?: 'report' | 'pause'
   /** Whether an event `code` tells of every region that the translator makes; listing them takes its time. Default: no. */
@@ -173,7 +174,7 @@ function configurationOf(options: MachineOptions): MachineConfiguration {
     vga,
     display: options.display ?? false,
     holdInput: options.holdInput ?? false,
-    onFullDisk: options.onFullDisk ?? 'report',
+    onFullDisk: options.onFullDisk ?? 'pause',
     listCode: options.listCode ?? false,
   }
 }
@@ -292,7 +293,7 @@ function browserWorker(): WorkerLike {
  * Events: `statechange` when {@link state} changes, `restart` (a CustomEvent whose detail is `'reset'` or
  * `'triple-fault'`) when the guest was reset and starts again, `log` (a CustomEvent whose detail is a line) when the
  * machine has something to say about what its guest does, `diskfull` (a CustomEvent whose detail is a sentence) when it was paused
- * because of the option `onFullDisk`, `code` (a CustomEvent whose detail is a {@link TranslatedCode})
+ * because of the option `onFullDisk` and `diskroom` when it goes on, `code` (a CustomEvent whose detail is a {@link TranslatedCode})
  * for each region that was translated, where the option `listCode` asks for it.
  */
 export class Machine extends EventTarget {
@@ -555,6 +556,10 @@ export class Machine extends EventTarget {
       case 'disk-full':
         if (this.#state === 'running') this.#setState('paused')
         this.dispatchEvent(new CustomEvent('diskfull', { detail: message.message }))
+        break
+      case 'disk-room':
+        if (this.#state === 'paused' && message.running) this.#setState('running')
+        this.dispatchEvent(new Event('diskroom'))
         break
       case 'log':
         this.dispatchEvent(new CustomEvent('log', { detail: message.message }))

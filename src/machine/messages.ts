@@ -169,6 +169,8 @@ export type FromWorker =
   | { type: 'medium'; id: number; error?: string }
   /** A write found no room: the machine is paused, and tries again when it is resumed. */
   | { type: 'disk-full'; message: string }
+  /** All that waited for room was written: the machine goes on, unless it was paused besides. */
+  | { type: 'disk-room'; running: boolean }
   | { type: 'log'; message: string }
   | { type: 'code'; code: TranslatedCode }
   /** From now on the screen is drawn into this buffer, RGBA. */

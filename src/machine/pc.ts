@@ -38,7 +38,7 @@ import { MachineBus } from './bus.ts'
 import { lowRamLimit, makeChipset, type PcChipset } from './chipset.ts'
 import { MachineClock, TSC_FREQUENCY } from './clock.ts'
 import { cmosContents } from './cmos.ts'
-import { type MediumConfiguration, type MediumHost, openMedium } from './drives.ts'
+import { type MediumConfiguration, type MediumHost, openMedium, writeErrors } from './drives.ts'
 import { makeEntropy, random32 } from './entropy.ts'
 import { describeMachine, offerKernel } from './firmware.ts'
 import { MachineHostWork } from './host-work.ts'
@@ -402,7 +402,9 @@ export class Pc implements Runnable {
     medium: MediumConfiguration | undefined,
     how: { force: boolean; wait: number },
   ): Promise<void> {
-    const disk = medium && (await openMedium(medium, this.#hooks, this.#storage.kindOf(drive) ?? 'disk'))
+    const made = this.#storage.configurationOf(drive)
+    const disk =
+      medium && (await openMedium(medium, this.#hooks, made?.kind ?? 'disk', writeErrors(made ?? {}, this.#hooks)))
     try {
       await this.#storage.change(drive, disk, how)
     } catch (error) {

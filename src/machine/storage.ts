@@ -19,7 +19,7 @@ import type { Disk } from '../disk/disk.ts'
 import type { FloppyDescription } from './acpi/isa-devices.ts'
 import { BootError } from './boot/state.ts'
 import type { DiskGeometry } from './cmos.ts'
-import { type DriveConfiguration, type MediumHost, openMedium, withCache } from './drives.ts'
+import { type DriveConfiguration, type MediumHost, openMedium, withCache, writeErrors } from './drives.ts'
 
 /** A drive with its medium open. */
 export interface OpenDrive {
@@ -70,7 +70,7 @@ export async function openDrives(drives: readonly DriveConfiguration[], host: Me
   try {
     for (const configuration of drives) {
       const { medium } = configuration
-      const disk = medium && (await openMedium(medium, host, configuration.kind))
+      const disk = medium && (await openMedium(medium, host, configuration.kind, writeErrors(configuration, host)))
       open.push({ configuration, disk })
       if (disk) checkMedium(configuration, disk)
     }
@@ -167,9 +167,9 @@ export class Storage {
     return this.#drives
   }
 
-  /** What kind of drive has a name. */
-  kindOf(name: string): DriveConfiguration['kind'] | undefined {
-    return this.#drives.find(({ configuration }) => configuration.name === name)?.configuration.kind
+  /** What a drive was made as. */
+  configurationOf(name: string): DriveConfiguration | undefined {
+    return this.#drives.find(({ configuration }) => configuration.name === name)?.configuration
   }
 
   /** The floppy drives; undefined without a controller. */

@@ -1,6 +1,4 @@
 /** A machine's worker: builds the PC that the handle asks for, runs it, and answers messages. */
-
-import type { DiskError } from '../disk/disk.ts'
 import { ArenaFullError } from '../memory/arena.ts'
 import { BootError } from './boot/index.ts'
 import type { OpenImage } from './drives.ts'
@@ -10,6 +8,7 @@ import type { Processor, ProcessorOptions } from './processor.ts'
 import { eventLoopHost, type MachineEvent, Runner } from './runner.ts'
 import { ScreenServer } from './screen-server.ts'
 import { SerialBuffers } from './serial-buffers.ts'
+import { WaitingWrites } from './waiting-writes.ts'
 import type { WorkerPort } from './worker-like.ts'
 
 /** How long the reset line is held: milliseconds of the host. */
@@ -52,8 +51,19 @@ class MachineServer {
   #ended = false
   /** Presses of the reset button that the run loop has to see. */
   #resetPressed = false
-  /** Has requests of disks tried again that found no room. */
-  #roomMade: PromiseWithResolvers<void> | undefined
+  /** Somebody wants it to be paused. */
+  #paused = false
+  /** Pauses the guest while there is no room for what it writes. */
+  readonly #writes = new WaitingWrites({
+    stop: message => {
+      this.#runner?.pause()
+      this.#post({ type: 'disk-full', message })
+    },
+    goOn: () => {
+      if (!this.#paused) this.#runner?.resume()
+      this.#post({ type: 'disk-room', running: !this.#paused })
+    },
+  })
   /** Takes what the guest starts from after a reset. */
   #takeImages: (images: Images) => void = () => {}
 
@@ -97,12 +107,12 @@ class MachineServer {
         }
         break
       case 'pause':
+        this.#paused = true
         this.#runner?.pause()
         break
       case 'resume':
-        this.#runner?.resume()
-        this.#roomMade?.resolve()
-        this.#roomMade = undefined
+        this.#paused = false
+        if (!this.#writes.tryNow()) this.#runner?.resume()
         break
       case 'reset':
         this.#resetPressed = true
@@ -190,7 +200,8 @@ class MachineServer {
         flush: () => this.#serial.flush(),
         createProcessor: this.#createProcessor,
         openImage: this.#host.openImage,
-        makeRoom: configuration.onFullDisk === 'pause' ? error => this.#awaitRoom(error) : undefined,
+        help: this.#writes,
+        werror: configuration.onFullDisk === 'pause' ? 'enospc' : 'report',
         wake: () => this.#runner?.wake(),
         allocatePicture: pixels => this.#allocatePicture(pixels),
       })
@@ -239,16 +250,6 @@ class MachineServer {
       this.#takeImages = resolve
       this.#post({ type: 'images' })
     })
-  }
-
-  /** Pauses the guest until somebody resumes it, having made room. */
-  #awaitRoom(error: DiskError): Promise<void> {
-    if (!this.#roomMade) {
-      this.#roomMade = Promise.withResolvers()
-      this.#runner?.pause()
-      this.#post({ type: 'disk-full', message: error.message })
-    }
-    return this.#roomMade.promise
   }
 
   /** Changes a drive's medium and says how that went. */

@@ -15,7 +15,7 @@ for (const kind of KINDS) {
   test(`damaged images: ${Object.values(kind).join(', ')}`, async () => {
     const seed = Math.floor(Math.random() * 2 ** 31)
     try {
-      await damage(kind, 120, seed)
+      await damage(kind, 100, seed)
     } catch (error) {
       throw new Error(`with seed ${seed}`, { cause: error })
     }
