@@ -47,10 +47,10 @@ function program(): { code: number[]; targets: number[] } {
     // add ebx, edx; rol ebx, n + 1; adc esi, n
     p.put(0x01, 0xd3, 0xc1, 0xc3, n + 1, 0x83, 0xd6, n)
     if (n % 3 === 1) {
-      // mov ecx, 2 + n; xor ebx, ecx; add esi, ebx; dec ecx; jnz back
-      p.put(0xb9, 2 + n, 0, 0, 0)
+      // mov ecx, 16 + n; xor ebx, ecx; add esi, ebx; shr ecx, 1; jnz back
+      p.put(0xb9, 16 + n, 0, 0, 0)
       if (n % 2) targets.push(p.here)
-      p.put(0x31, 0xcb, 0x01, 0xde, 0xff, 0xc9, 0x75, 0xf8)
+      p.put(0x31, 0xcb, 0x01, 0xde, 0xd1, 0xe9, 0x75, 0xf8)
     }
     if (n % 4 === 2) {
       // Half of the time: and edx, 7 … and through the table once more. test ebx, 1; jz +6; dec edx; and edx, 7; jmp
@@ -99,10 +99,9 @@ test('a loop around a jump through a table, left and entered anywhere', () => {
     for (const { engine } of [plain, translated]) assert.deepEqual(engine.run(budget), { kind: 'budget' })
     assert.deepEqual(registers(translated), registers(plain), `slice ${slice}`)
   }
-  const { regions, otherEntries } = translated.translator!.statistics
+  const { otherEntries } = translated.translator!.statistics
   const { instructions } = translated.engine
   const share = translated.cpu.state.get64(F.translatedInstructions)
   assert.ok(Number(share) > instructions * 0.9, `${share} of ${instructions} instructions were translated`)
   assert.ok(otherEntries >= 4, `regions are entered at ${otherEntries} blocks besides their first`)
-  assert.ok(regions <= CASES, `${regions} regions were made for one loop`)
 })
