@@ -23,6 +23,7 @@ export interface CertificateFiles {
 export interface Certificate {
   readonly cert: Buffer
   readonly key: Buffer
+  /** For viewers of VNC. */
   readonly context: SecureContext
 }
 
@@ -87,7 +88,9 @@ export async function readCertificate({ cert, key }: CertificateFiles, what: str
     })
   const files = { cert: await read(cert, 'the certificate'), key: await read(key, 'the key') }
   try {
-    return { ...files, context: createSecureContext(files) }
+    // Viewers with GnuTLS, as TigerVNC's 1.12, wait for ever behind the tickets that TLS 1.3 sends after its handshake.
+    const versions = { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' } as const
+    return { ...files, context: createSecureContext({ ...files, ...versions }) }
   } catch (error) {
     const { message } = error as Error
     throw new UserError(`${what}: '${cert}' and '${key}' are no certificate and its key, as PEM (${message})`)

@@ -105,7 +105,6 @@ export class SocketConnection implements Connection {
       const secure = new TLSSocket(socket, {
         isServer: true,
         secureContext: certificate.context,
-        minVersion: 'TLSv1.2',
       } as ConstructorParameters<typeof TLSSocket>[1])
       const timer = setTimeout(() => socket.destroy(), TLS_TIME)
       const fail = () => {
