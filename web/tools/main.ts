@@ -1,7 +1,8 @@
 /** `npm run web`: serves the page in which machines run, or writes it into a folder. */
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { makeFolder } from '../../src/hosts/node/files.ts'
 import { UserError } from '../../src/hosts/node/index.ts'
 import { reasonOf } from '../../src/hosts/node/user-error.ts'
 import type { Site } from './bundle.ts'
@@ -51,7 +52,7 @@ async function write(folder: string, site: Site): Promise<void> {
   for (const [name, bytes] of site) {
     const path = join(folder, name)
     try {
-      await mkdir(dirname(path), { recursive: true })
+      await makeFolder(dirname(path))
       await writeFile(path, bytes)
     } catch (error) {
       throw new UserError(`'${path}' cannot be written: ${reasonOf(error)}`)
