@@ -128,7 +128,13 @@ export class MachineView {
 
   /** Makes the machine and turns it on. What goes wrong is shown. */
   async start(): Promise<void> {
-    this.#cover(h('div', { class: 'spinner' }), h('p', { role: 'status' }, 'Getting what it starts from…'))
+    const text = h('p', { role: 'status' }, 'Getting what it starts from…')
+    const bar = h('progress', { max: 1, value: 0, 'aria-label': 'Loading' })
+    this.#cover(h('div', { class: 'spinner' }), text, bar)
+    this.#start.loading.onProgress = (what, fraction) => {
+      text.textContent = fraction < 1 ? `Loading ${what}…` : 'Starting…'
+      bar.value = fraction
+    }
     try {
       const machine = await Machine.create(this.#start.options)
       this.#machine = machine

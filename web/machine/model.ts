@@ -82,10 +82,27 @@ export interface Start {
   disks: readonly string[]
   /** Its console is COM1 rather than a screen. */
   serial: boolean
+  /** Tells how far the files are that come from the site. */
+  loading: Loading
+}
+
+/** Files that are on their way. */
+export class Loading {
+  /** Hears of what is being loaded, and how much of it is there, from 0 to 1. */
+  onProgress: (what: string, fraction: number) => void = () => {}
+
+  /** A file for MachineOptions; got anew at each reset, mostly from the browser's cache. */
+  file(path: string, what: string): () => Promise<Uint8Array> {
+    return () => fetchFile(path, what, fraction => this.onProgress(what, fraction))
+  }
 }
 
 /** Gets a file of the site. @throws Error with one sentence */
-export async function fetchFile(path: string, what: string): Promise<Uint8Array<ArrayBuffer>> {
+export async function fetchFile(
+  path: string,
+  what: string,
+  onProgress: (fraction: number) => void = () => {},
+): Promise<Uint8Array<ArrayBuffer>> {
   let response: Response
   try {
     response = await fetch(path)
@@ -96,11 +113,22 @@ export async function fetchFile(path: string, what: string): Promise<Uint8Array<
     const reason = response.headers.get('content-type')?.startsWith('text/plain') ? (await response.text()).trim() : ''
     throw new Error(`${what} cannot be loaded: ${reason || `the server of this page answers ${response.status}`}`)
   }
-  return new Uint8Array(await response.arrayBuffer())
+  // What is packed on its way is longer than it says.
+  const total = response.headers.has('content-encoding') ? 0 : Number(response.headers.get('content-length'))
+  let done = 0
+  const counted = new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, controller) {
+      done += chunk.length
+      if (total > 0) onProgress(Math.min(1, done / total))
+      controller.enqueue(chunk)
+    },
+  })
+  try {
+    return new Uint8Array(await new Response(response.body!.pipeThrough(counted)).arrayBuffer())
+  } catch {
+    throw new Error(`${what} cannot be loaded: the server of this page stopped in the middle`)
+  }
 }
-
-/** A file for {@link MachineOptions}; fetched anew at each reset, mostly from the browser's cache. */
-const fromSite = (path: string, what: string) => () => fetchFile(path, what)
 
 /** The machine that is put together. */
 export class Model {
@@ -146,6 +174,7 @@ export class Model {
   /** What it becomes. */
   start(): Start {
     const { items, settings } = this
+    const loading = new Loading()
     const files = (role: Item['role']) => items.filter(item => item.role === role)
     const disks: DiskOptions[] = [
       ...settings.disks.map(name => ({ image: imageOf(name) })),
@@ -178,29 +207,30 @@ export class Model {
         display: true,
       }
       const serial = /\bconsole=(ttyS|hvc)/.test(settings.commandLine)
-      return { title: kernel.file.name, options, disks: [...settings.disks], serial }
+      return { title: kernel.file.name, options, disks: [...settings.disks], serial, loading }
     }
     const options: MachineOptions = {
       ...shared,
-      firmware: fromSite('firmware/bios-256k.bin', 'the firmware'),
-      videoBios: fromSite('firmware/vgabios-stdvga.bin', 'the firmware of the screen'),
+      firmware: loading.file('firmware/bios-256k.bin', 'the firmware'),
+      videoBios: loading.file('firmware/vgabios-stdvga.bin', 'the firmware of the screen'),
       display: true,
     }
-    return { title: first, options, disks: [...settings.disks], serial: false }
+    return { title: first, options, disks: [...settings.disks], serial: false, loading }
   }
 
   /** Debian's kernel with a shell, as the command boots it. @throws Error with one sentence where the site has none */
   async defaultGuest(words: readonly string[]): Promise<Start> {
+    const loading = new Loading()
     const json = await fetchFile('guest/guest.json', 'the Linux guest')
     const { append } = JSON.parse(new TextDecoder().decode(json)) as { append: string }
     const options: MachineOptions = {
       memory: 256 * MiB,
-      kernel: fromSite('guest/vmlinuz', 'the Linux kernel'),
-      initrd: fromSite('guest/initrd', 'the initial RAM disk'),
+      kernel: loading.file('guest/vmlinuz', 'the Linux kernel'),
+      initrd: loading.file('guest/initrd', 'the initial RAM disk'),
       commandLine: [append, ...words].join(' '),
       disks: this.settings.disks.map(name => ({ image: imageOf(name), bus: 'virtio' })),
       onFullDisk: 'pause',
     }
-    return { title: 'Debian Linux', options, disks: [...this.settings.disks], serial: true }
+    return { title: 'Debian Linux', options, disks: [...this.settings.disks], serial: true, loading }
   }
 }
