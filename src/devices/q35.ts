@@ -5,6 +5,7 @@ import { ShadowRegisters } from './pam.ts'
 import type { PciBus } from './pci.ts'
 import { type ConfigRegister, PciFunction } from './pci-function.ts'
 import type { SmbusHost } from './smbus.ts'
+import { TcoWatchdog } from './tco.ts'
 
 const INTEL = 0x8086
 const HOST_BRIDGE = 0x29c0
@@ -38,6 +39,10 @@ const D31IR = 0x3140
 const DEVICE_ROUTES = 8
 const ROUTE = 0x3210
 
+/** General control and status: bit 5 keeps the watchdog from resetting the machine. */
+const GCS = 0x3410
+const GCS_NO_REBOOT = 0x20
+
 const SMB_BASE = 0x20
 const SMB_HOSTC = 0x40
 const SMB_HOSTC_ENABLE = 1
@@ -55,6 +60,8 @@ export interface Q35Options {
   smbus: SmbusHost
   /** The ISA IRQs that the eight PCI interrupt wires lead to from the start, for a machine without firmware; 0 for none. */
   routes?: readonly number[]
+  /** The watchdog has run out. */
+  onWatchdog?(): void
   /** The host bridge's registers PAM0 to PAM6 and SMRAM may have changed. */
   onShadow?(registers: Uint8Array): void
 }
@@ -145,6 +152,10 @@ export function createQ35(bus: Bus, options: Q35Options): Q35 {
   shadow.attach(hostBridge)
 
   const configuration = new ChipsetConfiguration(bus)
+  const watchdog = new TcoWatchdog(bus, {
+    onReset: () => options.onWatchdog?.(),
+    noReboot: () => (configuration.state.bytes[GCS] & GCS_NO_REBOOT) !== 0,
+  })
   const update = () => {
     const { config } = lpc.state
     for (let pirq = 0; pirq < 8; pirq++) {
@@ -152,7 +163,9 @@ export function createQ35(bus: Bus, options: Q35Options): Q35 {
       pci.route(pirq, value & PIRQ_DISABLED ? 0 : value & 15)
     }
     const base = lpc.read16(PMBASE) & 0xff80
-    acpi.move(config[ACPI_CNTL] & ACPI_CNTL_ENABLE && base !== 0 ? base : undefined)
+    const blocks = config[ACPI_CNTL] & ACPI_CNTL_ENABLE && base !== 0 ? base : undefined
+    acpi.move(blocks)
+    watchdog.move(blocks)
     const rcba = lpc.read32(RCBA)
     configuration.region.move(rcba & RCBA_ENABLE && rcba >>> 14 ? (rcba & ~(RCBA_LENGTH - 1)) >>> 0 : undefined)
   }
@@ -211,7 +224,7 @@ export function createQ35(bus: Bus, options: Q35Options): Q35 {
   pci.add(LPC_SLOT, 3, smbusFunction)
   update()
   return {
-    devices: [hostBridge, lpc, smbusFunction, configuration, smbus],
+    devices: [hostBridge, lpc, smbusFunction, configuration, watchdog, smbus],
     openShadow: () => shadow.open(),
     mapConfiguration: base => hostBridge.write(PCIEXBAR, 4, base | PCIEXBAR_ENABLE),
     configurationBase,

@@ -52,6 +52,8 @@ export interface PcChipsetOptions {
   acpi: AcpiPm
   registerCf9: PortHandler
   onShadow(registers: Uint8Array): void
+  /** The chipset's watchdog has run out. */
+  onWatchdog(): void
 }
 
 /** Makes the chipset of a machine. */
@@ -61,7 +63,7 @@ export function makeChipset(bus: Bus, options: PcChipsetOptions): PcChipset {
   const smbus = new SmbusHost(bus)
   if (machine === 'q35') {
     const pci = new PciBus(bus, { registerCf9, wires: 8, wireOf: pirqOfQ35 })
-    const q35 = createQ35(bus, { pci, acpi, smbus, routes, onShadow })
+    const q35 = createQ35(bus, { pci, acpi, smbus, routes, onShadow, onWatchdog: options.onWatchdog })
     return {
       pci,
       devices: q35.devices,

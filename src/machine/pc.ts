@@ -266,6 +266,7 @@ export class Pc implements Runnable {
       acpi,
       registerCf9: resetControl.registerCf9,
       onShadow: registers => map.setShadow(registers),
+      onWatchdog: reset,
     })
     this.#chipset = chipset
     const { pci } = chipset
