@@ -87,7 +87,10 @@ echo "UUID=$(blkid -s UUID -o value ${root}) / ext4 errors=remount-ro 0 1" >$tar
 ${uefi ? `echo "UUID=$(blkid -s UUID -o value ${plan.partition}1) /boot/efi vfat umask=0077 0 1" >>$target/etc/fstab` : ''}
 echo "deb [trusted=yes] file:///media/cdrom ${plan.suite} main" >$target/etc/apt/sources.list
 mkdir -p $target/etc/initramfs-tools/conf.d $target/etc/default $target/media/cdrom
-echo MODULES=most >$target/etc/initramfs-tools/conf.d/modules
+# The disk may be at any bus when it boots. The file is made once, at the end.
+echo MODULES=list >$target/etc/initramfs-tools/conf.d/modules
+printf '%s\\n' ext4 sd_mod ata_piix ahci nvme virtio_pci virtio_blk >$target/etc/initramfs-tools/modules
+echo update_initramfs=no >$target/etc/initramfs-tools/update-initramfs.conf
 cat >$target/etc/default/grub <<'END'
 GRUB_DEFAULT=0
 GRUB_TIMEOUT=1
@@ -103,6 +106,8 @@ ${uefi ? 'mount -t efivarfs efivarfs $target/sys/firmware/efi/efivars || true' :
 ${step('kernel and boot loader')}
 chroot $target apt-get -q update
 chroot $target apt-get -q -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io install ${plan.boot.join(' ')}
+echo update_initramfs=yes >$target/etc/initramfs-tools/update-initramfs.conf
+chroot $target update-initramfs -c -k all
 chroot $target grub-install ${uefi ? '' : plan.disk}
 chroot $target update-grub
 echo root:${plan.password} | chroot $target chpasswd

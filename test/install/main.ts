@@ -22,6 +22,7 @@ Installs Debian from a CD of its own making and boots it, by BIOS and by UEFI un
 
   --bus NAME     where the disk is: ide (default), sata, nvme or virtio
   --engine NAME  what executes the guest
+  --clock NAME   its time: host (default), or instructions, with which it does not notice how busy the host is
   --keep DIR     keeps the disks there
   --only-boot    boots the disks in --keep DIR, which an earlier run has installed
   --quiet        does not show what the guests write
@@ -30,6 +31,7 @@ Installs Debian from a CD of its own making and boots it, by BIOS and by UEFI un
 interface Options {
   bus: string
   engine: string
+  clock: string
   folder: string
   quiet: boolean
   onlyBoot: boolean
@@ -54,7 +56,7 @@ const has = (program: string) => spawnSync('sh', ['-c', `command -v ${program}`]
 
 /** A machine of typetwo's with the disk of a plan. */
 function typetwo(name: string, words: readonly string[], options: Options): Console {
-  const all = ['run', '--memory', '512M', '--engine', options.engine, ...words]
+  const all = ['run', '--memory', '512M', '--engine', options.engine, '--clock', options.clock, ...words]
   return new Console(name, TYPETWO, all, show(options))
 }
 
@@ -194,6 +196,7 @@ async function main(): Promise<void> {
     options: {
       bus: { type: 'string', default: 'ide' },
       engine: { type: 'string', default: 'auto' },
+      clock: { type: 'string', default: 'host' },
       keep: { type: 'string' },
       'only-boot': { type: 'boolean', default: false },
       quiet: { type: 'boolean', default: false },
@@ -212,7 +215,8 @@ async function main(): Promise<void> {
   if (values['only-boot'] && values.keep === undefined)
     throw new UserError('--only-boot boots what is in a folder: give it with --keep DIR')
   const folder = values.keep ?? (await mkdtemp(join(tmpdir(), 'typetwo-install-')))
-  const options = { bus: values.bus, engine: values.engine, folder, quiet: values.quiet, onlyBoot: values['only-boot'] }
+  const { bus, engine, clock, quiet } = values
+  const options = { bus, engine, clock, folder, quiet, onlyBoot: values['only-boot'] }
   try {
     for (const kind of kinds) await whole(kind as InstallPlan['firmware'], options)
     say('All is well')

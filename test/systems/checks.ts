@@ -111,7 +111,7 @@ function memtest(file: string, architecture: string): Check {
     },
     async talk(machine) {
       await machine.until(/Memtest86\+/, 300)
-      await machine.until(/Test +# ?1/i, 600).catch(() => machine.until(/#1/, 10))
+      await machine.until(/Pass[\s\S]*Test[\s\S]*Errors/i, 600)
     },
   }
 }

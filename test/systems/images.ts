@@ -174,7 +174,8 @@ export async function grubDisk(
       const core = await readFile(await grubImage('i386-pc', configuration, making, say))
       if (core.length > start - 512) throw new Error('GRUB is larger than the room in front of the partition')
       const sector = await readFile(join(loader, 'usr/lib/grub/i386-pc/boot.img'))
-      // The partition table: one of type 83h, active.
+      // The partition table, in place of code for floppies: one of type 83h, active.
+      sector.fill(0, 440)
       const entry = Buffer.alloc(16)
       entry.set([0x80, 0xfe, 0xff, 0xff, 0x83, 0xfe, 0xff, 0xff])
       entry.writeUInt32LE(start / 512, 8)
