@@ -310,6 +310,7 @@ test('CVE-2016-5403, CVE-2016-6490, CVE-2016-4037: virtio chains that loop, are 
         [0x20000, 0xffffffff, 3, 2],
         [0x20000, 0xffffffff, 2, 0],
       ],
+      false,
     ],
     ['next outside of the table', [[0x20000, 16, 1, 0xffff]]],
     ['an indirect table in an indirect table', [[0x10000, 16, 4, 0]]],
@@ -322,6 +323,7 @@ test('CVE-2016-5403, CVE-2016-6490, CVE-2016-4037: virtio chains that loop, are 
         [MODERN, 512, 3, 2],
         [MODERN, 1, 2, 0],
       ],
+      false,
     ],
   ]
   // Address, length, flags, next.
