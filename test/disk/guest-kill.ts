@@ -27,7 +27,7 @@ const SECTORS = SIZE / SECTOR / WRITERS
 /** Requests that a writer may have made after those that it has told of. */
 const UNTOLD = 300
 /** Milliseconds that a guest may take to its first flush. */
-const PATIENCE = 300_000
+const PATIENCE = 900_000
 const CLI = new URL('../../src/cli/main.ts', import.meta.url).pathname
 /** The buses that the guest has drivers for, and what it calls the disk there. */
 const DEVICES = { ide: 'sda', nvme: 'nvme0n1', virtio: 'vda' } as const
@@ -96,7 +96,7 @@ function* requestsOf(seed: number, number: number): Generator<Request, never> {
 const contentOf = (seed: number, count: number) => seed * 2 ** 32 + count
 
 /** Instants at which one machine is looked at, the last of them its end: a boot takes longer than everything else. */
-const INSTANTS = 20
+const INSTANTS = 34
 
 /**
  * Kills machines, and stops others: a process that is stopped has left its files as one that is killed, since both end between two
