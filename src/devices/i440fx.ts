@@ -21,6 +21,10 @@ const SUBSYSTEM = 0x1100
 const PAM0 = 0x59
 const SMRAM = 0x72
 
+/** Wired bits of the status registers of the PIIX's functions. */
+const MEDIUM_DEVSEL = 0x0200
+const FAST_BACK_TO_BACK = 0x0080
+
 /** PIIX registers. */
 const PIRQRC = 0x60
 const PIRQRC_DISABLED = 0x80
@@ -84,6 +88,7 @@ export function createChipset(bus: Bus, options: ChipsetOptions): Chipset {
     ...subsystem,
     name: 'isa-bridge',
     deviceId: ISA_BRIDGE,
+    status: MEDIUM_DEVSEL,
     classCode: CLASS_ISA_BRIDGE,
     multifunction: true,
     registers: [
@@ -113,6 +118,7 @@ export function createChipset(bus: Bus, options: ChipsetOptions): Chipset {
     ...subsystem,
     name: 'piix4-pm',
     deviceId: POWER_MANAGEMENT,
+    status: MEDIUM_DEVSEL | FAST_BACK_TO_BACK,
     revision: 3,
     classCode: CLASS_OTHER_BRIDGE,
     registers: [

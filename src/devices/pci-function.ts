@@ -106,6 +106,8 @@ export interface PciFunctionOptions {
   subsystemVendorId?: number
   subsystemId?: number
   multifunction?: boolean
+  /** What is wired in the status register: how fast it answers DEVSEL#, fast back-to-back cycles. 0 by default. */
+  status?: number
   /** 1 to 4 for INTA# to INTD#, 0 for none. */
   interruptPin?: number
   registers?: ConfigRegister[]
@@ -194,7 +196,7 @@ export class PciFunction implements Device {
       [0x0c, 2, 0, 0xffff], // cache line size and latency timer
     ]
     for (const [offset, size, value, writable] of header) this.#declare({ name: '', offset, size, value, writable })
-    this.#declare({ name: 'STATUS', offset: PCI_CONFIG.STATUS, size: 2, writeOneToClear: 0xf900 })
+    this.#declare({ name: 'STATUS', offset: PCI_CONFIG.STATUS, size: 2, value: options.status, writeOneToClear: 0xf900 })
   }
 
   #declareCapabilities(capabilities: PciCapability[]): void {

@@ -101,6 +101,8 @@ export class IdeController implements Device {
       vendorId: INTEL,
       deviceId: PIIX3_IDE,
       classCode: CLASS_IDE,
+      // Medium DEVSEL#, fast back-to-back cycles.
+      status: 0x0280,
       registers: [
         { name: 'IDETIM0', offset: IDETIM, size: 2, value: IDETIM_ENABLE, writable: 0xffff },
         { name: 'IDETIM1', offset: IDETIM + 2, size: 2, value: IDETIM_ENABLE, writable: 0xffff },
