@@ -196,7 +196,13 @@ export class PciFunction implements Device {
       [0x0c, 2, 0, 0xffff], // cache line size and latency timer
     ]
     for (const [offset, size, value, writable] of header) this.#declare({ name: '', offset, size, value, writable })
-    this.#declare({ name: 'STATUS', offset: PCI_CONFIG.STATUS, size: 2, value: options.status, writeOneToClear: 0xf900 })
+    this.#declare({
+      name: 'STATUS',
+      offset: PCI_CONFIG.STATUS,
+      size: 2,
+      value: options.status,
+      writeOneToClear: 0xf900,
+    })
   }
 
   #declareCapabilities(capabilities: PciCapability[]): void {
