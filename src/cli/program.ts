@@ -79,18 +79,28 @@ function groupPage(group: string): string | undefined {
     `Usage: typetwo ${group} COMMAND [OPTION…]`,
     '',
     'Commands:',
-    ...members.map(({ description: { name, summary } }) => `  ${name.slice(group.length + 1).padEnd(10)}${summary}`),
+    ...inColumns(members.map(({ description: { name, summary } }) => [name.slice(group.length + 1), summary])),
     '',
     `'typetwo ${group} COMMAND --help' prints a command's manual.`,
     '',
   ].join('\n')
 }
 
+/** Names and what they mean, one to a line. */
+function inColumns(rows: readonly (readonly [name: string, summary: string])[]): string[] {
+  const width = Math.max(...rows.map(([name]) => name.length)) + 2
+  return rows.map(([name, summary]) => `  ${name.padEnd(width)}${summary}`)
+}
+
 /** The manual page of typetwo as a whole. */
 function overview(): string {
   const single = COMMANDS.map(({ description }) => description).filter(({ name }) => !name.includes(' '))
   const groups = Object.entries(GROUPS).map(([name, summary]) => ({ name, summary }))
-  const commands = [...single, ...groups].map(({ name, summary }) => `  ${name.padEnd(8)}${summary}`)
+  const help: [string, string] = ['help', "prints a command's manual, as 'typetwo COMMAND --help' does"]
+  const commands = inColumns([
+    ...[...single, ...groups].map(({ name, summary }): [string, string] => [name, summary]),
+    help,
+  ])
   return [
     'typetwo: a type 2 hypervisor in TypeScript',
     '',
@@ -103,7 +113,6 @@ function overview(): string {
     '',
     'Commands:',
     ...commands,
-    "  help    prints a command's manual, as 'typetwo COMMAND --help' does",
     '',
     'Options:',
     '  -h, --help     Prints this page.',
