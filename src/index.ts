@@ -54,5 +54,7 @@ export {
   type VariableStore,
   type VgaAdapter,
 } from './machine/machine.ts'
+export { type Patience, PatientPeer } from './machine/patient-peer.ts'
 export { encodePng } from './machine/png.ts'
+export { type AttachOptions, SerialHub, type SerialPeer, type SerialPlug } from './machine/serial-hub.ts'
 export type { WorkerLike } from './machine/worker-like.ts'

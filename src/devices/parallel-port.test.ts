@@ -35,6 +35,14 @@ test('the probe of a BIOS: the data latch gives back what was written', () => {
   }
 })
 
+test('the printer acknowledges a byte, once', () => {
+  const { bus } = setUp()
+  bus.out(CONTROL, 1)
+  bus.out(CONTROL, 0)
+  assert.equal(bus.in(STATUS), 0x9e)
+  assert.equal(bus.in(STATUS), 0xde)
+})
+
 test('a byte for each strobe, and no more for a strobe that stays', () => {
   const { bus, printed } = setUp()
   print(bus, 'Hello\f')
@@ -46,9 +54,9 @@ test('a byte for each strobe, and no more for a strobe that stays', () => {
 
 test('a printer is ready; an empty socket is busy and out of paper, and swallows nothing', () => {
   const { bus, port, printed } = setUp()
-  assert.equal(bus.in(STATUS), 0xdf)
+  assert.equal(bus.in(STATUS), 0xde)
   port.setConnected(false)
-  assert.equal(bus.in(STATUS), 0x7f)
+  assert.equal(bus.in(STATUS), 0x7e)
   bus.out(CONTROL, 1)
   assert.deepEqual(printed, [])
 })
@@ -63,9 +71,9 @@ test('the acknowledge interrupts where it is asked to, each byte anew', () => {
   print(bus, 'c', 0x1c)
   assert.equal(bus.line(7), true)
   assert.equal(bus.edges[7], edges + 1)
-  assert.equal(bus.in(STATUS), 0xdb, 'nIRQ')
+  assert.equal(bus.in(STATUS), 0x9a, 'nIRQ, nACK')
   assert.equal(bus.line(7), false)
-  assert.equal(bus.in(STATUS), 0xdf)
+  assert.equal(bus.in(STATUS), 0xde)
   print(bus, 'd', 0x1c)
   bus.out(CONTROL, 0x0c)
   assert.equal(bus.line(7), false, 'gone with its enable')
@@ -128,7 +136,8 @@ test('the parallel port FIFO and the ECP print by themselves; an ECP address is 
 
 test('EPP: nobody answers, the timeout says so and is cleared by writing it', () => {
   const { bus } = setUp()
-  assert.equal(bus.in(STATUS) & 1, 1, 'in other modes the bit is a one')
+  bus.in(0x37b)
+  assert.equal(bus.in(STATUS) & 1, 0, 'there is no EPP in other modes')
   bus.out(ECR, 0x80)
   assert.equal(bus.in(STATUS) & 1, 0)
   assert.equal(bus.in(0x37b), 0xff)

@@ -27,7 +27,7 @@ const CNFGB = ECP + 1
 const ECR = ECP + 2
 
 const STATUS_EPP_TIMEOUT = 1
-/** Bits 1 and 2 read as ones; bit 2 is 0 while an interrupt waits (nIRQ of the PS/2). */
+/** Bit 1 reads as a one; bit 2 is 0 while an interrupt waits (nIRQ of the PS/2). */
 const STATUS_RESERVED = 2
 const STATUS_NO_INTERRUPT = 4
 const STATUS_NO_ERROR = 8
@@ -68,6 +68,8 @@ interface ParallelPortState {
   data: number
   control: number
   eppTimeout: boolean
+  /** nACK is low: the printer took a byte, and nobody has looked since. */
+  acknowledging: boolean
   /** nACK came while its interrupt was on; until the status is read. */
   interrupt: boolean
   /** Bits 3 to 7 and serviceIntr of the ECR. */
@@ -100,7 +102,15 @@ export class ParallelPort implements Device {
   }
 
   #initial(): ParallelPortState {
-    return { data: 0, control: 0x0c, eppTimeout: false, interrupt: false, ecr: ECR_SERVICE, fifo: [] }
+    return {
+      data: 0,
+      control: 0x0c,
+      eppTimeout: false,
+      acknowledging: false,
+      interrupt: false,
+      ecr: ECR_SERVICE,
+      fifo: [],
+    }
   }
 
   /** Whether there is a printer; without one every byte is lost, and the guest sees an empty socket. */
@@ -179,9 +189,12 @@ export class ParallelPort implements Device {
 
   #readStatus(): number {
     const s = this.state
-    // What is not EPP's is a one, by which programs tell a chip's EPP mode from its others.
-    const timeout = s.eppTimeout || this.#mode !== MODE.epp ? STATUS_EPP_TIMEOUT : 0
-    const value = (this.#connected ? PRINTER_READY : UNPLUGGED) | STATUS_RESERVED | timeout
+    // A BIOS gives its callers this bit as that of its own timeout, so that it has to be clear outside of EPP's mode.
+    const timeout = s.eppTimeout && this.#mode === MODE.epp ? STATUS_EPP_TIMEOUT : 0
+    // The pulse of nACK lasts until it was seen: BIOSes wait for it, and some microseconds are soon over here.
+    const acknowledge = s.acknowledging ? STATUS_NO_ACKNOWLEDGE : 0
+    const value = ((this.#connected ? PRINTER_READY : UNPLUGGED) & ~acknowledge) | STATUS_RESERVED | timeout
+    s.acknowledging = false
     const waiting = s.interrupt
     s.interrupt = false
     this.#line.set(false)
@@ -204,6 +217,7 @@ export class ParallelPort implements Device {
   #print(byte: number): void {
     if (!this.#connected) return
     this.#options.endpoint.print(byte)
+    this.state.acknowledging = true
     if (this.state.control & CONTROL_INTERRUPT) this.#interrupt()
   }
 
