@@ -14,8 +14,8 @@
  *     {"id":2,"error":"there is no drive 'disk9' …"}
  *
  * `id` is any number of the client's. The commands are in `commands.ts`. Some, as `console`, turn the connection into their stream:
- * behind the line of the result both directions carry bytes of the command's own, and nothing else follows. Such a command has to
- * be the only one under way on its connection.
+ * behind the line of the result both directions carry bytes of the command's own, and nothing else follows. Such a command is done
+ * when everything that was asked before is answered.
  *
  * Who sends something else gets `{"error":"…"}` and the end of the connection, and so does who asks for nothing for
  * {@link IDLE_MILLISECONDS}, or does not take an answer for as long. A connection that ends in one direction has ended.

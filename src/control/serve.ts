@@ -66,7 +66,8 @@ class Connection {
       const request = await this.#next()
       if (request === undefined) return
       const command = Object.hasOwn(this.#commands, request.command) ? this.#commands[request.command] : undefined
-      if (command?.streams && this.#underWay.size === 0) {
+      if (command?.streams) {
+        await Promise.all(this.#underWay)
         if (await this.#stream(request, command)) return
         continue
       }
@@ -122,8 +123,6 @@ class Connection {
   async #answer(request: Request, command: ControlCommand | undefined): Promise<Answer> {
     const { id } = request
     try {
-      if (command?.streams)
-        throw new Error(`command '${request.command}' has to be the only one under way on its connection`)
       return { id, result: (await this.#run(request, command)) as Json }
     } catch (error) {
       return { id, error: sentenceOf(error) }
@@ -141,7 +140,8 @@ class Connection {
       await this.#write({ id, error: sentenceOf(error) })
       return false
     }
-    await this.#write({ id, result: answer.result })
+    // What the command writes queues up behind its result; it begins now, so that it has begun when the client reads that.
+    this.#write({ id, result: answer.result }).catch(() => {})
     const first = this.#lines.rest()
     await answer.use({
       readable: new ReadableStream<Uint8Array>(
@@ -168,9 +168,13 @@ class Connection {
 
   /** Gives up a connection whose other side does not take what it is sent. */
   async #inTime(sent: Promise<void>): Promise<void> {
-    const timer = setTimeout(() => this.#abort(), this.#idle)
+    const { promise: late, reject } = Promise.withResolvers<never>()
+    const timer = setTimeout(() => {
+      this.#abort()
+      reject(new Error('nobody takes the answer'))
+    }, this.#idle)
     try {
-      await sent
+      await Promise.race([sent, late])
     } finally {
       clearTimeout(timer)
     }
