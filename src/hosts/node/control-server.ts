@@ -66,7 +66,7 @@ export async function openControl(options: ControlServerOptions): Promise<Contro
     for (const other of machineFolders(environment).filter(other => other !== folder))
       if ((await listenerAt(machineSocket(other, name))) === 'somebody') return undefined
     served = target(name)
-    server = createServer({ pauseOnConnect: true }, accept)
+    server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, accept)
     return listenUnix(server, machineSocket(folder, name))
   }
   let { name } = options

@@ -195,6 +195,16 @@ test('garbage, lines without end and clients that vanish do no harm', async () =
   await server.close()
 })
 
+test('who asks and ends gets the answer', async () => {
+  const { environment, folder } = place()
+  const server = await openControl({ name: 'half', target, environment, commands })
+  const client = raw(join(folder, 'half.socket'))
+  client.socket.end('{"id":1,"command":"echo","parameters":{"text":"x"}}\n')
+  await until(() => client.closed)
+  assert.match(client.text, /^\{"typetwo".*\n\{"id":1,"result":"x"\}\n$/)
+  await server.close()
+})
+
 test('requests that wait, answers that nobody takes, and connections without end are bounded', async () => {
   const { environment, folder } = place()
   const server = await openControl({ name: 'busy', target, environment, commands })
