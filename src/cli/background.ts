@@ -1,8 +1,12 @@
 /** A machine in the background: this program once more, in a session of its own. */
 import { spawn } from 'node:child_process'
-import { closeSync, openSync, readFileSync, renameSync, unlinkSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, renameSync, statSync, unlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import { checkMachineName, type Environment, machineLog, makeMachineFolder } from '../hosts/node/machine-folder.ts'
 import { STATUS } from './ending.ts'
+
+/** How long what a machine said is kept when nothing is added to it: milliseconds. */
+const LOG_LIFE = 7 * 24 * 3_600_000
 
 /** How long what a process has said takes to arrive when the process has ended: milliseconds. */
 const LAST_WORD = 200
@@ -38,6 +42,7 @@ export async function startInBackground(
   })
   if ('name' in outcome) {
     renameSync(path, machineLog(folder, outcome.name))
+    removeOldLogs(folder)
     if (child.connected) child.disconnect()
     child.unref()
     return outcome
@@ -45,4 +50,16 @@ export async function startInBackground(
   process.stderr.write(readFileSync(path))
   unlinkSync(path)
   return outcome
+}
+
+/** Removes logs that nothing was added to for a week, so that machines with names that are made up leave nothing for ever. */
+function removeOldLogs(folder: string): void {
+  for (const name of readdirSync(folder).filter(name => name.endsWith('.log'))) {
+    const path = join(folder, name)
+    try {
+      if (Date.now() - statSync(path).mtimeMs > LOG_LIFE) unlinkSync(path)
+    } catch {
+      // Somebody else did.
+    }
+  }
 }

@@ -1,8 +1,6 @@
 /** The control socket of a machine that runs in this process. */
 import { createServer, type Server, type Socket } from 'node:net'
 import type { ControlCommand, ControlTarget } from '../../control/command.ts'
-import { CONTROL_COMMANDS } from '../../control/commands.ts'
-import { serveControl } from '../../control/serve.ts'
 import {
   checkMachineName,
   type Environment,
@@ -11,7 +9,6 @@ import {
   makeMachineFolder,
 } from './machine-folder.ts'
 import { makeUpName } from './machine-names.ts'
-import { socketStreams } from './socket-streams.ts'
 import { listenerAt, listenUnix } from './unix-socket.ts'
 import { UserError } from './user-error.ts'
 
@@ -40,6 +37,16 @@ export interface ControlServerOptions {
   commands?: Readonly<Record<string, ControlCommand>>
 }
 
+/** Serves a connection. Most machines are never asked for anything: what that needs is loaded when one is. */
+async function serve(socket: Socket, target: ControlTarget, commands: ControlServerOptions['commands']): Promise<void> {
+  const [{ CONTROL_COMMANDS }, { serveControl }, { socketStreams }] = await Promise.all([
+    import('../../control/commands.ts'),
+    import('../../control/serve.ts'),
+    import('./socket-streams.ts'),
+  ])
+  await serveControl(socketStreams(socket), target, { commands: commands ?? CONTROL_COMMANDS })
+}
+
 /**
  * Gives a machine its name, and listens for commands.
  * @throws UserError where the name is no name or in use, or the folder of running machines cannot be used
@@ -58,7 +65,7 @@ export async function openControl(options: ControlServerOptions): Promise<Contro
     }
     sockets.add(socket)
     socket.on('close', () => sockets.delete(socket))
-    void serveControl(socketStreams(socket), served!, { commands: options.commands ?? CONTROL_COMMANDS })
+    void serve(socket, served!, options.commands)
   }
   let server: Server
   /** Removes the socket; undefined where the name is in use. */

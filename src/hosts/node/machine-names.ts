@@ -1,6 +1,4 @@
 /** Names for machines that were given none. */
-import { randomInt } from 'node:crypto'
-
 const QUALITIES =
   'amber bold brave brisk bright calm clear clever cool crisp deep eager early fair fast fine fond free gentle glad grand green happy keen kind late light lucky mild neat nimble noble plain proud quick quiet ready red round sharp silent silver sleek small smooth snug soft solid spry still stout sunny swift tall tidy warm wise witty young'
 const BEINGS =
@@ -10,7 +8,7 @@ const BEINGS =
 export function makeUpName(): string {
   const pick = (words: string) => {
     const all = words.split(' ')
-    return all[randomInt(all.length)]
+    return all[Math.floor(Math.random() * all.length)]
   }
   return `${pick(QUALITIES)}-${pick(BEINGS)}`
 }

@@ -1,9 +1,7 @@
 /** Unix sockets at a path: those that a process left behind are recognised and replaced, and no path is too long. */
-import { randomBytes } from 'node:crypto'
 import { closeSync, linkSync, lstatSync, openSync, unlinkSync } from 'node:fs'
 import { createConnection, type Server, type Socket } from 'node:net'
 import { basename, dirname } from 'node:path'
-import { lockFile } from './file-lock.ts'
 import { UserError } from './user-error.ts'
 
 /** Most bytes of a path in a socket's address, without the zero at its end; unix(7), and less on macOS. */
@@ -78,6 +76,8 @@ async function lockFolder(folder: string): Promise<() => void> {
   } catch {
     return () => {}
   }
+  // It can start processes, which hardly anybody needs.
+  const { lockFile } = await import('./file-lock.ts')
   for (let attempt = 0; attempt < LOCK_ATTEMPTS; attempt++) {
     if (lockFile(descriptor, folder, true) !== 'taken') break
     await new Promise(resolve => setTimeout(resolve, LOCK_PAUSE))
@@ -92,7 +92,7 @@ async function lockFolder(folder: string): Promise<() => void> {
  */
 export async function listenUnix(server: Server, path: string): Promise<(() => void) | undefined> {
   // It gets its name when it listens already: nobody shall take it for one that was left behind.
-  const temporary = `${path}.${randomBytes(4).toString('hex')}`
+  const temporary = `${path}.${process.pid}-${Math.floor(Math.random() * 1e9).toString(36)}`
   const { address, release } = addressOf(temporary)
   try {
     await listen(server, address)
