@@ -18,7 +18,7 @@ const options = {
   append: {
     value: 'TEXT',
     example: "'console=ttyS0'",
-    help: "The kernel command line. With the default kernel it is added to the default guest's own, and the later word wins. With another kernel it is all there is; when it is not given, a bzImage gets 'console=ttyS0'.",
+    help: "The kernel command line. With the default kernel it is added to the default guest's own, and the later word wins. With another kernel it is all there is; when it is not given, a bzImage gets 'console=ttyS0', and with a display 'console=tty0' behind it.",
   },
   bios: {
     value: 'FILE',

@@ -126,7 +126,8 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
   if (own.kernel && boot && options.bios === undefined && options.uefi === undefined)
     throw new UserError('--boot is for firmware, and a kernel is loaded without: leave out --boot or --kernel')
   const { firmware, variables } = await readFirmware(options, host)
-  const videoBios = firmware && (await readVideoBios(options, host))
+  const shown = displayChoices(options.display).length > 0 || options.vga === 'std'
+  const videoBios = firmware || shown ? await readVideoBios(options, host, firmware !== undefined) : undefined
   if (firmware && !own.kernel) {
     for (const name of ['initrd', 'append'] as const)
       if (options[name] !== undefined)
@@ -137,7 +138,8 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
   }
   if (own.kernel) {
     if (options.stats || dump) rest.symbols ??= ownSymbols(own.kernel.bytes)
-    const commandLine = options.append ?? (isBzImage(own.kernel.bytes) ? 'console=ttyS0' : '')
+    const consoles = shown ? 'console=ttyS0 console=tty0' : 'console=ttyS0'
+    const commandLine = options.append ?? (isBzImage(own.kernel.bytes) ? consoles : '')
     return {
       ...rest,
       dump,
@@ -157,8 +159,11 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
     const { typed, size } = terminal ?? { typed: true }
     const words = [guest.append, ...terminalWords({ typed, size, kind: typed ? host.environment.TERM : 'dumb' })]
     if (options.append) words.push(options.append)
+    // The screen gets the kernel's messages too.
+    if (shown) words.unshift('console=tty0')
     return {
       ...rest,
+      ...(videoBios && { videoBios }),
       // Only the default guest's own process 1 says when it listens.
       holdInput: !typed && !own.initrd && !/(^|\s)(rd)?init=/.test(options.append ?? ''),
       dump,

@@ -12,12 +12,14 @@ export interface VideoOptions {
 
 /**
  * The BIOS of the display adapter, for firmware that is no UEFI, which brings its own drivers.
+ * @param firmware the machine starts in firmware; a kernel that is loaded directly gets a text mode and the BIOS's font
  * @returns a function that reads it, or undefined where there is nothing to read
  * @throws UserError where SeaBIOS is to run, of whose package it is, and cannot be had
  */
 export async function readVideoBios(
   options: VideoOptions,
   host: CommandHost,
+  firmware: boolean,
 ): Promise<(() => Promise<Uint8Array>) | undefined> {
   if (options.vga === 'none' || options.uefi !== undefined) return undefined
   const progress = new Progress(host.stderr)
@@ -25,8 +27,8 @@ export async function readVideoBios(
     const [, path] = await host.firmware('seabios', (text, fraction) => progress.show(text, fraction))
     return path === undefined ? undefined : () => readWhole(path, "the display adapter's BIOS")
   } catch (error) {
-    // Firmware of the user's own may do without.
-    if (options.bios === undefined || options.bios === 'seabios') throw error
+    // Firmware of the user's own may do without, and so may a kernel.
+    if (firmware && (options.bios === undefined || options.bios === 'seabios')) throw error
     say(host, `the screen may stay dark, because the display adapter has no BIOS: ${(error as Error).message}`)
     return undefined
   } finally {

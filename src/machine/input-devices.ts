@@ -130,6 +130,7 @@ export class InputDevices {
 
   /** RESET#. */
   reset(): void {
+    this.#typist?.reset()
     this.vmmouse.reset()
     this.#held.clear()
   }

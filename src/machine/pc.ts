@@ -553,7 +553,7 @@ export class Pc implements Runnable {
     }
   }
 
-  #load({ kernel, initrd, variables }: Images): void {
+  #load({ kernel, initrd, variables, videoBios }: Images): void {
     const { commandLine } = this.#configuration
     this.#processor.reset()
     if (this.#firmware) {
@@ -568,7 +568,13 @@ export class Pc implements Runnable {
     const tables = acpiTables(FIRMWARE_START, this.#acpiOptions())
     pci.assign(PCI_WINDOWS, irqs)
     this.memory.write(tables.address, tables.bytes)
-    const state = loadKernel(bootMemory(this.memory), { kernel: kernel!, initrd, commandLine, rsdp: tables.rsdp })
+    const state = loadKernel(bootMemory(this.memory), {
+      kernel: kernel!,
+      initrd,
+      commandLine,
+      rsdp: tables.rsdp,
+      textScreen: videoBios && this.#vga?.showText(videoBios),
+    })
     this.#processor.boot(state)
   }
 }

@@ -64,6 +64,15 @@ export class Typist {
     if (this.#jobs.length === 1) this.#begin()
   }
 
+  /** The machine was reset: what is not typed yet never will be. */
+  reset(): void {
+    this.#timer.cancel()
+    for (const code of this.#down) this.#keyboard.release(code)
+    this.#down = []
+    for (const { strokes, next, done } of this.#jobs.splice(0))
+      done(next < strokes.length ? 'the guest was reset before all was typed' : undefined)
+  }
+
   #begin(): void {
     this.#waitingSince = this.#clock.now()
     this.#step()

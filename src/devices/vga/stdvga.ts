@@ -12,6 +12,7 @@ import { PlaneAccess, type VideoMemory } from './planes.ts'
 import { CR, GR, SR } from './registers.ts'
 import { type Displayed, Renderer } from './renderer.ts'
 import type { TextCells } from './text.ts'
+import { findFont, setTextMode } from './text-mode.ts'
 import { Vga } from './vga.ts'
 
 const VENDOR = 0x1234
@@ -130,6 +131,18 @@ export class StdVga implements Device {
     this.#vga.restored()
     this.#planes.setBank(this.#dispi.bank)
     this.function.restored()
+  }
+
+  /**
+   * Leaves what its BIOS would leave: a text mode of 80 × 25 characters, in the BIOS's font.
+   * @returns whether there is a font
+   */
+  showText(bios: Uint8Array): boolean {
+    const font = findFont(bios)
+    if (font === undefined) return false
+    setTextMode(this.#vga.state, this.#memory, font)
+    this.#vga.restored()
+    return true
   }
 
   /** Draws what has changed into `renderer.picture`. @returns its areas */

@@ -131,6 +131,25 @@ test('text: fonts, colors, the ninth dot, cursor, and only what changed', () => 
   assert.deepEqual(adapter.update(), [[18, 13, 9, 2]], 'it blinks')
 })
 
+test("a kernel without firmware finds the BIOS's text mode in the BIOS's font", () => {
+  const { bus, adapter } = makeAdapter()
+  assert.equal(adapter.showText(new Uint8Array(40_000)), false)
+  const bios = new Uint8Array(40_000)
+  const letter = [0, 0, 0x10, 0x38, 0x6c, 0xc6, 0xc6, 0xfe, 0xc6, 0xc6, 0xc6, 0xc6, 0, 0, 0, 0]
+  bios.set([...letter, 0, 0, 0xfc, 0x66, 0x66, 0x66, 0x7c, 0x66, 0x66, 0x66, 0x66, 0xfc, 0, 0, 0, 0], 10_000)
+  assert.equal(adapter.showText(bios), true)
+  bus.store(0xb8000, 0x0e41, 2)
+  indexed(bus, 0x3d4, 0xa, 0x20)
+  adapter.update()
+  assert.equal(textOf(adapter.cells()!).split('\n')[0], 'A')
+  const yellow = 0xff55ffff | 0
+  const row = [...adapter.picture.pixels.subarray(7 * 720, 7 * 720 + 9)]
+  assert.deepEqual(
+    row.map(pixel => pixel === yellow),
+    [true, true, true, true, true, true, true, false, false],
+  )
+})
+
 test('planar and 256 colors: split screen, panning and start address', () => {
   const { bus, memory, adapter } = makeAdapter()
   setMode(bus, MODES.planar)

@@ -32,6 +32,11 @@ import { unpackPayload } from './unpack.ts'
 /** Offsets in boot_params; those from 0x1f1 on are the setup header's, the same in the file. */
 export const FIELD = {
   acpi_rsdp_addr: 0x070,
+  orig_video_mode: 0x06,
+  orig_video_cols: 0x07,
+  orig_video_lines: 0x0e,
+  orig_video_isVGA: 0x0f,
+  orig_video_points: 0x10,
   alt_mem_k: 0x1e0,
   e820_entries: 0x1e8,
   setup_sects: 0x1f1,
@@ -210,6 +215,13 @@ function fillParameters(
   if (image.initrd && image.initrd.length > 0) {
     view.setUint32(FIELD.ramdisk_image, placeInitrd(memory, image.initrd, kernelEnd, limits.initrd), true)
     view.setUint32(FIELD.ramdisk_size, image.initrd.length, true)
+  }
+  if (image.textScreen) {
+    parameters[FIELD.orig_video_mode] = 3
+    parameters[FIELD.orig_video_cols] = 80
+    parameters[FIELD.orig_video_lines] = 25
+    parameters[FIELD.orig_video_isVGA] = 1
+    view.setUint16(FIELD.orig_video_points, 16, true)
   }
   parameters[FIELD.type_of_loader] = LOADER_TYPE_UNDEFINED
   parameters[FIELD.loadflags] |= LOADFLAGS_CAN_USE_HEAP

@@ -56,6 +56,8 @@ export interface BootImage {
   commandLine: string
   /** Guest-physical address of the ACPI root pointer. */
   rsdp: number
+  /** The display adapter shows text, 80 × 25 characters of 16 lines, as a BIOS leaves it. */
+  textScreen?: boolean
 }
 
 /** CR0.PE and CR0.ET. */
