@@ -35,7 +35,8 @@ export interface ProcessEvents {
 /** The part of the library's machine that the command line uses. */
 export type RunningMachine = Pick<Machine, 'serial' | 'parallel' | 'stats' | 'profiler' | 'resizeConsole'> &
   ShownMachine &
-  ControlMachine
+  ControlMachine &
+  Partial<Pick<Machine, 'sound'>>
 
 /** What a machine is made of: the library's options, with the host left to choose the worker. */
 export type MachineRequest = Omit<MachineOptions, 'worker' | 'kernel' | 'initrd' | 'firmware' | 'videoBios'> & {

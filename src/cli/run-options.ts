@@ -103,6 +103,11 @@ const options = {
     choices: VGA_ADAPTERS,
     help: "The display adapter: std is a VGA with VESA modes up to 2560×1600, with the BIOS of Debian's package seabios; none leaves it out. Default: std where the machine starts in firmware or has a display, otherwise none.",
   },
+  sound: {
+    value: 'WHERE',
+    example: 'wav:sound.wav',
+    help: "What becomes of the guest's sound: none (default: the machine has nothing that sounds), or wav:FILE, a file that is made anew and holds all that is played, with silences of no more than two seconds. Behind it may follow which card the guest has besides the PC's speaker: sb16 (Sound Blaster 16 with OPL3 at ports 220h and 388h, IRQ 5, DMA 1 and 5), ac97 (Intel's ICH with an AC'97 codec) or all (default). A comma in the path is written twice.",
+  },
   clock: {
     value: 'NAME',
     choices: ['host', 'instructions'],

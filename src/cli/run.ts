@@ -19,6 +19,8 @@ import { factsOf, Running } from './running.ts'
 import { type PortChoice, parsePort, serialChoices } from './serial-options.ts'
 import { SerialPorts } from './serial-ports.ts'
 import { parseMemory } from './size.ts'
+import { parseSound } from './sound-options.ts'
+import { SoundRecorder } from './sound-recorder.ts'
 import { formatStatistics } from './statistics.ts'
 import { Output, pumpPiped, pumpTyped } from './streams.ts'
 import { elfSymbols, parseSymbols, SymbolTable } from './symbols.ts'
@@ -59,11 +61,14 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
       throw new UsageError('--serial stdio is this terminal, which --detach leaves: choose another place')
     if (!background) return detach(options, host)
   }
+  const sound = parseSound(options.sound)
   const off = () => end({ status: STATUS.ok, sentence: "turned off by 'typetwo power'" })
   const running = await Running.open(options.name, host, off)
   let ports: SerialPorts | undefined
   let displays: Displays | undefined
+  let recorder: SoundRecorder | undefined
   try {
+    recorder = await SoundRecorder.open(sound, host)
     ports = await SerialPorts.open(choices, host, background)
     displays = await Displays.open(shown, host)
     const prepared = await Promise.race([prepare(options, host, ports.terminal === 0 ? terminal : undefined), ending])
@@ -75,9 +80,11 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
     const machine = await Promise.race([created, ending])
     if ('status' in machine) return part(machine, host)
     running.facts = factsOf(options, request)
+    recorder?.record(machine)
     const outside = { host, terminal, output, running, ports, displays, ending }
     return await converse(machine, options, { ...outside, symbols, dump })
   } finally {
+    await recorder?.close()
     await displays?.close()
     await ports?.close()
     await running.close()
@@ -110,6 +117,7 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
     ...(options.machine !== undefined && { machine: options.machine as MachineRequest['machine'] }),
     ...(options.cpu !== undefined && { cpu: options.cpu as MachineRequest['cpu'] }),
     ...(displayChoices(options.display).length > 0 && { display: true }),
+    ...(options.sound !== undefined && { sound: parseSound(options.sound)?.devices ?? false }),
     ...(options.vga !== undefined && { vga: options.vga as MachineRequest['vga'] }),
     ...(options['dump-code'] !== undefined && { listCode: true }),
     symbols:

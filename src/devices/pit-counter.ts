@@ -125,6 +125,29 @@ export function nextRise(c: Counter, now: number): number | undefined {
   }
 }
 
+/** The next tick after `now` at which OUT may change; Infinity if it does not by itself. */
+export function nextChange(c: Counter, now: number): number {
+  settle(c, now)
+  if (c.start < 0 || c.stoppedAt >= 0) return Number.POSITIVE_INFINITY
+  if (c.start > now) return c.start
+  const inPeriod = (now - c.start) % c.reload
+  const left = c.reload - inPeriod
+  // A count that waits takes over in the middle of what follows from the present one.
+  const taken = c.nextReload > 0 && c.loadedAt > now ? c.loadedAt : Number.POSITIVE_INFINITY
+  switch (c.mode) {
+    case 2:
+      return Math.min(taken, now + (left > 1 ? left - 1 : 1))
+    case 3: {
+      const half = highHalf(c.reload)
+      return Math.min(taken, now + (inPeriod < half ? half - inPeriod : left))
+    }
+    default: {
+      const end = c.start + c.reload
+      return end > now ? end : end === now ? now + 1 : Number.POSITIVE_INFINITY
+    }
+  }
+}
+
 /** Writes a control word that selects the counter and is no latch command. */
 export function writeMode(c: Counter, control: number): void {
   c.control = control & 0x3f

@@ -33,8 +33,8 @@ const REFRESH_NANOSECONDS = 15_085
 
 /** How the timer is wired. */
 export interface PitOptions {
-  /** The speaker's cone as far as it is a tone: Hz, or 0 for silence. Called on changes. */
-  onSpeaker?(hertz: number): void
+  /** Is called before what the speaker gets changes: counter 2 or port 61h, while bit 1 of that lets it through. */
+  onSpeaker?(): void
 }
 
 interface PitState {
@@ -52,15 +52,14 @@ export class Pit8254 implements Device {
   readonly #clock: Clock
   readonly #line: InterruptLine
   readonly #timer: Timer
-  readonly #onSpeaker: ((hertz: number) => void) | undefined
-  #tone = 0
+  readonly #onSpeaker: () => void
 
   /** @throws if the ports 40h to 43h or 61h are taken. */
   constructor(bus: Bus, options: PitOptions = {}) {
     this.#clock = bus.clock
     this.#line = bus.interrupt(0)
     this.#timer = bus.clock.timer(() => this.#rise())
-    this.#onSpeaker = options.onSpeaker
+    this.#onSpeaker = options.onSpeaker ?? (() => {})
     this.state = this.#initial()
     attachBytes(bus, COUNTER0, 4, this)
     attachBytes(bus, PORT_B, 1, this)
@@ -75,14 +74,18 @@ export class Pit8254 implements Device {
   }
 
   reset(): void {
+    if (this.speaker.on) this.#onSpeaker()
     this.state = this.#initial()
     this.#update()
-    this.#updateSpeaker()
   }
 
   restored(): void {
     this.#update()
-    this.#updateSpeaker()
+  }
+
+  /** What drives the speaker. */
+  get speaker(): { counter: Counter; on: boolean } {
+    return { counter: this.state.counters[2], on: (this.state.portB & PORT_B_SPEAKER) !== 0 }
   }
 
   /** Connects counter 0 to IRQ 0, or not: the HPET's legacy replacement takes the wire. */
@@ -114,15 +117,15 @@ export class Pit8254 implements Device {
 
   writeByte(port: number, value: number): void {
     const now = this.#now()
+    const heard = port === PORT_B ? value | this.state.portB : port === COUNTER0 ? 0 : this.state.portB
+    if (heard & PORT_B_SPEAKER) this.#onSpeaker()
     if (port === PORT_B) {
       this.state.portB = value & PORT_B_WRITABLE
       setGate(this.state.counters[2], (value & PORT_B_GATE2) !== 0, now)
-      this.#updateSpeaker()
     } else if (port === CONTROL) this.#control(value, now)
     else {
       loadCount(this.state.counters[port - COUNTER0], value, now)
       if (port === COUNTER0) this.#update()
-      else this.#updateSpeaker()
     }
   }
 
@@ -150,7 +153,6 @@ export class Pit8254 implements Device {
     }
     writeMode(counter, value)
     if (select === 0) this.#update()
-    else if (select === 2) this.#updateSpeaker()
   }
 
   #latch(counter: Counter, now: number): void {
@@ -178,15 +180,5 @@ export class Pit8254 implements Device {
     const rise = this.state.connected ? nextRise(counter, after) : undefined
     if (rise === undefined) this.#timer.cancel()
     else this.#timer.arm(PIT_RATE.timeOf(rise))
-  }
-
-  #updateSpeaker(): void {
-    if (this.#onSpeaker === undefined) return
-    const counter = this.state.counters[2]
-    const sounds = (this.state.portB & (PORT_B_GATE2 | PORT_B_SPEAKER)) === (PORT_B_GATE2 | PORT_B_SPEAKER)
-    const tone = sounds && counter.mode === 3 && counter.loadedAt >= 0 ? 315e6 / 264 / counter.reload : 0
-    if (tone === this.#tone) return
-    this.#tone = tone
-    this.#onSpeaker(tone)
   }
 }

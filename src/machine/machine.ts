@@ -31,6 +31,7 @@ import {
 import { Profiler, type ProfileSource } from './profiler.ts'
 import { type Screen, ScreenView } from './screen.ts'
 import { type ParallelPort, SerialChannel, type SerialPort } from './serial-channel.ts'
+import { SOUND_DEVICES, type Sound, type SoundDevice, SoundView } from './sound.ts'
 import type { WorkerLike } from './worker-like.ts'
 
 export type { TranslatedCode } from '../engines/translator/listing.ts'
@@ -41,6 +42,7 @@ export type { BootOptions, EndReason, EngineChoice, MachineEnd, MachineName, Sta
 export type { AddressSamples, Profile, Profiler } from './profiler.ts'
 export type { Screen, ScreenChange, ScreenImage, ScreenRectangle, TextCells } from './screen.ts'
 export type { ParallelPort, SerialPort } from './serial-channel.ts'
+export type { Sound, SoundChunk, SoundDevice } from './sound.ts'
 
 /** Least and most bytes of guest memory. */
 const LEAST_MEMORY = 2 ** 20
@@ -87,6 +89,11 @@ export interface MachineOptions {
   vga?: VgaAdapter
   /** The adapter's BIOS, as vgabios-stdvga.bin of SeaBIOS: firmware other than UEFI shows nothing without. */
   videoBios?: ImageSource
+  /**
+   * What the guest may sound with: `true` is all there is, or the names of some; the PC's speaker is always among them. Without
+   * (default) there is no {@link Machine.sound}.
+   */
+  sound?: boolean | readonly SoundDevice[]
   /** The initial RAM disk, or the module of a multiboot kernel. */
   initrd?: ImageSource
   /** The kernel's command line; empty by default. */
@@ -162,8 +169,13 @@ function configurationOf(options: MachineOptions): MachineConfiguration {
     throw new MachineError('a display is asked for, and no display adapter: leave out display, or vga: none')
   if (!['host', 'instructions'].includes(clock))
     throw new MachineError(`there is no clock '${clock}': choose host or instructions`)
+  const sound = options.sound === true ? SOUND_DEVICES : options.sound || undefined
+  for (const name of sound ?? [])
+    if (!SOUND_DEVICES.includes(name))
+      throw new MachineError(`there is no sound device '${name}': choose ${SOUND_DEVICES.join(', ')}`)
   return {
     memory,
+    ...(sound && { sound }),
     commandLine: options.commandLine ?? '',
     engine,
     cpu,
@@ -303,6 +315,8 @@ export class Machine extends EventTarget {
   drives: readonly Drive[] = []
   /** What the display adapter shows; undefined without one. */
   screen: Screen | undefined
+  /** What is to be heard of it; undefined without the option `sound`. */
+  sound: Sound | undefined
   readonly keyboard: Keyboard
   readonly mouse: Mouse
   /** The virtio console, `hvc0` to Linux. */
@@ -315,6 +329,7 @@ export class Machine extends EventTarget {
   readonly #channels: SerialChannel[]
   readonly #screen: ScreenView
   readonly #input: InputView
+  readonly #sound = new SoundView(message => this.#post(message))
   readonly #sources: ImageSources
   readonly #variables: VariableStore | undefined
   /** The last write of variables, after which the next is made. */
@@ -339,6 +354,7 @@ export class Machine extends EventTarget {
     const { drives, transfer } = driveConfigurations(options, sentence => new MachineError(sentence))
     const machine = new this((options.worker ?? browserWorker)(), sources, options.variables)
     if (configuration.vga !== 'none') machine.screen = machine.#screen
+    if (configuration.sound) machine.sound = machine.#sound
     machine.drives = drives.map(drive => new Drive(drive, request => machine.#changeMedium(request)))
     const allFiles = { images: files.images, transfer: [...files.transfer, ...transfer] }
     await machine.#create({ ...configuration, drives }, allFiles)
@@ -512,6 +528,7 @@ export class Machine extends EventTarget {
     for (const channel of this.#channels) channel.end()
     this.#screen.end()
     this.#input.end()
+    this.#sound.end()
     for (const request of this.#statsRequests.values())
       if (end.stats) request.resolve(end.stats)
       else request.reject(new MachineError('the machine ended without leaving statistics'))
@@ -571,6 +588,9 @@ export class Machine extends EventTarget {
       case 'screen-changed':
       case 'screen-state':
         this.#screen.receive(message)
+        break
+      case 'sound':
+        this.#sound.receive(message)
         break
       case 'typed':
         this.#input.receive(message)

@@ -8,6 +8,7 @@ import type { BootDevice } from './cmos.ts'
 import type { DriveConfiguration, MediumConfiguration } from './drives.ts'
 import type { ProfileSource } from './profiler.ts'
 import type { Area } from './screen.ts'
+import type { SoundDevice } from './sound.ts'
 
 /** Which engine executes the guest: `auto` interprets cold code and translates hot code. */
 export type EngineChoice = 'auto' | 'interpreter' | 'translator'
@@ -59,6 +60,8 @@ export interface MachineConfiguration {
   holdInput: boolean
   /** Which display adapter it has; none by default. */
   vga?: VgaAdapter
+  /** What it makes sound with besides the speaker; nothing sounds without. */
+  sound?: readonly SoundDevice[]
   /** Somebody looks at the screen: firmware shows itself there instead of at COM1. */
   display?: boolean
   /** Disks, CD-ROM and floppy drives. */
@@ -138,6 +141,10 @@ export type ToWorker =
   | { type: 'screen-watch'; on: boolean }
   /** What `screen-changed` said was taken; the next may come. */
   | { type: 'screen-taken' }
+  /** Somebody listens from now on, or nobody any more. */
+  | { type: 'sound-listen'; on: boolean }
+  /** A `sound` was taken. */
+  | { type: 'sound-taken' }
   /** A key, by the name of KeyboardEvent.code. */
   | { type: 'key'; code: string; pressed: boolean }
   /** Types a text; answered by `typed`. */
@@ -179,6 +186,8 @@ export type FromWorker =
   | { type: 'screen-changed'; width: number; height: number; areas: readonly Area[] }
   /** The buffer has what the screen shows now; with the characters of a text mode. */
   | { type: 'screen-state'; id: number; width: number; height: number; cells: TextCells | undefined }
+  /** Samples that are heard from frame `frame` of guest time on. */
+  | { type: 'sound'; frame: number; samples: Int16Array }
   /** A text was typed, or could not be. */
   | { type: 'typed'; id: number; error?: string }
   /** The guest has written to the flash of variables. */

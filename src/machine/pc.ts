@@ -15,6 +15,7 @@ import { type PciWindows, PIRQ_GSI } from '../devices/pci.ts'
 import { Pit8254 } from '../devices/pit8254.ts'
 import { ResetControl } from '../devices/reset-control.ts'
 import { Rtc } from '../devices/rtc.ts'
+import type { SoundMixer } from '../devices/sound/mixer.ts'
 import { TestDevice } from '../devices/test-device.ts'
 import { Uart16550 } from '../devices/uart16550.ts'
 import { StdVga } from '../devices/vga/stdvga.ts'
@@ -50,6 +51,7 @@ import { type Processor, type ProcessorOptions, ProcessorPorts } from './process
 import type { ProfileSource } from './profiler.ts'
 import type { MachineEvent, Runnable } from './runner.ts'
 import type { Display } from './screen-server.ts'
+import { SoundDevices } from './sound-devices.ts'
 import { closeDrives, floppyTypes, ideGeometries, type OpenDrive, openDrives, Storage } from './storage.ts'
 import { MachineVideoMemory, VIDEO_MEMORY_SIZE } from './video-memory.ts'
 
@@ -67,6 +69,8 @@ export interface PcHooks extends MediumHost {
   translated?(code: TranslatedCode): void
   /** The flash of UEFI's variables has changed, for good. */
   variablesChanged?(offset: number, bytes: Uint8Array): void
+  /** The machine sounds: interleaved samples from frame `frame` of guest time on. */
+  sound?(frame: number, samples: Int16Array): void
   /** Hands collected output on; false while the reader is too far behind. */
   flush(): boolean
   /** Ends a sleep of the run loop: something that the host did is over. */
@@ -108,6 +112,7 @@ export class Pc implements Runnable {
   readonly hostWork: MachineHostWork
   readonly #storage: Storage
   readonly #vga: StdVga | undefined
+  readonly #sound: SoundDevices | undefined
   /** There are keyboard and mouse: a kernel that is loaded directly is spared the time to look for them. */
   readonly #attended: boolean
   /** Keyboard, mouse and pointers. */
@@ -270,8 +275,10 @@ export class Pc implements Runnable {
     })
     this.#chipset = chipset
     const { pci } = chipset
-    const pit = new Pit8254(bus)
+    const pit = new Pit8254(bus, { onSpeaker: () => this.#sound?.speaker.change() })
     const dma = new Dma8237(bus)
+    const sound = (frame: number, samples: Int16Array) => hooks.sound?.(frame, samples)
+    if (configuration.sound) this.#sound = new SoundDevices(bus, { pit, dma, pci, emit: sound }, configuration.sound)
     const { order } = configuration.boot
     const rtc = new Rtc(bus, {
       cmos: cmosContents({
@@ -390,6 +397,7 @@ export class Pc implements Runnable {
       parallel,
       ...virtio,
       ...this.#storage.devices,
+      ...(this.#sound?.devices ?? []),
     ]
   }
 
@@ -427,6 +435,11 @@ export class Pc implements Runnable {
   /** What the display adapter shows, where there is one. */
   get display(): Display | undefined {
     return this.#vga
+  }
+
+  /** What everything that sounds goes through, where there is such. */
+  get mixer(): SoundMixer | undefined {
+    return this.#sound?.mixer
   }
 
   /** Whether a reset starts the guest again. */

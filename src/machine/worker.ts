@@ -8,6 +8,7 @@ import type { Processor, ProcessorOptions } from './processor.ts'
 import { eventLoopHost, type MachineEvent, Runner } from './runner.ts'
 import { ScreenServer } from './screen-server.ts'
 import { SerialBuffers } from './serial-buffers.ts'
+import { SoundServer } from './sound-server.ts'
 import { WaitingWrites } from './waiting-writes.ts'
 import type { WorkerPort } from './worker-like.ts'
 
@@ -45,6 +46,7 @@ class MachineServer {
   #pc: Pc | undefined
   #runner: Runner | undefined
   #screen: ScreenServer | undefined
+  readonly #sound = new SoundServer((message, transfer) => this.#post(message, transfer))
   /** The engine that was asked for. */
   #engine: EngineChoice = 'auto'
   #started = false
@@ -144,6 +146,13 @@ class MachineServer {
       case 'screen-state':
         this.#screen?.state(message.id)
         break
+      case 'sound-listen':
+        this.#sound.listen(message.on, this.#pc?.mixer)
+        this.#runner?.wake()
+        break
+      case 'sound-taken':
+        this.#sound.taken()
+        break
       case 'key':
         this.#pc?.input.key(message.code, message.pressed)
         this.#runner?.wake()
@@ -197,6 +206,7 @@ class MachineServer {
         log: message => this.#post({ type: 'log', message }),
         translated: code => this.#post({ type: 'code', code }),
         variablesChanged: (offset, bytes) => this.#post({ type: 'variables', offset, bytes }),
+        sound: (frame, samples) => this.#sound.play(frame, samples),
         flush: () => this.#serial.flush(),
         createProcessor: this.#createProcessor,
         openImage: this.#host.openImage,

@@ -1,0 +1,48 @@
+/** Records what a machine plays. */
+import { WaveFile } from '../hosts/node/wave-file.ts'
+import { type CommandHost, type RunningMachine, say } from './host.ts'
+import type { SoundChoice } from './sound-options.ts'
+
+/** A recording, opened before there is a machine. */
+export class SoundRecorder {
+  readonly #file: WaveFile
+  readonly #host: CommandHost
+  #recorded: Promise<void> = Promise.resolve()
+  #reader: ReadableStreamDefaultReader<unknown> | undefined
+
+  /** @returns undefined where nothing is to be recorded. @throws UserError naming the file that cannot be made */
+  static async open(choice: SoundChoice | undefined, host: CommandHost): Promise<SoundRecorder | undefined> {
+    return choice && new SoundRecorder(await WaveFile.create(choice.path), host)
+  }
+
+  private constructor(file: WaveFile, host: CommandHost) {
+    this.#file = file
+    this.#host = host
+  }
+
+  /** Records from now on, until the machine ends or {@link close}. */
+  record(machine: RunningMachine): void {
+    if (machine.sound) this.#recorded = this.#record(machine.sound.chunks().getReader())
+  }
+
+  /** Ends the recording; what is on its way is in it. */
+  async close(): Promise<void> {
+    await this.#reader?.cancel().catch(() => {})
+    await this.#recorded
+    await this.#file.close()
+  }
+
+  async #record(reader: ReadableStreamDefaultReader<{ frame: number; samples: Int16Array }>): Promise<void> {
+    this.#reader = reader
+    try {
+      for (;;) {
+        const { done, value } = await reader.read()
+        if (done) return
+        await this.#file.add(value.frame, value.samples)
+      }
+    } catch (error) {
+      say(this.#host, `the sound is not recorded any more: ${(error as Error).message}`)
+      await reader.cancel().catch(() => {})
+    }
+  }
+}

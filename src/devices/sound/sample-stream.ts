@@ -1,0 +1,78 @@
+/** Samples that a converter plays at a rate of its own, in guest time, brought to the mixer's rate. */
+import { frameAt, type SoundMixer, timeOfFrame } from './mixer.ts'
+
+/** Nanoseconds that a converter may be behind: it then makes up for them, beyond it goes on from where it is. */
+export const MOST_LAG = 100e6
+
+/**
+ * A digital-to-analogue converter: tells how many frames were due, and mixes them where in time they belong. Between two
+ * frames it goes in a straight line, one frame late.
+ */
+export class SampleStream {
+  readonly #mixer: SoundMixer
+  /** When frame 0 was due, nanoseconds. */
+  #start = 0
+  /** Nanoseconds of a frame. */
+  #period = 1
+  /** Frames that were played. */
+  #played = 0
+  /** The mixer's next frame. */
+  #next = 0
+  #left = 0
+  #right = 0
+
+  constructor(mixer: SoundMixer) {
+    this.#mixer = mixer
+  }
+
+  /** Begins at `now` with frames at so many a second. */
+  begin(now: number, rate: number): void {
+    // On the mixer's grid, so that its own rate passes through unchanged.
+    this.#next = frameAt(now)
+    this.#start = timeOfFrame(this.#next)
+    this.#period = 1e9 / rate
+    this.#played = 0
+  }
+
+  /** Changes the rate from the next frame on. */
+  setRate(rate: number): void {
+    if (1e9 / rate === this.#period) return
+    this.#start = this.timeOf(0)
+    this.#played = 0
+    this.#period = 1e9 / rate
+  }
+
+  /** When the frame that comes `ahead` frames after the ones played is due: nanoseconds. */
+  timeOf(ahead: number): number {
+    return this.#start + (this.#played + ahead) * this.#period
+  }
+
+  /** Frames that are due. What was more than a tenth of a second ago is not made up for. */
+  due(now: number): number {
+    const late = now - this.timeOf(0) - MOST_LAG
+    if (late > 0) this.#start += late
+    return Math.max(0, Math.floor((now - this.#start) / this.#period) + 1 - this.#played)
+  }
+
+  /** Frames go by that nobody hears: as many as are played at a time, with what was heard last gone. */
+  skip(frames: number): void {
+    this.#played += frames
+    this.#next = Math.max(this.#next, frameAt(this.timeOf(0)))
+    this.#left = this.#right = 0
+  }
+
+  /** Plays a frame; full scale is 1. */
+  play(left: number, right: number): void {
+    const begins = this.timeOf(0)
+    this.#played++
+    const ends = this.timeOf(0)
+    // Behind a gap in time.
+    if (timeOfFrame(this.#next) < begins - this.#period) this.#next = frameAt(begins)
+    for (; timeOfFrame(this.#next) < ends; this.#next++) {
+      const part = Math.max(0, (timeOfFrame(this.#next) - begins) / this.#period)
+      this.#mixer.mix(this.#next, this.#left + (left - this.#left) * part, this.#right + (right - this.#right) * part)
+    }
+    this.#left = left
+    this.#right = right
+  }
+}

@@ -1,0 +1,32 @@
+/** Everything of a PC that sounds. */
+import type { Bus, Device } from '../devices/bus.ts'
+import type { Dma8237 } from '../devices/dma8237.ts'
+import type { PciBus } from '../devices/pci.ts'
+import type { Pit8254 } from '../devices/pit8254.ts'
+import { SoundMixer } from '../devices/sound/mixer.ts'
+import { Speaker } from '../devices/sound/speaker.ts'
+import type { SoundDevice } from './sound.ts'
+
+/** What they are connected to. */
+export interface SoundWiring {
+  pit: Pit8254
+  dma: Dma8237
+  pci: PciBus
+  /** Takes what is played. */
+  emit(frame: number, samples: Int16Array): void
+}
+
+/** The speaker, the cards, and the mixer that they play through. */
+export class SoundDevices {
+  readonly mixer: SoundMixer
+  readonly speaker: Speaker
+  /** Those with a state of their own. */
+  readonly devices: readonly Device[]
+
+  /** @throws if ports are taken, or no PCI slot is free */
+  constructor(bus: Bus, { pit, emit }: SoundWiring, _names: readonly SoundDevice[]) {
+    this.mixer = new SoundMixer(bus.clock, emit)
+    this.speaker = new Speaker(this.mixer, bus.clock, () => pit.speaker)
+    this.devices = []
+  }
+}
