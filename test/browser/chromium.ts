@@ -72,6 +72,8 @@ export async function openPage(url: string, options: OpenOptions = {}): Promise<
     context = await browser.newContext(contextOptions)
     close = () => browser.close()
   }
+  // Machines of tests have better things to do, and more than one of them.
+  context.setDefaultTimeout(120_000)
   const page = context.pages()[0] ?? (await context.newPage())
   const errors: string[] = []
   page.on('pageerror', error => errors.push(String(error)))

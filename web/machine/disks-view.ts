@@ -66,7 +66,10 @@ export class DisksView {
 
   /** Looks which disks there are. */
   async update(): Promise<void> {
-    if (this.#noDisks !== undefined) return
+    if (this.#noDisks !== undefined) {
+      this.#options.existing([])
+      return
+    }
     try {
       this.#disks = await listDisks()
     } catch (error) {

@@ -7,6 +7,8 @@ import { MachineView } from './machine-view.ts'
 import { Model, type Start } from './model.ts'
 import { SetupView } from './setup-view.ts'
 
+const TITLE = document.title
+
 /** Set for as long as the page has tried to isolate itself. */
 const TRIED = 'typetwo.isolating'
 
@@ -53,9 +55,10 @@ async function main(): Promise<void> {
   const setup = new SetupView(model, { noDisks, start })
   let running: MachineView | undefined
 
-  function show(element: HTMLElement): void {
+  function show(element: HTMLElement, title = TITLE): void {
     // What was said of the other view is over.
     document.body.replaceChildren(element)
+    document.title = title
   }
 
   async function start(what: Start): Promise<void> {
@@ -67,7 +70,7 @@ async function main(): Promise<void> {
       },
     })
     running = view
-    show(view.element)
+    show(view.element, `${what.title} in typetwo`)
     await view.start()
   }
 
