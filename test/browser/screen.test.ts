@@ -91,6 +91,20 @@ test('GRUB’s rescue CD comes to its menu, which keys move through, and the CD 
     await page.keyboard.press('Shift+KeyD', { delay: 60 })
     await page.keyboard.press('Enter', { delay: 60 })
     await waitForScreen(page, /^typeD/m)
+    // The speaker is heard.
+    await page.evaluate(() => {
+      const start = AudioBufferSourceNode.prototype.start
+      AudioBufferSourceNode.prototype.start = function (at?: number) {
+        const loudest = Math.max(...this.buffer!.getChannelData(0).map(Math.abs))
+        const all = globalThis as unknown as { loudest?: number }
+        all.loudest = Math.max(all.loudest ?? 0, loudest)
+        start.call(this, at)
+      }
+    })
+    await page.keyboard.type('play 480 440 1', { delay: 80 })
+    await waitForScreen(page, /grub> play 480 440 1 *$/m)
+    await page.keyboard.press('Enter', { delay: 60 })
+    await page.waitForFunction(() => ((globalThis as unknown as { loudest?: number }).loudest ?? 0) > 0.05)
     // The picture can be saved.
     const picture = page.waitForEvent('download')
     await page.getByRole('button', { name: 'Take a picture of the screen' }).click()

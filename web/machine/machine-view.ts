@@ -19,6 +19,7 @@ import { SerialView } from '../shared/serial-view.ts'
 import { themeButton } from '../shared/theme.ts'
 import type { Start } from './model.ts'
 import { ScreenView } from './screen-view.ts'
+import { SoundPlayer } from './sound-player.ts'
 import { Statistics } from './statistics.ts'
 
 const ENDINGS: Record<string, string> = {
@@ -56,6 +57,8 @@ export class MachineView {
   #screen: ScreenView | undefined
   #serial: SerialView | undefined
   #statistics: Statistics | undefined
+  #sound: SoundPlayer | undefined
+  readonly #soundButton: HTMLButtonElement
   #tab: Tab = 'serial'
   #full: Promise<boolean> | undefined
 
@@ -68,6 +71,13 @@ export class MachineView {
       release: code => this.#shown?.release(code),
       typing: () => this.#shown?.openKeyboard(),
     })
+    this.#soundButton = button('Sound', {
+      icon: 'sound',
+      kind: 'quiet wide-only',
+      compact: true,
+      onclick: () => this.#toggleSound(),
+    })
+    this.#soundButton.hidden = true
     const bar = h(
       'header',
       { class: 'bar' },
@@ -88,6 +98,7 @@ export class MachineView {
       menuButton('Keys', { icon: 'keyboard', kind: 'quiet', compact: true, entries: () => this.#keyEntries() }),
       menuButton('Drives', { icon: 'disc', kind: 'quiet', compact: true, entries: () => this.#driveEntries() }),
       h('span', { class: 'divider wide-only' }),
+      this.#soundButton,
       button('Take a picture of the screen', {
         icon: 'camera',
         kind: 'quiet wide-only',
@@ -156,6 +167,10 @@ export class MachineView {
     this.#serial = new SerialView({ readable, writable, resize, name: 'Serial console' })
     if (machine.screen) this.#screen = new ScreenView(machine, text => this.#hint.replaceChildren(text))
     this.#stage.append(...[this.#screen?.element, this.#serial.element].filter(element => element !== undefined))
+    this.#sound?.close()
+    if (machine.sound) this.#sound = new SoundPlayer(machine.sound)
+    this.#soundButton.hidden = machine.sound === undefined
+    this.#soundButton.setAttribute('aria-pressed', 'true')
     this.#tabs.hidden = this.#screen === undefined
     this.#show(this.#screen && !this.#start.serial ? 'screen' : 'serial')
     this.#statistics = new Statistics(machine, text => {
@@ -215,6 +230,12 @@ export class MachineView {
     for (const name of ['aria-label', 'title']) this.#pause.setAttribute(name, pause.getAttribute(name)!)
     this.#pause.disabled = pause.disabled
     this.element.classList.toggle('is-paused', state === 'paused')
+  }
+
+  #toggleSound(): void {
+    if (!this.#sound) return
+    this.#sound.muted = !this.#sound.muted
+    this.#soundButton.setAttribute('aria-pressed', String(!this.#sound.muted))
   }
 
   #powerEntries(): MenuEntry[] {
@@ -349,6 +370,15 @@ export class MachineView {
         action: () => void this.#screenshot(),
       },
       { label: 'Full screen', icon: 'expand', action: () => void this.#fullScreen() },
+      ...(this.#sound
+        ? [
+            {
+              label: this.#sound.muted ? 'Sound on' : 'Sound off',
+              icon: 'sound' as const,
+              action: () => this.#toggleSound(),
+            },
+          ]
+        : []),
     ]
   }
 
@@ -419,6 +449,9 @@ export class MachineView {
     this.#state.className = `state ${end.reason === 'error' ? 'error' : 'stopped'}`
     this.#pause.disabled = true
     this.#screen?.close()
+    this.#sound?.close()
+    this.#sound = undefined
+    this.#soundButton.hidden = true
     this.#hint.replaceChildren()
     const detail = end.message ? `${end.message.charAt(0).toUpperCase()}${end.message.slice(1)}` : undefined
     const [first, ...more] = detail?.split('\n') ?? []

@@ -192,6 +192,7 @@ export class Model {
       cdroms: cds.map(cd => ({ ...cd, bus })),
       floppies,
       onFullDisk: 'pause',
+      sound: true,
       boot: { order: BOOT_ORDERS[settings.boot].order, menu: settings.boot === 'menu' },
     }
     const [first] = [...items.map(({ file }) => file.name), ...settings.disks]
