@@ -39,7 +39,7 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 exec </dev/console >/dev/console 2>&1
 /bin/load-modules
-modprobe -a isofs ext4 vfat nls_cp437 nls_ascii nls_iso8859_1 nls_utf8 efivarfs 2>/dev/null
+modprobe -a isofs ext4 vfat nls_cp437 nls_ascii nls_iso8859_1 nls_utf8 2>/dev/null
 mkdir -p /cdrom
 for try in 1 2 3 4 5 6 7 8 9; do
   mount -t iso9660 -o ro /dev/sr0 /cdrom 2>/dev/null && break
@@ -52,13 +52,15 @@ mount --bind /dev $live/dev
 mount --bind /proc $live/proc
 mount --bind /sys $live/sys
 mount --bind /cdrom $live/media/cdrom
-[ -d /sys/firmware/efi ] && mount -t efivarfs efivarfs /cdrom/live/sys/firmware/efi/efivars
 PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot $live /install.sh || echo "typetwo: the installation failed with status $?"
 sync
 poweroff -f
 `
 
-/** The installation as it is described by a plan, for a shell of the system on the CD. */
+/**
+ * The installation as it is described by a plan, for a shell of the system on the CD. With UEFI the boot loader also goes where firmware
+ * looks without having been told, so that the disk boots in another machine.
+ */
 export function installScript(plan: InstallPlan): string {
   const uefi = plan.firmware === 'uefi'
   const root = `${plan.partition}${uefi ? 2 : 1}`
@@ -102,19 +104,18 @@ mount --bind /dev $target/dev
 mount --bind /proc $target/proc
 mount --bind /sys $target/sys
 mount --bind /media/cdrom $target/media/cdrom
-${uefi ? 'mount -t efivarfs efivarfs $target/sys/firmware/efi/efivars || true' : ''}
 ${step('kernel and boot loader')}
 chroot $target apt-get -q update
-chroot $target apt-get -q -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io install ${plan.boot.join(' ')}
+chroot $target apt-get -q -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io -o Dpkg::Options::=--force-confold install ${plan.boot.join(' ')}
 echo update_initramfs=yes >$target/etc/initramfs-tools/update-initramfs.conf
 chroot $target update-initramfs -c -k all
-chroot $target grub-install ${uefi ? '' : plan.disk}
+chroot $target grub-install ${uefi ? '--no-nvram --force-extra-removable' : plan.disk}
 chroot $target update-grub
 echo root:${plan.password} | chroot $target chpasswd
 rm -f $target/var/cache/apt/archives/*.deb
 ${step('done')}
 umount $target/media/cdrom $target/dev $target/proc
-${uefi ? 'umount $target/sys/firmware/efi/efivars || true\numount $target/boot/efi' : ''}
+${uefi ? 'umount $target/boot/efi' : ''}
 umount $target/sys
 umount $target
 echo "${INSTALLED}"

@@ -91,7 +91,8 @@ async function visit(machine: Console, plan: InstallPlan): Promise<void> {
     if (!pattern.test(answer)) throw new Error(`'${line}' gave '${answer}', not ${pattern}`)
     return answer
   }
-  await expect('systemctl is-system-running --wait', /^running/)
+  const state = await expect('systemctl is-system-running --wait', /^(running|degraded)/)
+  if (/^degraded/.test(state)) say(`Units that failed: ${await machine.command('systemctl --failed --no-legend', 300)}`)
   await expect('systemctl is-active cron dbus', /^active\s+active$/)
   await expect('findmnt -n -o FSTYPE /', /ext4/)
   await expect('[ -d /sys/firmware/efi ] && echo uefi || echo bios', new RegExp(plan.firmware))
