@@ -26,8 +26,8 @@ export async function connectMachine(
     const client = await connectAt(machineSocket(folder, name), name, patience)
     if (client) return client
   }
-  const others = machineFolders(environment).flatMap(machineNames)
-  const there = others.length > 0 ? `there are ${others.join(', ')}` : 'none runs'
+  const others = await listMachines({ environment, patience })
+  const there = others.length > 0 ? `there are ${others.map(({ name }) => name).join(', ')}` : 'none runs'
   throw new UserError(`there is no running machine '${name}': ${there}`)
 }
 

@@ -124,7 +124,8 @@ test('what a killed machine leaves is recognised and removed', async () => {
   assert.deepEqual(await listMachines({ environment }), [])
   assert.deepEqual(readdirSync(folder), [])
   kill('dead')
-  await assert.rejects(connectMachine('dead', { environment }), /there is no running machine 'dead'/)
+  kill('other')
+  await assert.rejects(connectMachine('dead', { environment }), /there is no running machine 'dead': none runs$/)
   kill('dead')
   // Of many who want the name one gets it.
   const claims = await Promise.allSettled(

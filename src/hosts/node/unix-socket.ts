@@ -1,7 +1,8 @@
 /** Unix sockets at a path: those that a process left behind are recognised and replaced, and no path is too long. */
-import { closeSync, linkSync, lstatSync, openSync, unlinkSync } from 'node:fs'
+import { chmodSync, closeSync, linkSync, lstatSync, openSync, unlinkSync } from 'node:fs'
 import { createConnection, type Server, type Socket } from 'node:net'
 import { basename, dirname } from 'node:path'
+import { isMainThread } from 'node:worker_threads'
 import { UserError } from './user-error.ts'
 
 /** Most bytes of a path in a socket's address, without the zero at its end; unix(7), and less on macOS. */
@@ -99,6 +100,7 @@ export async function listenUnix(server: Server, path: string): Promise<(() => v
   } finally {
     release()
   }
+  chmodSync(temporary, 0o600)
   const mine = lstatSync(temporary).ino
   try {
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -140,15 +142,15 @@ function isOther(path: string): boolean {
 function listen(server: Server, address: string): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject)
-    // The socket is made within the call, so that nobody can connect before its permissions are right.
-    const mask = process.umask(0o077)
+    // The socket is made within the call, so that nobody can connect before its permissions are right. A thread has no mask to set.
+    const mask = isMainThread ? process.umask(0o077) : undefined
     try {
       server.listen({ path: address }, () => {
         server.off('error', reject)
         resolve()
       })
     } finally {
-      process.umask(mask)
+      if (mask !== undefined) process.umask(mask)
     }
   })
 }
