@@ -136,6 +136,7 @@ test('a console with piped input ends when nothing has come for so long, or by a
   idle.host.stdin.push('ls\n')
   await until(() => machine.received === 'ls\n')
   await machine.print('a b c')
+  await until(() => idle.host.stdout.text === 'a b c')
   idle.host.stdin.push(null)
   assert.equal(await idle.status, 0)
   assert.equal(idle.host.stdout.text, 'a b c')
