@@ -54,12 +54,13 @@ const ENCODINGS = {
   Raw: [ENCODING.raw],
 }
 
-/** Numbers that look random. */
-function random(): () => number {
-  let seed = 1
+/** Numbers that look random, in a period that no picture has. */
+function random(seed = 1): () => number {
   return () => {
-    seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0
-    return seed >>> 8
+    seed = (seed + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(seed ^ (seed >>> 15), seed | 1)
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
+    return (mixed ^ (mixed >>> 14)) >>> 0
   }
 }
 
@@ -67,14 +68,14 @@ function random(): () => number {
 const PICTURES: Record<string, (screen: TestScreen, n: number) => void> = {
   'a letter typed': (screen, n) => {
     const area = { x: (n % 100) * 9, y: 32 * (n % 20), width: 9, height: 16 }
-    screen.draw(area, (x, y) => ((x * y) & 3 ? rgb(0, 0, 0) : rgb(200, 200, 200)))
+    const next = random(n)
+    screen.draw(area, () => (next() & 3 ? rgb(0, 0, 0) : rgb(200, 200, 200)))
     screen.show(area)
   },
   'text that scrolls': (screen, n) => {
     const { pixels } = screen
     pixels.copyWithin(0, 16 * WIDTH)
-    const next = random()
-    for (let skip = n % 1000; skip > 0; skip--) next()
+    const next = random(n)
     const width = 200 + (next() % 700)
     screen.draw({ x: 0, y: HEIGHT - 16, width: WIDTH, height: 16 }, x =>
       x < width && next() & 1 ? rgb(200, 200, 200) : rgb(0, 0, 0),

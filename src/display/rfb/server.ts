@@ -5,7 +5,7 @@ import { ScreenFollower } from '../follower.ts'
 import { PasswordGuard } from './authentication.ts'
 import { type ByteReader, Gone } from './byte-reader.ts'
 import type { Connection } from './connection.ts'
-import type { MakeDeflater } from './encodings/encoder.ts'
+import type { DeflateOnce, MakeDeflater } from './encodings/encoder.ts'
 import { type Security, shakeHands } from './handshake.ts'
 import { ProtocolError } from './protocol.ts'
 import { Session } from './session.ts'
@@ -26,6 +26,7 @@ export interface RfbServerOptions {
   /** Bytes that nobody can guess. */
   readonly random: Security['random']
   readonly makeDeflater: MakeDeflater
+  readonly deflateOnce: DeflateOnce
   /** One sentence for whoever runs the server. */
   log(sentence: string): void
   /** Waits after a wrong password; tests need not. */

@@ -7,7 +7,7 @@ import type { ByteReader } from './byte-reader.ts'
 import { ByteWriter } from './byte-writer.ts'
 import type { Connection } from './connection.ts'
 import { writeCursor } from './cursor.ts'
-import { type MakeDeflater, writeHeader } from './encodings/encoder.ts'
+import { type DeflateOnce, type MakeDeflater, writeHeader } from './encodings/encoder.ts'
 import { KeyboardInput } from './keyboard-input.ts'
 import {
   type PixelFormatFields,
@@ -29,6 +29,7 @@ export interface Console {
   /** What viewers call it. */
   readonly name: string
   readonly makeDeflater: MakeDeflater
+  readonly deflateOnce: DeflateOnce
   /** One sentence for whoever runs the server. */
   log(sentence: string): void
 }
@@ -93,7 +94,7 @@ export class Session implements Viewer {
     this.#connection = connection
     this.#reader = reader
     this.#console = console
-    this.#writer = new UpdateWriter(console.makeDeflater, connection.isLocal)
+    this.#writer = new UpdateWriter(console.makeDeflater, console.deflateOnce, connection.isLocal)
     this.#keyboard = new KeyboardInput(console.keyboard, {
       paste: () => this.#type(this.#clipboard),
       type: text => this.#type(text),

@@ -1,6 +1,6 @@
 /** A server of RFB with a machine for tests behind it. */
 import { randomBytes } from 'node:crypto'
-import { nodeDeflater } from '../../hosts/node/display/deflater.ts'
+import { nodeDeflateOnce, nodeDeflater } from '../../hosts/node/display/deflater.ts'
 import { encryptDes } from '../../hosts/node/display/vnc.ts'
 import { TestInput, TestScreen } from '../test-screen.ts'
 import { RfbServer, type RfbServerOptions } from './server.ts'
@@ -30,6 +30,7 @@ export function testServer(options: Partial<RfbServerOptions> = {}, screen = Tes
     encryptDes,
     random: count => randomBytes(count),
     makeDeflater: nodeDeflater,
+    deflateOnce: nodeDeflateOnce,
     log: sentence => said.push(sentence),
     firstPictureTime: 10_000,
     ...options,

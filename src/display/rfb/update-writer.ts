@@ -2,7 +2,7 @@
 import { intersect, type Rectangle } from '../damage.ts'
 import type { ScreenFollower } from '../follower.ts'
 import type { ByteWriter } from './byte-writer.ts'
-import type { Block, Deflater, MakeDeflater } from './encodings/encoder.ts'
+import type { Block, DeflateOnce, Deflater, MakeDeflater } from './encodings/encoder.ts'
 import { encodeHextile } from './encodings/hextile.ts'
 import { encodeRaw } from './encodings/raw.ts'
 import { TightEncoder } from './encodings/tight.ts'
@@ -13,6 +13,9 @@ import { ENCODING } from './protocol.ts'
 /** The most pixels of a rectangle: what is encoded at once. */
 export const MOST_PIXELS = 1 << 16
 
+/** Pixels up to which a rectangle is not worth the help of another thread, which comes late where the host is busy. */
+const SMALL = 2048
+
 /** Encodings of pictures, of which a client's first is used. */
 const PICTURES: readonly number[] = [ENCODING.tight, ENCODING.zrle, ENCODING.hextile, ENCODING.raw]
 
@@ -21,8 +24,10 @@ export class UpdateWriter {
   /** How the client wants its pixels. */
   format = new PixelWriter(SERVER_FORMAT)
   #encoding: number = ENCODING.raw
+  #hasHextile = false
   #level = 1
   readonly #makeDeflater: MakeDeflater
+  readonly #deflateOnce: DeflateOnce
   /** Bytes are cheap: nothing that does not compress well is compressed. */
   readonly #isLocal: boolean
   #zrle: ZrleEncoder | undefined
@@ -30,8 +35,9 @@ export class UpdateWriter {
   #tight: TightEncoder | undefined
 
   /** Raw, until the client says more. */
-  constructor(makeDeflater: MakeDeflater, isLocal: boolean) {
+  constructor(makeDeflater: MakeDeflater, deflateOnce: DeflateOnce, isLocal: boolean) {
     this.#makeDeflater = makeDeflater
+    this.#deflateOnce = deflateOnce
     this.#isLocal = isLocal
   }
 
@@ -43,6 +49,7 @@ export class UpdateWriter {
   /** The client knows these encodings, the best first. */
   setEncodings(encodings: readonly number[]): void {
     this.#encoding = encodings.find(encoding => PICTURES.includes(encoding)) ?? ENCODING.raw
+    this.#hasHextile = encodings.includes(ENCODING.hextile)
     for (const encoding of encodings)
       if (encoding >= ENCODING.compressionLevel0 && encoding <= ENCODING.compressionLevel9) {
         // Levels are the client's wish; beyond 6 they cost much and bring little.
@@ -61,9 +68,13 @@ export class UpdateWriter {
     const block = { ...rectangle, pixels: pixelsOf(screen, rectangle), format: this.format }
     switch (this.#encoding) {
       case ENCODING.tight:
-        this.#tight ??= new TightEncoder(() => this.#makeDeflater(this.#level))
+        this.#tight ??= new TightEncoder(
+          () => this.#makeDeflater(this.#level),
+          bytes => this.#deflateOnce(bytes, this.#level),
+        )
         return this.#tight.encode(block, writer, this.#isLocal ? encodeRaw : undefined)
       case ENCODING.zrle:
+        if (this.#hasHextile && block.pixels.length <= SMALL) return encodeHextile(block, writer)
         this.#zrle ??= new ZrleEncoder((this.#zrleStream = this.#makeDeflater(this.#level)))
         return this.#zrle.encode(block, writer)
       case ENCODING.hextile:

@@ -11,6 +11,9 @@ export interface Deflater {
   close(): void
 }
 
+/** Compresses bytes at once, as a stream of zlib of their own that is flushed but not ended. */
+export type DeflateOnce = (bytes: Uint8Array, level: number) => Uint8Array
+
 /** Makes a stream. @param level 1 (quick) to 9 (small) */
 export type MakeDeflater = (level: number) => Deflater
 

@@ -1,7 +1,7 @@
 /** Tight, without JPEG and gradients: a fill, a palette, or pixels, compressed by zlib. rfbproto.rst, "Tight Encoding". */
 import { ByteWriter } from '../byte-writer.ts'
 import { ENCODING } from '../protocol.ts'
-import { type Block, type Deflater, Palette, writeHeader } from './encoder.ts'
+import { type Block, type DeflateOnce, type Deflater, Palette, writeHeader } from './encoder.ts'
 
 /** Compression control: a fill; or basic compression with the stream in bits 4 and 5, and bit 6 where a filter is named. */
 const FILL = 0x80
@@ -13,6 +13,11 @@ const FILTER_PALETTE = 1
 /** The streams that are used. */
 const FULL_COLOUR = 0
 const INDEXED = 1
+/** Begins anew with each rectangle, so that a small one needs no stream and nobody else's time. */
+const ALONE = 2
+
+/** Bytes up to which a rectangle is compressed alone. */
+const MOST_ALONE = 8192
 
 /** Less is not compressed. */
 const LEAST_COMPRESSED = 12
@@ -24,11 +29,16 @@ export const TIGHT_MOST_WIDTH = 2048
 export class TightEncoder {
   readonly #deflaters: Deflater[] = []
   readonly #make: () => Deflater
+  readonly #once: (bytes: Uint8Array) => Uint8Array
   readonly #palette = new Palette()
 
-  /** @param make makes a stream, of which there are up to two, when they are needed */
-  constructor(make: () => Deflater) {
+  /**
+   * @param make makes a stream, of which there are up to two, when they are needed
+   * @param once compresses what is small
+   */
+  constructor(make: () => Deflater, once: (bytes: Uint8Array) => ReturnType<DeflateOnce>) {
     this.#make = make
+    this.#once = once
   }
 
   /** Frees the streams. */
@@ -85,7 +95,12 @@ export class TightEncoder {
       writer.bytes(header).bytes(bytes)
       return
     }
-    const packed = await (this.#deflaters[stream] ??= this.#make()).deflate(bytes)
+    const isAlone = bytes.length <= MOST_ALONE
+    if (isAlone) {
+      header = header.slice()
+      header[0] = (header[0] & EXPLICIT_FILTER) | (ALONE << STREAM_SHIFT) | (1 << ALONE)
+    }
+    const packed = isAlone ? this.#once(bytes) : await (this.#deflaters[stream] ??= this.#make()).deflate(bytes)
     writeHeader(writer, block, ENCODING.tight)
     writer.bytes(header)
     const { length } = packed

@@ -1,6 +1,6 @@
 /** Streams of zlib for displays, by Node. */
-import { constants, createDeflate } from 'node:zlib'
-import type { Deflater } from '../../../display/rfb/encodings/encoder.ts'
+import { constants, createDeflate, deflateSync } from 'node:zlib'
+import type { DeflateOnce, Deflater } from '../../../display/rfb/encodings/encoder.ts'
 
 /** Makes a stream. @param level 1 (quick) to 9 (small) */
 export function nodeDeflater(level: number): Deflater {
@@ -28,3 +28,7 @@ export function nodeDeflater(level: number): Deflater {
     },
   }
 }
+
+/** Compresses a little, without another thread's help, which comes late where the host is busy. */
+export const nodeDeflateOnce: DeflateOnce = (bytes, level) =>
+  deflateSync(bytes, { level, finishFlush: constants.Z_SYNC_FLUSH })

@@ -4,7 +4,7 @@ import { readFile, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { RfbServer } from '../../../display/rfb/server.ts'
 import { reasonOf, UserError } from '../user-error.ts'
-import { nodeDeflater } from './deflater.ts'
+import { nodeDeflateOnce, nodeDeflater } from './deflater.ts'
 import type { Display } from './display.ts'
 import {
   type Address,
@@ -87,6 +87,7 @@ export async function openVnc(options: VncOptions, note: (sentence: string) => v
         tls: certificate !== undefined,
         random: count => randomBytes(count),
         makeDeflater: nodeDeflater,
+        deflateOnce: nodeDeflateOnce,
         log: sentence => note(`vnc: ${sentence}`),
       })
     },

@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { RfbServer } from '../../../display/rfb/server.ts'
 import { UserError } from '../user-error.ts'
-import { nodeDeflater } from './deflater.ts'
+import { nodeDeflateOnce, nodeDeflater } from './deflater.ts'
 import type { Display, Shown } from './display.ts'
 import {
   type Address,
@@ -134,6 +134,7 @@ class WebConsole {
         ...{ screen, keyboard, mouse, name, encryptDes },
         random: count => randomBytes(count),
         makeDeflater: nodeDeflater,
+        deflateOnce: nodeDeflateOnce,
         log: sentence => this.#note(`web: ${sentence}`),
       })
     for (const { name, hub } of ports) if (name.startsWith('COM')) this.#records.set(name, new SerialRecord(hub))
