@@ -370,7 +370,7 @@ export class Session implements Viewer {
 
   async #update(): Promise<void> {
     const { follower } = this.#console
-    const writer = new ByteWriter(CHUNK)
+    const writer = new ByteWriter(4096)
     if (this.#nextFormat) {
       this.#writer.setFormat(this.#nextFormat)
       if (!this.#nextFormat.trueColour) {
