@@ -1,14 +1,8 @@
 /** The disks that are kept in this browser: new ones, copies of images, downloads. */
-import {
-  createDisk,
-  deleteDisk,
-  exportDisk,
-  importDisk,
-  type KeptDisk,
-  listDisks,
-} from '../../src/hosts/browser/index.ts'
+import { createDisk, exportDisk, importDisk, type KeptDisk, listDisks } from '../../src/hosts/browser/index.ts'
 import { ask, button, chooseFiles, complain, h, menuButton, note, save, sizeText } from '../shared/dom.ts'
 import { icon } from '../shared/icons.ts'
+import { askToDelete } from './disk-full.ts'
 
 /** What the machine has to do with the disks. */
 export interface DisksOptions {
@@ -211,13 +205,7 @@ export class DisksView {
   }
 
   async #delete(name: string, stored: number): Promise<void> {
-    const sure = await ask({
-      title: `Delete “${name}”?`,
-      content: [`What is on it is lost for good, and ${sizeText(stored)} become free.`],
-      action: 'Delete it',
-      danger: true,
-      check: () => deleteDisk(name),
-    })
+    const sure = await askToDelete(name, stored)
     if (sure) await this.update()
   }
 }

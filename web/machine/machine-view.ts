@@ -1,5 +1,5 @@
 /** A machine that runs: its screen and serial console, and everything one can press on it. */
-import { deleteDisk, listDisks, Machine, type MachineEnd } from '../../src/hosts/browser/index.ts'
+import { Machine, type MachineEnd } from '../../src/hosts/browser/index.ts'
 import {
   ask,
   button,
@@ -11,12 +11,12 @@ import {
   menuButton,
   note,
   save,
-  sizeText,
 } from '../shared/dom.ts'
 import { icon } from '../shared/icons.ts'
 import { KEY_COMBINATIONS, KeysBar, pressAll } from '../shared/keys.ts'
 import { SerialView } from '../shared/serial-view.ts'
 import { themeButton } from '../shared/theme.ts'
+import { askForRoom } from './disk-full.ts'
 import type { Start } from './model.ts'
 import { ScreenView } from './screen-view.ts'
 import { SoundPlayer } from './sound-player.ts'
@@ -60,7 +60,8 @@ export class MachineView {
   #sound: SoundPlayer | undefined
   readonly #soundButton: HTMLButtonElement
   #tab: Tab = 'serial'
-  #full: Promise<boolean> | undefined
+  /** The person is being asked for room. */
+  #asking = false
 
   constructor(start: Start, options: MachineViewOptions) {
     this.#start = start
@@ -406,40 +407,10 @@ export class MachineView {
 
   /** A disk found no room, and the machine waits. */
   async #diskFull(machine: Machine, sentence: string): Promise<void> {
-    if (this.#full) return
-    const choices = h('ul', { class: 'choices' })
-    const inUse = new Set(this.#start.disks)
-    const list = async () => {
-      const others = (await listDisks()).filter(({ name }) => !inUse.has(name))
-      choices.replaceChildren(
-        ...others.map(({ name, stored }) =>
-          h(
-            'li',
-            {},
-            h(
-              'button',
-              { type: 'button', onclick: () => void deleteDisk(name).then(list, complain) },
-              icon('trash'),
-              `Delete the disk “${name}” for good`,
-              h('span', { class: 'end' }, sizeText(stored)),
-            ),
-          ),
-        ),
-      )
-    }
-    await list().catch(complain)
-    this.#full = ask({
-      title: 'The machine is paused: there is no room for what it writes',
-      content: [
-        `${sentence.charAt(0).toUpperCase()}${sentence.slice(1)}.`,
-        'Nothing that was written is lost, and it goes on where it was as soon as there is room.',
-        choices,
-      ],
-      action: 'Try again',
-      cancel: 'Leave it paused',
-    })
-    const again = await this.#full
-    this.#full = undefined
+    if (this.#asking) return
+    this.#asking = true
+    const again = await askForRoom(sentence, this.#start.disks)
+    this.#asking = false
     if (again) await machine.resume()
   }
 

@@ -89,6 +89,11 @@ export function ask({ title, content = [], action, danger, cancel = 'Cancel', ch
     ),
   )
   const dialog = h('dialog', { class: 'dialog', 'aria-label': title }, form)
+  // Who is typing when it appears shall not press what destroys something.
+  if (!form.querySelector('[autofocus]')) {
+    const harmless = danger ? form.querySelector('footer button') : act
+    harmless?.setAttribute('autofocus', '')
+  }
   document.body.append(dialog)
   let chosen = false
   form.addEventListener('submit', async event => {
