@@ -8,7 +8,15 @@
 import type { ByteFile, ImageFolder } from './byte-file.ts'
 import type { Compression } from './compression.ts'
 import { type Disk, DiskError } from './disk.ts'
-import { FORMAT_TABLE, type Format, formatOfAlias, formatOfName, type OpenContext, recognize } from './formats.ts'
+import {
+  FORMAT_TABLE,
+  FORMATS,
+  type Format,
+  formatOfAlias,
+  formatOfName,
+  type OpenContext,
+  recognize,
+} from './formats.ts'
 import { RawDisk } from './raw.ts'
 
 /** Most images in a chain of backing files. */
@@ -50,6 +58,8 @@ export async function openImage(file: ByteFile, host: ImageHost, options: ToolOp
 async function openInChain(file: ByteFile, host: ImageHost, options: ToolOptions, chain: string[]): Promise<Disk> {
   try {
     const format = options.format ?? (await decideFormat(file))
+    if (!Object.hasOwn(FORMAT_TABLE, format))
+      throw new DiskError('format', `there is no image format '${format}': choose ${FORMATS.join(', ')}`)
     if (format === 'raw' && options.rawSize) return new RawDisk(file, { size: options.rawSize(file.size) })
     return await FORMAT_TABLE[format].open(file, makeContext(file, host, options, chain))
   } catch (error) {

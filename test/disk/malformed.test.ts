@@ -99,6 +99,10 @@ test('a raw disk is never guessed to be, or not to be, one where a guest could h
   const unnamed = join(folder, 'unnamed')
   writeFileSync(unnamed, new Uint8Array(2 ** 20))
   await assert.rejects(openDisk(unnamed), /is of no known format: if it is a raw disk, say that its format is raw/)
+  await assert.rejects(
+    openDisk(unnamed, { format: 'zip' as 'raw' }),
+    /there is no image format 'zip': choose raw, qcow2/,
+  )
   await (await openDisk(unnamed, { format: 'raw' })).close()
   await (await openDisk(unnamed, { readOnly: true })).close()
 })
