@@ -96,6 +96,7 @@ export class Dma8237 implements Device {
   readonly #bus: Bus
   readonly #memory: GuestMemory
   readonly #onReady: (() => void)[] = []
+  readonly #onLook: (() => void)[] = []
 
   /** @throws if ports 0h–fh, 81h–8fh or c0h–dfh are taken. */
   constructor(bus: Bus) {
@@ -134,12 +135,14 @@ export class Dma8237 implements Device {
   /**
    * The device's side of a channel, 0–3 (bytes) or 5–7 (words).
    * @param onReady called when the channel becomes ready while the device requests; it may transfer within the call
+   * @param onLook called before the guest reads how far the channel is, for a device that transfers at a pace of its own
    * @throws for a channel that does not exist
    */
-  channel(number: number, onReady: () => void = () => {}): DmaChannel {
+  channel(number: number, onReady: () => void = () => {}, onLook: () => void = () => {}): DmaChannel {
     if (!Number.isInteger(number) || number < 0 || number > 7 || number === 4)
       throw new Error(`DMA channel ${number} does not exist: 0 to 3 move bytes, 5 to 7 words`)
     this.#onReady[number] = onReady
+    this.#onLook[number] = onLook
     const isReady = () => this.#ready(number)
     return {
       get ready() {
@@ -217,12 +220,15 @@ export class Dma8237 implements Device {
     const controller = this.state.controllers[index]
     if (register < COMMAND_STATUS) {
       const channel = controller.channels[register >> 1]
+      // Not between the two halves.
+      if (!controller.flipFlop) this.#onLook[4 * index + (register >> 1)]?.()
       const value = register & 1 ? channel.count : channel.address
       const high = controller.flipFlop
       controller.flipFlop = !high
       return high ? value >> 8 : value & 0xff
     }
     if (register === COMMAND_STATUS) {
+      for (let i = 0; i < 4; i++) this.#onLook[4 * index + i]?.()
       let status = controller.terminal
       for (const [i, { request }] of controller.channels.entries())
         if (request || controller.requests & (1 << i)) status |= 0x10 << i

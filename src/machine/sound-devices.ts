@@ -3,7 +3,9 @@ import type { Bus, Device } from '../devices/bus.ts'
 import type { Dma8237 } from '../devices/dma8237.ts'
 import type { PciBus } from '../devices/pci.ts'
 import type { Pit8254 } from '../devices/pit8254.ts'
+import { Ac97 } from '../devices/sound/ac97.ts'
 import { SoundMixer } from '../devices/sound/mixer.ts'
+import { Sb16 } from '../devices/sound/sb16.ts'
 import { Speaker } from '../devices/sound/speaker.ts'
 import type { SoundDevice } from './sound.ts'
 
@@ -24,9 +26,16 @@ export class SoundDevices {
   readonly devices: readonly Device[]
 
   /** @throws if ports are taken, or no PCI slot is free */
-  constructor(bus: Bus, { pit, emit }: SoundWiring, _names: readonly SoundDevice[]) {
+  constructor(bus: Bus, { pit, dma, pci, emit }: SoundWiring, names: readonly SoundDevice[]) {
     this.mixer = new SoundMixer(bus.clock, emit)
     this.speaker = new Speaker(this.mixer, bus.clock, () => pit.speaker)
-    this.devices = []
+    const devices: Device[] = []
+    if (names.includes('sb16')) devices.push(new Sb16(bus, dma, this.mixer))
+    if (names.includes('ac97')) {
+      const card = new Ac97(bus, this.mixer)
+      pci.addAnywhere(card.function)
+      devices.push(card)
+    }
+    this.devices = devices
   }
 }

@@ -103,6 +103,7 @@ async function createPc(machine: MachineName, instructions: () => number) {
     holdInput: false,
     vga: 'std',
     display: true,
+    sound: ['speaker', 'sb16', 'ac97'],
     drives: DRIVES.map(([name, kind, bus]) => {
       const medium = { path: name, readOnly: kind === 'cdrom' }
       return { kind, name, bus, cache: 'writeback', serial: name, medium }
@@ -135,6 +136,7 @@ export async function fuzzMachine({ seed, steps, machine = 'pc', progress }: Fuz
   let step = 0
   const { pc, ports, firmware, images } = await createPc(machine, () => step)
   const { devices, bus } = pc.inspect()
+  pc.mixer?.listen(true)
   const { memory } = pc
   const guard = new MemoryGuard(memory)
   const where = () => `${machine}, seed ${seed}, step ${step}`

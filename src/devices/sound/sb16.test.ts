@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Dma8237 } from '../dma8237.ts'
+import { TestBus } from '../test-bus.ts'
+import { Sb16 } from './sb16.ts'
+import { residue, strongest, TestListener } from './test-signal.ts'
+
+const BUFFER = 0x10000
+
+function setUp() {
+  const bus = new TestBus(0x40000)
+  const dma = new Dma8237(bus)
+  const listener = new TestListener(bus.clock)
+  const card = new Sb16(bus, dma, listener.mixer)
+  const command = (...bytes: number[]) => {
+    for (const byte of bytes) {
+      assert.equal(bus.in(0x22c) & 0x80, 0)
+      bus.out(0x22c, byte)
+    }
+  }
+  const mixer = (index: number, value?: number) => {
+    bus.out(0x224, index)
+    if (value !== undefined) bus.out(0x225, value)
+    return bus.in(0x225)
+  }
+  /** Programs a channel for memory to device, auto-initialising. @param bytes of the buffer */
+  const channel = (number: number, bytes: number, mode = 0x58) => {
+    const wide = number > 3
+    const port = (register: number) => (wide ? 0xc0 + 2 * register : register)
+    const units = bytes / (wide ? 2 : 1) - 1
+    const address = wide ? (BUFFER >> 1) & 0xffff : BUFFER & 0xffff
+    bus.out(port(10), 4 | (number & 3))
+    bus.out(port(12), 0)
+    bus.out(port(11), mode | (number & 3))
+    bus.out(port(2 * (number & 3)), address & 0xff)
+    bus.out(port(2 * (number & 3)), address >> 8)
+    bus.out(port(2 * (number & 3) + 1), units & 0xff)
+    bus.out(port(2 * (number & 3) + 1), units >> 8)
+    bus.out([0x87, 0x83, 0x81, 0x82, 0, 0x8b, 0x89, 0x8a][number], BUFFER >> 16)
+    bus.out(port(10), number & 3)
+  }
+  const loud = () => {
+    for (const index of [0x30, 0x31, 0x32, 0x33]) mixer(index, 0xf8)
+  }
+  return { bus, card, listener, command, mixer, channel, loud }
+}
+
+test('it is found: reset gives AAh, the version 4.05, inversion, the copyright', () => {
+  const { bus, command } = setUp()
+  bus.out(0x226, 1)
+  bus.out(0x226, 0)
+  assert.equal(bus.in(0x22e) & 0x80, 0x80)
+  assert.equal(bus.in(0x22a), 0xaa)
+  assert.equal(bus.in(0x22e) & 0x80, 0)
+  command(0xe1)
+  assert.deepEqual([bus.in(0x22a), bus.in(0x22a)], [4, 5])
+  command(0xe0, 0x5a)
+  assert.equal(bus.in(0x22a), 0xa5)
+  command(0xe4, 0x77, 0xe8)
+  assert.equal(bus.in(0x22a), 0x77)
+  command(0xe3)
+  let text = ''
+  while (bus.in(0x22e) & 0x80) text += String.fromCharCode(bus.in(0x22a))
+  assert.match(text, /^COPYRIGHT/)
+})
+
+test('the mixer says and takes IRQ and DMA; F2h tries the IRQ', () => {
+  const { bus, mixer, command } = setUp()
+  assert.equal(mixer(0x80), 2)
+  assert.equal(mixer(0x81), 0x22)
+  command(0xf2)
+  assert.equal(bus.line(5), true)
+  assert.equal(mixer(0x82), 1)
+  bus.in(0x22e)
+  assert.equal(bus.line(5), false)
+  mixer(0x80, 4)
+  command(0xf3)
+  assert.deepEqual([bus.line(5), bus.line(7)], [false, true])
+  bus.in(0x22f)
+  assert.equal(bus.line(7), false)
+  assert.equal(mixer(0x22, 0xa7), 0xa7)
+  assert.equal(mixer(0x31), 0x78)
+})
+
+/** Plays a sine from a buffer of two halves, of which the driver fills one while the other plays. */
+function sine(
+  machine: ReturnType<typeof setUp>,
+  start: () => void,
+  rate: number,
+  kind: [bits: number, stereo: boolean],
+) {
+  const { bus } = machine
+  const [bits, stereo] = kind
+  const half = 1024
+  const view = new DataView(bus.ram.buffer, BUFFER)
+  let frame = 0
+  const fill = (which: number) => {
+    const channels = stereo ? 2 : 1
+    for (let i = 0; i < half * channels; i++) {
+      const value = Math.sin((2 * Math.PI * 440 * (frame + Math.floor(i / channels))) / rate) * 0.5
+      const at = which * half * channels + i
+      if (bits === 16) view.setInt16(2 * at, Math.round(value * 32768), true)
+      else view.setUint8(at, 128 + Math.round(value * 128))
+    }
+    frame += half
+  }
+  fill(0)
+  fill(1)
+  start()
+  let interrupts = 0
+  while (bus.clock.now() < 1.5e9) {
+    bus.clock.advance(1e6)
+    if (!bus.line(5)) continue
+    bus.in(bits === 16 ? 0x22f : 0x22e)
+    fill(interrupts++ % 2)
+  }
+  assert.ok(Math.abs(interrupts - (1.5 * rate) / half) < 2, `${interrupts} interrupts`)
+  const heard = machine.listener.channel(4800, 60_000)
+  assert.equal(Math.round(strongest(heard)), 440)
+  return residue(heard, 440)
+}
+
+test('440 Hz, 16 bits, stereo, auto-initialised on DMA 5: without gaps', () => {
+  const machine = setUp()
+  const { command, channel, loud } = machine
+  loud()
+  const start = () => {
+    channel(5, 8192)
+    command(0xd1, 0x41, 0xac, 0x44, 0xb6, 0x30, 0xff, 0x07)
+  }
+  assert.ok(sine(machine, start, 44100, [16, true]) < 0.004)
+})
+
+test('440 Hz, 8 bits on DMA 1, by the commands of the first card: time constant, block size, 1Ch', () => {
+  const machine = setUp()
+  const { command, channel, loud } = machine
+  loud()
+  const start = () => {
+    channel(1, 2048)
+    command(0xd1, 0x40, 256 - 50, 0x48, 0xff, 0x03, 0x1c)
+  }
+  assert.ok(sine(machine, start, 20000, [8, false]) < 0.03)
+})
+
+test('a single block ends with its interrupt and nothing more; pause and continue; the position is that of now', () => {
+  const { bus, command, channel } = setUp()
+  channel(1, 4096, 0x48)
+  command(0x41, 0x1f, 0x40, 0xc0, 0, 0x3f, 0x01)
+  bus.clock.advance(20e6)
+  command(0xd0)
+  bus.clock.advance(1e9)
+  assert.equal(bus.line(5), false)
+  bus.out(12, 0)
+  const left = bus.in(3) | (bus.in(3) << 8)
+  assert.ok(Math.abs(left - (4095 - 160)) <= 1, `${left}`)
+  command(0xd4)
+  bus.clock.advance(21e6)
+  assert.equal(bus.line(5), true)
+  bus.in(0x22e)
+  bus.clock.advance(1e9)
+  assert.equal(bus.line(5), false)
+})
+
+test('it waits for a masked channel', () => {
+  const { bus, command, channel } = setUp()
+  command(0x41, 0x1f, 0x40, 0xc0, 0, 0x4f, 0x00)
+  bus.clock.advance(1e9)
+  assert.equal(bus.line(5), false)
+  channel(1, 80, 0x48)
+  bus.clock.advance(11e6)
+  assert.equal(bus.line(5), true)
+})
+
+test('silence of command 80h interrupts after its time; command 10h plays by itself', () => {
+  const { bus, listener, command, loud } = setUp()
+  command(0x41, 0x1f, 0x40, 0x80, 0x3f, 0x01)
+  bus.clock.advance(38e6)
+  assert.equal(bus.line(5), false)
+  bus.clock.advance(3e6)
+  assert.equal(bus.line(5), true)
+  loud()
+  const from = Math.round(bus.clock.now() * 48e-6)
+  for (let i = 0; i < 8000; i++) {
+    command(0x10, 128 + Math.round(60 * Math.sin((2 * Math.PI * 440 * i) / 8000)))
+    bus.clock.advance(125_000)
+  }
+  assert.equal(Math.round(strongest(listener.channel(from + 4800, 38400), 2000)), 440)
+})
+
+test('blocks of a sample make no storm; ADPCM is told of', () => {
+  const { bus, command, channel } = setUp()
+  channel(1, 2)
+  command(0x41, 0xac, 0x44, 0xc6, 0, 0, 0)
+  for (let i = 0; i < 1000; i++) {
+    bus.clock.advance(1e6)
+    bus.in(0x22e)
+  }
+  assert.ok(bus.clock.callbacks < 60_000)
+  command(0x74, 0, 1)
+  assert.match([...bus.log.values()].join(), /ADPCM/)
+})
