@@ -5,7 +5,8 @@ import type { PciBus } from '../devices/pci.ts'
 import type { Pit8254 } from '../devices/pit8254.ts'
 import { Ac97 } from '../devices/sound/ac97.ts'
 import { SoundMixer } from '../devices/sound/mixer.ts'
-import { Sb16 } from '../devices/sound/sb16.ts'
+import { Opl3 } from '../devices/sound/opl3.ts'
+import { SB16_PORT, Sb16 } from '../devices/sound/sb16.ts'
 import { Speaker } from '../devices/sound/speaker.ts'
 import type { SoundDevice } from './sound.ts'
 
@@ -30,7 +31,11 @@ export class SoundDevices {
     this.mixer = new SoundMixer(bus.clock, emit)
     this.speaker = new Speaker(this.mixer, bus.clock, () => pit.speaker)
     const devices: Device[] = []
-    if (names.includes('sb16')) devices.push(new Sb16(bus, dma, this.mixer))
+    if (names.includes('sb16')) {
+      const card = new Sb16(bus, dma, this.mixer)
+      const loudness = () => card.synthesiserLoudness
+      devices.push(card, new Opl3(bus, this.mixer, { card: SB16_PORT, loudness }))
+    }
     if (names.includes('ac97')) {
       const card = new Ac97(bus, this.mixer)
       pci.addAnywhere(card.function)
