@@ -29,16 +29,16 @@ export interface BrowserScope {
 export function missingForMachines(scope: BrowserScope = globalThis): string | undefined {
   const { WebAssembly: wasm } = scope
   if (!wasm || !scope.Worker)
-    return `This browser has no ${wasm ? 'workers' : 'WebAssembly'}, without which no machine can run: use a current Chrome, Edge, Firefox or Safari.`
+    return `This browser has no ${wasm ? 'workers' : 'WebAssembly'}, without which no machine can run: use another, as a current Chrome or Edge.`
   const missing = WASM_FEATURES.filter(({ module }) => !wasm.validate(new Uint8Array(module))).map(({ name }) => name)
   if (missing.length > 0)
-    return `This browser's WebAssembly lacks ${missing.join(' and ')}, without which no machine can run: use a current Chrome, Edge, Firefox or Safari.`
+    return `This browser's WebAssembly lacks ${missing.join(' and ')}, without which no machine can run: use another, as a current Chrome or Edge.`
   if (!scope.isSecureContext)
     return 'Machines need memory that threads share, which browsers give to secure pages only: open this page by https, or as localhost.'
   if (!scope.crossOriginIsolated)
     return 'Machines need memory that threads share, which browsers give to isolated pages only: let the server send the headers “Cross-Origin-Opener-Policy: same-origin” and “Cross-Origin-Embedder-Policy: require-corp” with this page.'
   if (scope.SharedArrayBuffer === undefined)
-    return 'This browser has no SharedArrayBuffer, without which no machine can run: use a current Chrome, Edge, Firefox or Safari.'
+    return 'This browser has no SharedArrayBuffer, without which no machine can run: use another, as a current Chrome or Edge.'
   return undefined
 }
 
@@ -46,7 +46,7 @@ export function missingForMachines(scope: BrowserScope = globalThis): string | u
 export async function missingForDisks(): Promise<string | undefined> {
   const { storage } = navigator as { storage?: { getDirectory?(): Promise<unknown> } }
   if (!storage?.getDirectory)
-    return 'This browser has no private file system (OPFS), so that no disks can be kept here: use a current Chrome, Edge, Firefox or Safari.'
+    return 'This browser has no private file system (OPFS), so that no disks can be kept here: use another, as a current Chrome or Edge.'
   try {
     await storage.getDirectory()
     return undefined
