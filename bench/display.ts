@@ -163,7 +163,7 @@ async function show(machine: Partial<ShownMachine>): Promise<VncDisplay> {
   return display
 }
 
-/** Draws for some seconds. @returns per cent of a core, frames that were read and bytes a second */
+/** Draws for some seconds. @returns processing, frames that were drawn and read, reads a second, bytes that were received */
 async function draw(
   screen: TestScreen,
   picture: (screen: TestScreen, n: number) => void,
@@ -182,16 +182,19 @@ async function draw(
   const wall = (performance.now() - start) / 1000
   const { user, system } = process.cpuUsage(before)
   return {
-    core: (user + system) / 1e4 / wall,
+    milliseconds: (user + system) / 1000,
+    drawn: n,
+    read: screen.read - read,
     frames: (screen.read - read) / wall,
-    bytes: (((await received?.()) ?? 0) - bytes) / wall,
+    bytes: ((await received?.()) ?? 0) - bytes,
   }
 }
 
 async function updates(stalled: number): Promise<void> {
   const rows = []
   for (const [name, picture] of Object.entries(PICTURES)) {
-    const { core: drawing } = await draw(new TestScreen(WIDTH, HEIGHT), picture)
+    const alone = await draw(new TestScreen(WIDTH, HEIGHT), picture)
+    const drawing = alone.milliseconds / alone.drawn
     for (const [encoding, numbers] of Object.entries(ENCODINGS)) {
       if (stalled > 0 && !encoding.startsWith('Tight')) continue
       const screen = new TestScreen(WIDTH, HEIGHT)
@@ -199,16 +202,16 @@ async function updates(stalled: number): Promise<void> {
       const display = await show({ screen, keyboard, mouse })
       const child = await startViewer(display.address.port, numbers, stalled)
       await new Promise(resolve => setTimeout(resolve, 1000))
-      const { core, frames, bytes } = await draw(screen, picture, child.received)
+      const { milliseconds, drawn, read, frames, bytes } = await draw(screen, picture, child.received)
       child.stop()
       await display.close()
-      const each = ((core - drawing) * 10) / frames
+      const each = (milliseconds - drawing * drawn) / read
       rows.push([
         name,
         encoding,
         `${each.toFixed(2)} ms`,
         `${(each * RATE * 0.1).toFixed(0)} %`,
-        `${(bytes / frames / 1024).toFixed(1)} KiB`,
+        `${(bytes / read / 1024).toFixed(1)} KiB`,
         frames.toFixed(0),
       ])
     }

@@ -1,5 +1,8 @@
 /** Puts together what is sent, in the order of the network: big-endian. */
 
+/** Bytes that a buffer grows to at least. */
+const LEAST = 64
+
 /** A buffer that grows. */
 export class ByteWriter {
   #bytes: Uint8Array
@@ -16,7 +19,7 @@ export class ByteWriter {
     const start = this.length
     this.length += count
     if (this.length > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(this.length, this.#bytes.length * 2))
+      const larger = new Uint8Array(Math.max(this.length, this.#bytes.length * 2, LEAST))
       larger.set(this.#bytes.subarray(0, start))
       this.#bytes = larger
     }
@@ -62,9 +65,10 @@ export class ByteWriter {
     return this.#bytes.subarray(0, this.length)
   }
 
-  /** What was written, as a copy; the writer is empty then. */
+  /** What was written, which is the caller's; the writer is empty then. */
   take(): Uint8Array {
-    const bytes = this.#bytes.slice(0, this.length)
+    const bytes = this.view()
+    this.#bytes = new Uint8Array(0)
     this.length = 0
     return bytes
   }

@@ -86,12 +86,12 @@ export class UpdateWriter {
   }
 }
 
-/** Pixels without gaps. */
+/** Pixels without gaps: those of the picture itself where they are so, to be read before anybody else has a turn. */
 function pixelsOf({ pixels, width: stride, height }: ScreenFollower, rectangle: Rectangle): Block['pixels'] {
   const part = intersect(rectangle, { x: 0, y: 0, width: stride, height })
   const start = rectangle.y * stride + rectangle.x
   if (part.width === stride && part.height === rectangle.height && rectangle.width === stride)
-    return pixels.slice(start, start + rectangle.width * rectangle.height)
+    return pixels.subarray(start, start + rectangle.width * rectangle.height)
   const copy = new Uint32Array(rectangle.width * rectangle.height)
   for (let row = 0; row < part.height; row++) {
     const from = (part.y + row) * stride + part.x
