@@ -8,7 +8,6 @@ export class SoundRecorder {
   readonly #file: WaveFile
   readonly #host: CommandHost
   #recorded: Promise<void> = Promise.resolve()
-  #reader: ReadableStreamDefaultReader<unknown> | undefined
 
   /** @returns undefined where nothing is to be recorded. @throws UserError naming the file that cannot be made */
   static async open(choice: SoundChoice | undefined, host: CommandHost): Promise<SoundRecorder | undefined> {
@@ -20,20 +19,18 @@ export class SoundRecorder {
     this.#host = host
   }
 
-  /** Records from now on, until the machine ends or {@link close}. */
+  /** Records from now on, until the machine ends. */
   record(machine: RunningMachine): void {
     if (machine.sound) this.#recorded = this.#record(machine.sound.chunks().getReader())
   }
 
-  /** Ends the recording; what is on its way is in it. */
+  /** Ends the recording of a machine that has ended; what is on its way is in it. */
   async close(): Promise<void> {
-    await this.#reader?.cancel().catch(() => {})
     await this.#recorded
     await this.#file.close()
   }
 
   async #record(reader: ReadableStreamDefaultReader<{ frame: number; samples: Int16Array }>): Promise<void> {
-    this.#reader = reader
     try {
       for (;;) {
         const { done, value } = await reader.read()
