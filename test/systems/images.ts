@@ -76,6 +76,7 @@ async function makeIso(making: string, boot: readonly string[], say: Say): Promi
 /** GRUB's modules for a menu that is read from CDs and disks, and for what it starts. */
 const GRUB_MODULES = [
   'biosdisk',
+  'configfile',
   'iso9660',
   'part_msdos',
   'ext2',
@@ -120,7 +121,7 @@ export async function grubCd(name: string, configuration: string, files: Files, 
     'boot/grub/grub.cfg': { content: configuration },
     '.disk/info': { content: 'typetwo\n' },
   }
-  const folder = await makeOnce(`cd-${name}-${await versionOf(all)}`, async making => {
+  const folder = await makeOnce(`cd-${name}-${await versionOf(all, ...GRUB_MODULES)}`, async making => {
     const root = join(making, 'root')
     await layOut(root, all)
     const core = await grubImage(
