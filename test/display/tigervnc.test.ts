@@ -43,7 +43,7 @@ async function until(is: () => boolean | Promise<boolean>, context = () => ''): 
 
 /** An X server that nobody else has. */
 async function startX(): Promise<{ DISPLAY: string }> {
-  const child = spawn('Xvfb', ['-displayfd', '3', '-screen', '0', '1024x768x24', '-nolisten', 'tcp'], {
+  const child = spawn('Xvfb', ['-displayfd', '3', '-screen', '0', '1024x768x24', '-nolisten', 'tcp', '-noreset'], {
     stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
   })
   started.push(child)
