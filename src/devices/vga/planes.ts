@@ -58,8 +58,20 @@ export class PlaneAccess {
   /** Bytes of video memory before what 64 KiB windows show: VBE's bank. */
   #bank = 0
   /** Accesses that could have been plain ones of memory. */
-  #plain = 0
+  #plainAccesses = 0
   #windowed = false
+  // What the registers say, worked out when they change: games write here by the million.
+  #start = 0
+  #length = 0
+  /** Added to addresses within the window. */
+  #base = 0
+  /** Addresses are divided by two to this power, and say by their low bits which planes they are about. */
+  #readShift = 0
+  #writeShift = 0
+  /** Bytes are written as they are. */
+  #writesPlainly = false
+  /** Planes that are written, by an address's low bits. */
+  readonly #masks = new Int32Array(4)
 
   /** @param state the registers as they are now */
   constructor(memory: VideoMemory, state: () => VgaState) {
@@ -76,7 +88,26 @@ export class PlaneAccess {
 
   /** A register changed that says how memory is accessed. */
   changed(): void {
-    this.#plain = 0
+    const { graphics, sequencer } = this.#state()
+    const map = (graphics[GR.MISCELLANEOUS] >> 2) & 3
+    const [start, length] = MAPS[map]
+    this.#start = start
+    this.#length = length
+    this.#base = map === 1 ? this.#bank : 0
+    const mode = sequencer[SR.MEMORY_MODE]
+    const chained = (mode & MEMORY_CHAIN_4) !== 0
+    this.#writeShift = chained ? 2 : mode & MEMORY_SEQUENTIAL ? 0 : 1
+    this.#readShift = chained ? 2 : graphics[GR.MODE] & MODE_ODD_EVEN ? 1 : 0
+    this.#writesPlainly =
+      (graphics[GR.MODE] & 3) === 0 &&
+      graphics[GR.DATA_ROTATE] === 0 &&
+      graphics[GR.BIT_MASK] === 0xff &&
+      (graphics[GR.ENABLE_SET_RESET] & 15) === 0
+    for (let low = 0; low < 4; low++) {
+      const addressed = [0b1111, low & 1 ? 0b1010 : 0b0101, 1 << low][this.#writeShift]
+      this.#masks[low] = PLANE_MASK[sequencer[SR.MAP_MASK] & addressed]
+    }
+    this.#plainAccesses = 0
     if (!this.#windowed) return
     if (this.#isPlain()) {
       this.#memory.window(this.#bank)
@@ -90,30 +121,12 @@ export class PlaneAccess {
   #isPlain(): boolean {
     const { graphics, sequencer } = this.#state()
     return (
-      (sequencer[SR.MEMORY_MODE] & MEMORY_CHAIN_4) !== 0 &&
+      this.#writeShift === 2 &&
       (sequencer[SR.MAP_MASK] & 15) === 15 &&
       (graphics[GR.MISCELLANEOUS] & 12) === 4 &&
-      this.#writesPlainly(graphics) &&
+      this.#writesPlainly &&
       !(graphics[GR.MODE] & MODE_READ_COMPARE)
     )
-  }
-
-  #writesPlainly(graphics: Uint8Array): boolean {
-    return (
-      (graphics[GR.MODE] & 3) === 0 &&
-      graphics[GR.DATA_ROTATE] === 0 &&
-      graphics[GR.BIT_MASK] === 0xff &&
-      (graphics[GR.ENABLE_SET_RESET] & 15) === 0
-    )
-  }
-
-  /** An address within the 128 KiB as one of display memory, before planes are told apart, or -1. */
-  #locate(offset: number): number {
-    const map = (this.#state().graphics[GR.MISCELLANEOUS] >> 2) & 3
-    const [start, length] = MAPS[map]
-    const at = offset - start
-    if (at < 0 || at >= length) return -1
-    return map === 1 ? at + this.#bank : at
   }
 
   /** A load of the processor's. */
@@ -125,58 +138,47 @@ export class PlaneAccess {
 
   /** A store of the processor's. */
   writeMmio(offset: number, size: AccessSize, value: number): void {
-    for (let i = 0; i < size; i++, value >>>= 8) this.#write(offset + i, value & 0xff)
-    if (this.#plain < PLAIN_ACCESSES) return
-    this.#plain = 0
+    const { latch, graphics } = this.#state()
+    for (let i = 0; i < size; i++, value >>>= 8) this.#write(offset + i, value & 0xff, graphics, latch)
+    if (this.#writeShift !== 2 || ++this.#plainAccesses < PLAIN_ACCESSES) return
+    this.#plainAccesses = 0
     if (this.#windowed || !this.#isPlain()) return
     this.#windowed = true
     this.#memory.window(this.#bank)
   }
 
   #read(offset: number): number {
-    const at = this.#locate(offset)
-    if (at < 0) return 0xff
+    let at = offset - this.#start
+    if (at < 0 || at >= this.#length) return 0xff
+    at += this.#base
     const state = this.#state()
-    const { graphics, sequencer } = state
+    const { graphics } = state
     const memory = this.#memory
-    let unit = at
-    let plane = graphics[GR.READ_MAP_SELECT] & 3
-    if (sequencer[SR.MEMORY_MODE] & MEMORY_CHAIN_4) {
-      unit = at >> 2
-      plane = at & 3
-    } else if (graphics[GR.MODE] & MODE_ODD_EVEN) {
-      unit = at >> 1
-      plane = (plane & 2) | (at & 1)
-    }
+    const unit = at >> this.#readShift
     const latch = memory.ram32[(memory.base + ((unit * 4) & (memory.size - 1))) >> 2]
     state.latch = latch
-    if (!(graphics[GR.MODE] & MODE_READ_COMPARE)) return (latch >>> (8 * plane)) & 0xff
-    const different =
-      (latch ^ PLANE_MASK[graphics[GR.COLOR_COMPARE] & 15]) & PLANE_MASK[graphics[GR.COLOR_DONT_CARE] & 15]
-    return ~(different | (different >>> 8) | (different >>> 16) | (different >>> 24)) & 0xff
+    if (graphics[GR.MODE] & MODE_READ_COMPARE) {
+      const different =
+        (latch ^ PLANE_MASK[graphics[GR.COLOR_COMPARE] & 15]) & PLANE_MASK[graphics[GR.COLOR_DONT_CARE] & 15]
+      return ~(different | (different >>> 8) | (different >>> 16) | (different >>> 24)) & 0xff
+    }
+    const selected = graphics[GR.READ_MAP_SELECT] & 3
+    const plane = this.#readShift === 0 ? selected : this.#readShift === 2 ? at & 3 : (selected & 2) | (at & 1)
+    return (latch >>> (8 * plane)) & 0xff
   }
 
-  #write(offset: number, value: number): void {
-    const at = this.#locate(offset)
-    if (at < 0) return
-    const { graphics, sequencer, latch } = this.#state()
+  #write(offset: number, value: number, graphics: Uint8Array, latch: number): void {
+    let at = offset - this.#start
+    if (at < 0 || at >= this.#length) return
+    at += this.#base
     const memory = this.#memory
-    const mode = sequencer[SR.MEMORY_MODE]
-    let unit = at
-    let planes = sequencer[SR.MAP_MASK] & 15
-    if (mode & MEMORY_CHAIN_4) {
-      unit = at >> 2
-      planes &= 1 << (at & 3)
-      this.#plain++
-    } else if (!(mode & MEMORY_SEQUENTIAL)) {
-      unit = at >> 1
-      planes &= at & 1 ? 0b1010 : 0b0101
-    }
-    const start = memory.base + ((unit * 4) & (memory.size - 1))
-    const mask = PLANE_MASK[planes]
-    const result = this.#combine(value, graphics, latch)
-    memory.ram32[start >> 2] = (memory.ram32[start >> 2] & ~mask) | (result & mask)
-    memory.dirty[(start - memory.base) >> 12] = 1
+    const place = ((at >> this.#writeShift) * 4) & (memory.size - 1)
+    const mask = this.#masks[at & 3]
+    const result = this.#writesPlainly ? Math.imul(value, 0x01010101) : this.#combine(value, graphics, latch)
+    const word = (memory.base + place) >> 2
+    const { ram32 } = memory
+    ram32[word] = mask === -1 ? result : (ram32[word] & ~mask) | (result & mask)
+    memory.dirty[place >> 12] = 1
   }
 
   /** What the graphics controller makes of a byte, the latches and its registers, for all four planes. */

@@ -68,6 +68,7 @@ export class StdVga implements Device {
       onBank: offset => this.#planes.setBank(offset),
     })
     this.#vga = new Vga(bus, { planes: this.#planes, vbe: () => this.#dispi.mode !== undefined })
+    this.#planes.changed()
     this.renderer = new Renderer(memory, allocate)
     bus.mmio(WINDOW.start, WINDOW.length, this.#planes)
     // The data register's port is odd; some programs use the next one.
