@@ -1,6 +1,6 @@
 /** Every message between a `Machine` and the worker in which it runs, and the plain values they carry. */
 import type { ActivityGroup } from '../cpu/activity.ts'
-import type { TextCells } from '../devices/vga/text.ts'
+import type { TextCells } from '../devices/vga/cells.ts'
 import type { TranslatedCode } from '../engines/translator/listing.ts'
 import type { CpuName } from '../isa/cpu-models.ts'
 import type { ClockKind } from './clock.ts'

@@ -18,7 +18,7 @@ import { Rtc } from '../devices/rtc.ts'
 import type { SoundMixer } from '../devices/sound/mixer.ts'
 import { TestDevice } from '../devices/test-device.ts'
 import { Uart16550 } from '../devices/uart16550.ts'
-import { StdVga } from '../devices/vga/stdvga.ts'
+import type { StdVga } from '../devices/vga/stdvga.ts'
 import { VirtioConsole } from '../devices/virtio/console.ts'
 import type { VirtioDevice } from '../devices/virtio/device.ts'
 import { VirtioTablet } from '../devices/virtio/input.ts'
@@ -165,6 +165,8 @@ export class Pc implements Runnable {
       random32: random32(configuration.clock),
     })
     const multiboot = kernel !== undefined && isMultiboot(kernel)
+    // Who has no screen does not wait for its code to be loaded.
+    const adapter = configuration.vga === 'std' ? (await import('../devices/vga/stdvga.ts')).StdVga : undefined
     const pc = new Pc({
       configuration,
       hooks,
@@ -173,6 +175,7 @@ export class Pc implements Runnable {
       processor,
       multiboot,
       firmware: firmware !== undefined,
+      adapter,
       videoBios: videoBios?.slice(),
       drives,
     })
@@ -190,6 +193,7 @@ export class Pc implements Runnable {
     processor,
     multiboot,
     firmware,
+    adapter,
     videoBios,
     drives,
   }: {
@@ -200,6 +204,7 @@ export class Pc implements Runnable {
     processor: Processor
     multiboot: boolean
     firmware: boolean
+    adapter: typeof StdVga | undefined
     videoBios: Uint8Array | undefined
     drives: readonly OpenDrive[]
   }) {
@@ -319,8 +324,8 @@ export class Pc implements Runnable {
       receiveReady: () => hooks.receiveReady(CONSOLE_PORT),
     })
     this.receivers = [...uarts, this.#console]
-    if (configuration.vga === 'std') {
-      this.#vga = new StdVga(bus, {
+    if (adapter) {
+      this.#vga = new adapter(bus, {
         memory: new MachineVideoMemory(memory, map),
         rom: videoBios,
         allocate: hooks.allocatePicture ?? (pixels => new Int32Array(pixels)),

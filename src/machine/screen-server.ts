@@ -1,6 +1,7 @@
 /** The worker's side of a screen: draws when somebody looks, no oftener than is of use, and says what it drew. */
+
+import type { TextCells } from '../devices/vga/cells.ts'
 import type { PictureArea } from '../devices/vga/picture.ts'
-import type { TextCells } from '../devices/vga/text.ts'
 import type { FromWorker } from './messages.ts'
 
 /** What is shown. */

@@ -1,8 +1,8 @@
 /** What a machine shows, for whoever looks at it: the types, and the handle's side of it. */
-import { type TextCells, textOf } from '../devices/vga/text.ts'
+import { type TextCells, textOf } from '../devices/vga/cells.ts'
 import type { FromWorker, ToWorker } from './messages.ts'
 
-export type { TextCells } from '../devices/vga/text.ts'
+export type { TextCells } from '../devices/vga/cells.ts'
 
 /** A picture: RGBA, four bytes a pixel, row after row from the top; alpha is always 255. */
 export interface ScreenImage {

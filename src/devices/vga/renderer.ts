@@ -1,4 +1,6 @@
 /** From registers and memory to a picture, no more of it than has changed. */
+
+import type { TextCells } from './cells.ts'
 import { attributeColors, paletteColors } from './colors.ts'
 import type { DispiMode } from './dispi.ts'
 import { displayedLines } from './geometry.ts'
@@ -7,7 +9,7 @@ import { drawLinear } from './linear.ts'
 import { Picture, type PictureArea } from './picture.ts'
 import type { VideoMemory } from './planes.ts'
 import { CLOCK_SCREEN_OFF, CR, GR, PALETTE_ADDRESS_SOURCE, SR, type VgaState } from './registers.ts'
-import { blinkPhase, drawText, readCells, type TextCells, textWidth } from './text.ts'
+import { blinkPhase, drawText, readCells, textWidth } from './text.ts'
 
 /** The widest line: 256 characters of 9 dots, each twice, and one more that panning may show. */
 const WIDEST = 257 * 18 + 18

@@ -1,4 +1,5 @@
 /** Text modes: characters as pixels, and as text. */
+import type { TextCells } from './cells.ts'
 import {
   displayedCharacters,
   displayedLines,
@@ -162,17 +163,6 @@ export function drawText(
   }
 }
 
-/** The characters of a text mode: their code points and colors (red in the lowest byte), row after row. */
-export interface TextCells {
-  readonly columns: number
-  readonly rows: number
-  readonly characters: Uint16Array
-  readonly foreground: Uint32Array
-  readonly background: Uint32Array
-  /** Where the cursor is, while it is shown: column and row. */
-  readonly cursor: readonly [column: number, row: number] | undefined
-}
-
 /** The characters that are shown. @param colors the sixteen */
 export function readCells(state: VgaState, memory: VideoMemory, colors: Int32Array): TextCells {
   const { attribute, crtc } = state
@@ -197,12 +187,4 @@ export function readCells(state: VgaState, memory: VideoMemory, colors: Int32Arr
       if (at === location && !(crtc[CR.CURSOR_START] & 0x20)) cursor = [column, row]
     }
   return { columns, rows, characters, foreground, background, cursor }
-}
-
-/** The rows of text, joined by newlines, without blanks at their ends. */
-export function textOf({ columns, rows, characters }: TextCells): string {
-  const lines: string[] = []
-  for (let row = 0; row < rows; row++)
-    lines.push(String.fromCharCode(...characters.subarray(row * columns, (row + 1) * columns)).trimEnd())
-  return lines.join('\n')
 }

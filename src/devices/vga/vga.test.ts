@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { textOf } from './cells.ts'
 import { dispi, indexed, MODES, makeAdapter, REGISTERS, SIZE, setMode } from './test-memory.ts'
-import { textOf } from './text.ts'
 
 /** What a color of {@link setMode}'s palette looks like. */
 const color = (i: number) => {
