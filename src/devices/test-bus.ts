@@ -56,6 +56,11 @@ export class ManualClock implements Clock {
     return next
   }
 
+  /** Lets `nanoseconds` pass at once, as on a host that was busy otherwise: what falls due is late. */
+  jump(nanoseconds: number): void {
+    this.#now += nanoseconds
+  }
+
   /** Lets `nanoseconds` pass, running what falls due at its own time. */
   advance(nanoseconds: number): void {
     const end = this.#now + nanoseconds

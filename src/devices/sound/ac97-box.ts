@@ -95,10 +95,15 @@ export class BusMasterBox {
     return (status & wanted) !== 0
   }
 
-  /** When the current buffer ends, in nanoseconds; undefined while it stands still. */
-  get deadline(): number | undefined {
+  /** When to call {@link run} for the end of the current buffer, in nanoseconds; undefined while it stands still. */
+  deadline(now: number): number | undefined {
     const { left } = this.#options.state()
-    return this.running ? this.#stream.timeOf(Math.ceil(left / this.#options.channels)) : undefined
+    return this.running ? this.#stream.deadline(Math.ceil(left / this.#options.channels), now) : undefined
+  }
+
+  /** The time until which everything was moved. */
+  complete(now: number): number {
+    return this.running ? Math.min(now, this.#stream.timeOf(0)) : now
   }
 
   /** The state was replaced: goes on from now. */
@@ -111,7 +116,7 @@ export class BusMasterBox {
     this.#stream.setRate(this.#options.rate())
   }
 
-  /** Moves what is due. */
+  /** Moves what is due, up to the next end of a buffer that interrupts: the guest may have to provide what follows. */
   run(now: number): void {
     if (!this.running) return
     const state = this.#options.state()
@@ -123,8 +128,10 @@ export class BusMasterBox {
       if (count > 0) this.#move(count)
       frames -= count
       if (state.left === 0) {
+        const { interrupts } = state
         this.#end()
-        if (++ended > 2 * ENTRIES) return
+        if (interrupts || state.status & STATUS_HALTED) this.#options.changed()
+        if (interrupts || ++ended > 2 * ENTRIES) return
       }
     }
   }

@@ -2,7 +2,6 @@
 import type { AccessSize, Bus, Clock, Device, MmioHandler, Timer } from '../bus.ts'
 import { PciFunction } from '../pci-function.ts'
 import { maskTo } from '../registers.ts'
-import { MINIMUM_PERIOD } from '../ticks.ts'
 import { type BoxState, BusMasterBox, initialBox } from './ac97-box.ts'
 import { CODEC, initialCodec, loudness, writeCodec } from './ac97-codec.ts'
 import type { SoundMixer, SoundSource } from './mixer.ts'
@@ -107,8 +106,9 @@ export class Ac97 implements Device, SoundSource {
     return this.#boxes[1].running
   }
 
-  render(now: number): void {
+  render(now: number): number {
     for (const box of this.#boxes) box.run(now)
+    return this.#boxes[1].complete(now)
   }
 
   reset(): void {
@@ -127,9 +127,9 @@ export class Ac97 implements Device, SoundSource {
   #update(): void {
     const now = this.#clock.now()
     this.function.interrupt.set(this.#boxes.some(({ interrupt }) => interrupt))
-    const deadline = Math.min(...this.#boxes.map(box => box.deadline ?? Number.POSITIVE_INFINITY))
+    const deadline = Math.min(...this.#boxes.map(box => box.deadline(now) ?? Number.POSITIVE_INFINITY))
     if (deadline === Number.POSITIVE_INFINITY) this.#timer.cancel()
-    else this.#timer.arm(Math.max(deadline, now + MINIMUM_PERIOD))
+    else this.#timer.arm(deadline)
     this.#mixer.wake()
   }
 

@@ -16,8 +16,11 @@ const AHEAD = 64
 export interface SoundSource {
   /** Whether it is to be heard, now or as soon as time passes. */
   readonly playing: boolean
-  /** Mixes what it plays until `now`, and what it changed since it was called last. */
-  render(now: number): void
+  /**
+   * Mixes what it plays until `now`.
+   * @returns the time until which it is complete: earlier than now while the guest has to be asked for what comes
+   */
+  render(now: number): number
 }
 
 /** The sum of all sources. It costs nothing while nothing plays or nobody listens. */
@@ -81,12 +84,14 @@ export class SoundMixer {
 
   #tick(): void {
     const now = this.#clock.now()
-    const end = Math.floor(now * FRAMES)
-    if (end - this.#first > MOST_FRAMES) {
-      this.#drop(Math.min(end - MOST_FRAMES - this.#first, MOST_FRAMES + AHEAD))
-      this.#first = end - MOST_FRAMES
+    const earliest = Math.floor(now * FRAMES) - MOST_FRAMES
+    if (earliest > this.#first) {
+      this.#drop(Math.min(earliest - this.#first, MOST_FRAMES + AHEAD))
+      this.#first = earliest
     }
-    for (const source of this.#sources) source.render(now)
+    let complete = now
+    for (const source of this.#sources) complete = Math.min(complete, source.render(now))
+    const end = Math.max(this.#first, Math.floor(complete * FRAMES))
     const frames = end - this.#first
     if (frames > 0) {
       const samples = new Int16Array(2 * frames)

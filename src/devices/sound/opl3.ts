@@ -92,8 +92,8 @@ export class Opl3 implements Device, SoundSource {
     this.#begin()
   }
 
-  render(now: number): void {
-    if (!this.#playing) return
+  render(now: number): number {
+    if (!this.#playing) return now
     const [left, right] = this.#loudness()
     const due = this.#stream.due(now)
     for (let i = 0; i < due; i++) {
@@ -101,6 +101,7 @@ export class Opl3 implements Device, SoundSource {
       this.#stream.play(this.#frame[0] * left, this.#frame[1] * right)
     }
     this.#playing = this.#synthesiser.sounding
+    return now
   }
 
   /** It may sound from now on. */

@@ -1,8 +1,12 @@
 /** Samples that a converter plays at a rate of its own, in guest time, brought to the mixer's rate. */
+import { MINIMUM_PERIOD } from '../ticks.ts'
 import { frameAt, type SoundMixer, timeOfFrame } from './mixer.ts'
 
 /** Nanoseconds that a converter may be behind: it then makes up for them, beyond it goes on from where it is. */
 export const MOST_LAG = 100e6
+
+/** Most nanoseconds that the guest gets for each interrupt while a converter that is behind catches up. */
+const MOST_PAUSE = 1e6
 
 /**
  * A digital-to-analogue converter: tells how many frames were due, and mixes them where in time they belong. Between two
@@ -45,6 +49,16 @@ export class SampleStream {
   /** When the frame that comes `ahead` frames after the ones played is due: nanoseconds. */
   timeOf(ahead: number): number {
     return this.#start + (this.#played + ahead) * this.#period
+  }
+
+  /**
+   * When to look after a block that ends so many frames ahead: when its last is due. A converter that is behind lets the guest
+   * have a moment for what it was told of last.
+   */
+  deadline(ahead: number, now: number): number {
+    const due = this.timeOf(ahead - 1)
+    if (due > now) return Math.max(due, now + MINIMUM_PERIOD)
+    return now + Math.max(MINIMUM_PERIOD, Math.min(MOST_PAUSE, (ahead * this.#period) / 2))
   }
 
   /** Frames that are due. What was more than a tenth of a second ago is not made up for. */

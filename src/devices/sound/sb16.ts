@@ -2,7 +2,6 @@
 import type { Bus, Clock, Device, InterruptLine, Timer } from '../bus.ts'
 import type { Dma8237, DmaChannel } from '../dma8237.ts'
 import { attachBytes } from '../registers.ts'
-import { MINIMUM_PERIOD } from '../ticks.ts'
 import type { SoundMixer, SoundSource } from './mixer.ts'
 import { SampleStream } from './sample-stream.ts'
 import { ADPCM, COPYRIGHT, parametersOf, plainTransfer, type SbTransfer, sb16Transfer, VERSION } from './sb-commands.ts'
@@ -135,13 +134,17 @@ export class Sb16 implements Device, SoundSource {
     this.#begin()
   }
 
-  render(now: number): void {
+  render(now: number): number {
     const { transfer, direct } = this.state
     if (transfer === undefined && this.playing) {
       const [left, right] = sbLoudness(this.state.mixer, 'voice')
       const value = (direct - 128) / 128
       for (let due = this.#stream.due(now); due > 0; due--) this.#stream.play(value * left, value * right)
-    } else this.#move(now)
+      return now
+    }
+    this.#move(now)
+    const { transfer: rest } = this.state
+    return rest === undefined || rest.paused || this.#starved ? now : Math.min(now, this.#stream.timeOf(0))
   }
 
   #read(offset: number): number {
@@ -357,13 +360,13 @@ export class Sb16 implements Device, SoundSource {
     this.#update()
   }
 
+  /** Moves what is due, up to the end of the block: the guest may have to provide what follows. */
   #move(now: number): void {
     const { transfer } = this.state
     if (transfer === undefined || transfer.paused || this.#starved) return
     let due = this.#stream.due(now)
     const channels = transfer.stereo ? 2 : 1
-    // A block of one sample must not keep the host busy either: what is due is a tenth of a second at most.
-    while (due > 0 && this.state.transfer === transfer && !transfer.paused) {
+    while (due > 0) {
       const frames = Math.min(due, Math.ceil(transfer.left / channels), MOST_BYTES / 4)
       const wanted = Math.min(transfer.left, frames * channels)
       const samples = transfer.silent ? wanted : this.#transfer(transfer, wanted)
@@ -371,7 +374,10 @@ export class Sb16 implements Device, SoundSource {
       if (samples === 0) return
       due -= Math.ceil(samples / channels)
       transfer.left -= samples
-      if (transfer.left === 0) this.#blockEnded(transfer)
+      if (transfer.left === 0) {
+        this.#blockEnded(transfer)
+        return
+      }
     }
   }
 
@@ -410,7 +416,7 @@ export class Sb16 implements Device, SoundSource {
     this.state.interrupts |= transfer.bits === 8 ? INTERRUPT_8 : INTERRUPT_16
     if (transfer.automatic) transfer.left = transfer.block
     else this.state.transfer = undefined
-    this.#drive()
+    this.#update()
   }
 
   /** Drives the interrupt lines. */
@@ -429,8 +435,8 @@ export class Sb16 implements Device, SoundSource {
     if (number !== undefined) this.#channels.get(number)!.request(true)
     if (transfer === undefined || transfer.paused || this.#starved) this.#timer.cancel()
     else {
-      const deadline = this.#stream.timeOf(Math.ceil(transfer.left / (transfer.stereo ? 2 : 1)) - 1)
-      this.#timer.arm(Math.max(deadline, this.#clock.now() + MINIMUM_PERIOD))
+      const frames = Math.ceil(transfer.left / (transfer.stereo ? 2 : 1))
+      this.#timer.arm(this.#stream.deadline(frames, this.#clock.now()))
     }
     this.#mixer.wake()
   }

@@ -58,7 +58,7 @@ export class Speaker implements SoundSource {
     this.#mixer.wake()
   }
 
-  render(now: number): void {
+  render(now: number): number {
     const to = now * TICKS * (SAMPLE_RATE / 1e9)
     const earliest = frameAt(now) - MOST_FRAMES
     if (this.#frame < earliest) {
@@ -79,6 +79,7 @@ export class Speaker implements SoundSource {
       this.#tick = end
       if (end === frameEnd) this.#finish()
     }
+    return now
   }
 
   #finish(): void {
