@@ -217,6 +217,11 @@ export class SparseExtent extends TableDisk {
         }
       }
     }
+    // What is in front of the data belongs to the tables, also what of it is free: a file that ends there is cut off for others.
+    const last = tables.reduce((end, { offset, length }) => Math.max(end, offset + length), 0)
+    const data = header.overhead * SECTOR
+    if (last < data && data <= this.file.size && places.every(place => place >= data))
+      tables.push({ offset: last, length: data - last })
     // Of compressed grains each has a length of its own, a sector at least.
     return { offsets: Float64Array.from(places), length: header.isCompressed ? SECTOR : this.clusterSize, tables }
   }
