@@ -7,8 +7,8 @@ export const SAMPLE_RATE = 48_000
 const FRAMES = SAMPLE_RATE / 1e9
 /** Nanoseconds of guest time between two pieces. */
 const PERIOD = 10e6
-/** Most frames of a piece; what a host that stood still for longer has missed is lost. */
-const MOST_FRAMES = SAMPLE_RATE / 10
+/** Most frames of a piece, half a second; what a host that stood still for longer has missed is lost. */
+export const MOST_FRAMES = SAMPLE_RATE / 2
 /** Frames beyond now that may be mixed: a sample of the slowest rate lasts for so long. */
 const AHEAD = 64
 

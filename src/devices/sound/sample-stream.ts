@@ -3,7 +3,7 @@ import { MINIMUM_PERIOD } from '../ticks.ts'
 import { frameAt, type SoundMixer, timeOfFrame } from './mixer.ts'
 
 /** Nanoseconds that a converter may be behind: it then makes up for them, beyond it goes on from where it is. */
-export const MOST_LAG = 100e6
+const MOST_LAG = 400e6
 
 /** Most nanoseconds that the guest gets for each interrupt while a converter that is behind catches up. */
 const MOST_PAUSE = 1e6
@@ -61,7 +61,7 @@ export class SampleStream {
     return now + Math.max(MINIMUM_PERIOD, Math.min(MOST_PAUSE, (ahead * this.#period) / 2))
   }
 
-  /** Frames that are due. What was more than a tenth of a second ago is not made up for. */
+  /** Frames that are due. What is too long ago is not made up for. */
   due(now: number): number {
     const late = now - this.timeOf(0) - MOST_LAG
     if (late > 0) this.#start += late

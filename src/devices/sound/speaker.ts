@@ -1,14 +1,12 @@
 /** The PC's speaker: what counter 2 of the timer and port 61h make of its cone. */
 import type { Clock } from '../bus.ts'
 import { type Counter, nextChange, outputAt } from '../pit-counter.ts'
-import { frameAt, SAMPLE_RATE, type SoundMixer, type SoundSource } from './mixer.ts'
+import { frameAt, MOST_FRAMES, SAMPLE_RATE, type SoundMixer, type SoundSource } from './mixer.ts'
 
 /** The timer's ticks in a frame. */
 const TICKS = 315e6 / 264 / SAMPLE_RATE
 /** Nanoseconds for which it sounds on after a change: games play samples by changes alone. */
 const TAIL = 50e6
-/** What is more than a tenth of a second ago is not made up for. */
-const MOST_FRAMES = SAMPLE_RATE / 10
 /** Periods that are shorter in ticks, 20 kHz, are heard as their mean only. */
 const SHORTEST_PERIOD = 60
 const LOUDNESS = 0.3
