@@ -22,6 +22,7 @@ import { flushPage, flushTlb } from '../cpu/translation.ts'
 import type { Vcpu } from '../cpu/vcpu.ts'
 import { randomSource } from '../isa/assembler.ts'
 import { FRAME_CODE } from '../memory/physical.ts'
+import { CodeMarks } from './code-marks.ts'
 import { CodeLibrary } from './library.ts'
 import { IN_TYPESCRIPT, slowPathUnits } from './slow-paths.ts'
 
@@ -137,7 +138,14 @@ for (const paging of ['four levels', 'five levels', 'PAE', '32 bits'] as const) 
         state.setHalves(F.dr, 0x1000, 0)
         state.setHalves(F.dr, breakpoint ? 0x10001 : 0, 0, 7)
         cpu.debugRegistersChanged()
-        cpu.memory.frames[codeFrame] |= FRAME_CODE
+        const { frames, cpuMemory } = cpu.memory
+        frames[codeFrame] |= FRAME_CODE
+        const marks = new CodeMarks(cpuMemory.buffer)
+        if (cr0 & CR0_PG) marks.add(frames[codeFrame] >>> 12, 1024, 2047)
+        else {
+          // Without paging a store beside code is done at once, and the TLB does not hear of it.
+          for (const entry of frames.subarray(0, 256)) if (entry & FRAME_CODE) marks.add(entry >>> 12, 0, 4095)
+        }
         flushTlb(cpu, random(1) === 1)
         cpu.updateMode()
       }

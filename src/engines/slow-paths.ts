@@ -9,14 +9,18 @@ import { ACCESS_FETCH, ACCESS_WRITE } from '../cpu/paging.ts'
 import { F } from '../cpu/state.ts'
 import { FunctionBuilder } from '../ir/function.ts'
 import { Int, typeOf, Vector } from '../ir/values.ts'
-import { TLB_ADDEND, TLB_READ, TLB_WRITE } from '../memory/tlb.ts'
+import { CODE_MARK_SHIFT, CODE_MARKS_BASE, FRAME_TABLE_BASE, MAX_FRAMES } from '../memory/layout.ts'
+import { FRAME_CODE, FRAME_DIRTY, FRAME_PRESENT, FRAME_WRITABLE } from '../memory/physical.ts'
+import { TLB_ADDEND, TLB_FRAME, TLB_FRAME_MASK, TLB_READ, TLB_WRITE } from '../memory/tlb.ts'
 import { LOAD_OPCODES, STORE_OPCODES } from '../wasm/memory-opcodes.ts'
 import { type FunctionType, I32, V128 } from '../wasm/types.ts'
 import type { Unit } from './library.ts'
 import {
   currentClass,
   isCanonicalNow,
+  isPaged,
   isPlain,
+  isUnwatched,
   REFILL,
   REFILL_FAULT,
   REFILL_TYPE,
@@ -171,16 +175,46 @@ function loadForWriteSlow(path: SlowPath): void {
 }
 
 function storeSlow(path: SlowPath): void {
+  // Without paging the frame is known; systems of 16 bits have their data among their code.
+  path.if(isPaged(path).not().and(isUnwatched(path)), () => storeBesideCode(path, path.linear.truncate(32).shr(12)))
   path.handOnUnlessPlain(bytesOf(path))
   const entry = path.refillOrFault(ACCESS_WRITE)
   // A frame that is not to be written without notice has no tag.
-  path.if(path.holds(entry, TLB_WRITE).not(), () => path.handOn())
-  const at = path.ramAddress(entry)
+  path.if(path.holds(entry, TLB_WRITE).not(), () => {
+    storeBesideCode(path, path.load32(0, entry, TLB_FRAME).and(TLB_FRAME_MASK))
+    path.handOn()
+  })
+  store(path, path.ramAddress(entry))
+}
+
+/** Stores the result words and returns. */
+function store(path: SlowPath, at: Int): void {
   path.bySize(
     bytesOf(path),
     width => path.f.store(STORE_OPCODES[width], 1, at.node, path.get(F.serviceResult).truncate(width).node, 0),
     () => path.f.store(0xfd0b, 1, at.node, path.getVector(F.serviceResult).node, 0),
   )
+}
+
+/** Stores into a frame that holds code, and returns, if none was decoded from there. The store is allowed. */
+function storeBesideCode(path: SlowPath, number: Int): void {
+  const frame = path.variable(32, number).value
+  const offset = path.variable(32, path.linear.truncate(32).and(0xfff)).value
+  const last = path.variable(32, offset.add(bytesOf(path)).sub(1)).value
+  path.if(frame.ltU(MAX_FRAMES).and(last.ltU(4096)), () => {
+    const word = path.variable(32, frame.shl(2).add(FRAME_TABLE_BASE)).value
+    const entry = path.variable(32, path.load32(0, word)).value
+    const holdsCode = FRAME_PRESENT | FRAME_WRITABLE | FRAME_CODE
+    path.if(entry.and(holdsCode).eq(holdsCode), () => {
+      const marks = path.load64(0, entry.shr(12).shl(3), CODE_MARKS_BASE)
+      const bit = (at: Int) => path.const(1, 64).shl(at.shr(CODE_MARK_SHIFT).zeroExtend(64))
+      path.if(marks.and(bit(offset).or(bit(last))).isZero(), () => {
+        path.store(0, word, entry.or(FRAME_DIRTY))
+        const at = path.variable(32, entry.and(~0xfff).or(offset)).value
+        store(path, at)
+      })
+    })
+  })
 }
 
 function probeWrite(path: SlowPath): void {

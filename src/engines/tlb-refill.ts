@@ -175,6 +175,14 @@ export const tlbAddress = (tlbClass: Int): Int => tlbClass.mul(TLB_SIZE).add(TLB
 
 /** Whether an access may be tried here at all: paging is on, no breakpoint is set, no alignment is checked. */
 export function isPlain(code: Code): Int {
+  return isPaged(code).and(isUnwatched(code))
+}
+
+/** Whether linear addresses are translated. */
+export const isPaged = (code: Code): Int => code.get(F.cr0).and(CR0_PG).isNonZero()
+
+/** Whether no access is watched or has to be aligned. */
+export function isUnwatched(code: Code): Int {
   const mode = code.get(F.mode)
   const refused = mode.and(MODE_BREAKPOINTS).or(
     mode
@@ -183,7 +191,7 @@ export function isPlain(code: Code): Int {
       .isZero()
       .zeroExtend(32),
   )
-  return code.get(F.cr0).and(CR0_PG).isNonZero().and(refused.isZero())
+  return refused.isZero()
 }
 
 /** Whether an address is canonical, or in a mode that has no others. */

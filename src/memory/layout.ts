@@ -28,6 +28,13 @@ export const MAX_FRAMES = 0x200000
 export const BLOCK_TABLE_BASE = FRAME_TABLE_BASE + MAX_FRAMES * 4
 /** Decoded instructions (src/engines/interpreter). */
 export const RECORDS_BASE = BLOCK_TABLE_BASE + 0x200000
+/**
+ * Where code was decoded from, eight bytes for each frame of memory 1: bit n stands for bytes 64 n to 64 n + 63. Writes elsewhere in a
+ * frame that holds code are nobody's concern.
+ */
+export const CODE_MARKS_BASE = 0x7800000
+/** Bytes that a bit of those stands for, as a shift. */
+export const CODE_MARK_SHIFT = 6
 /** End of memory 0. Untouched pages cost the host nothing. */
 export const CPU_MEMORY_SIZE = 0x8000000
 

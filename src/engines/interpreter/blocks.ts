@@ -16,8 +16,9 @@ import { DECODED, Decoded, type DecodeMode, MORE_BYTES, TOO_LONG } from '../../i
 import { generalise } from '../../isa/general-forms.ts'
 import { decoder } from '../../isa/index.ts'
 import type { Mode } from '../../isa/semantics.ts'
-import { BLOCK_TABLE_BASE, CPU_MEMORY_SIZE, RECORDS_BASE } from '../../memory/layout.ts'
+import { BLOCK_TABLE_BASE, CODE_MARKS_BASE, RECORDS_BASE } from '../../memory/layout.ts'
 import { FRAME_SIZE, type PhysicalMemory } from '../../memory/physical.ts'
+import { CodeMarks } from '../code-marks.ts'
 import { fillRecord } from './fill-record.ts'
 import * as R from './record.ts'
 
@@ -134,6 +135,7 @@ export class BlockCache {
   /** Where {@link next} may come before {@link trim} is due. */
   private bound = RECORDS_BASE + RECORDS_KEPT
   private readonly table: Int32Array
+  private readonly marks: CodeMarks
   readonly words: Int32Array
   readonly halves: Uint16Array
   readonly bytes: Uint8Array
@@ -159,6 +161,7 @@ export class BlockCache {
     this.table = new Int32Array(buffer, BLOCK_TABLE_BASE, R.BLOCK_TABLE_ENTRIES)
     this.byFrame = new Int32Array(Math.ceil(memory.arena.limit / FRAME_SIZE))
     this.words = new Int32Array(buffer)
+    this.marks = new CodeMarks(buffer)
     this.halves = new Uint16Array(buffer)
     this.bytes = new Uint8Array(buffer)
     this.table.fill(0)
@@ -424,6 +427,27 @@ export class BlockCache {
     this.words[(record >> 2) + link] = first
     this.byFrame[frame] = record
     this.source.protect((frame << 12) | 0)
+    this.mark(record, frame)
+  }
+
+  /** Marks the bytes of a frame that a block was decoded from. */
+  private mark(record: number, frame: number): void {
+    const { words, marks } = this
+    const at = record >> 2
+    if (this.frameOf(words[at + ADDRESS]) === frame) {
+      const first = words[at + ADDRESS] & 0xfff
+      marks.add(frame, first, Math.min(first + words[at + LENGTH], FRAME_SIZE) - 1)
+    }
+    if (words[at + SECOND] !== -1 && this.frameOf(words[at + SECOND]) === frame) marks.add(frame, 0, MOST_BYTES)
+  }
+
+  /** Marks what the blocks that are left in a frame were decoded from. */
+  markAll(frameAddress: number): void {
+    const frame = this.frameOf(frameAddress)
+    for (let record = this.byFrame[frame]; record !== 0; ) {
+      this.mark(record, frame)
+      record = this.words[(record >> 2) + this.linkIn(frame, record >> 2)]
+    }
   }
 
   /** Which word of a block's header leads to the next in the list of a frame. */
@@ -627,7 +651,7 @@ export class BlockCache {
       this.enter(moved)
     }
     // What is in use may be more than the bound: then it doubles, as far as there is memory.
-    this.bound = Math.min(CPU_MEMORY_SIZE, Math.max(RECORDS_BASE + RECORDS_KEPT, this.next + this.recordBytes))
+    this.bound = Math.min(CODE_MARKS_BASE, Math.max(RECORDS_BASE + RECORDS_KEPT, this.next + this.recordBytes))
     if (this.next + LARGEST_BLOCK > this.bound) this.flush()
   }
 

@@ -23,6 +23,7 @@ import type { Decoded } from '../../isa/decoder.ts'
 import type { Form } from '../../isa/encoding.ts'
 import type { Mode } from '../../isa/semantics.ts'
 import { FRAME_CODE, type PhysicalMemory } from '../../memory/physical.ts'
+import { CodeMarks } from '../code-marks.ts'
 import type { CodeStore } from '../code-store.ts'
 import type { Engine, Exit } from '../contract.ts'
 import { clearJumps } from '../jump-table.ts'
@@ -88,6 +89,8 @@ export class Interpreter implements Engine, BlockSource {
   readonly library: CodeLibrary
   readonly table: WebAssembly.Table
   readonly blocks: BlockCache
+  /** Which bytes of frames code was decoded from. */
+  readonly marks: CodeMarks
   readonly statistics = { budgetExits: 0, faultExits: 0, eventExits: 0, handlers: 0 }
   /** Every block is reported as hot before it is executed the first time. */
   eager = false
@@ -132,6 +135,7 @@ export class Interpreter implements Engine, BlockSource {
     this.table = new WebAssembly.Table({ element: 'anyfunc', initial: TABLE_SIZE })
     this.library = new CodeLibrary(this.memory, this.table, name => this.external(name), vcpu.activity)
     this.blocks = new BlockCache(this.memory, this)
+    this.marks = new CodeMarks(this.memory.cpuMemory.buffer)
     this.memory.observer = {
       codeWritten: (frame, first, last) => this.codeWritten(frame, first, last),
       frameChanged: frame => dropFrame(vcpu, frame, false),
@@ -399,6 +403,9 @@ export class Interpreter implements Engine, BlockSource {
     return knownFetch(this.vcpu, Number(linear & 0xfffff000n) | 0, high)
   }
 
+  /** Called when what a frame's regions were made of is to be marked anew. */
+  onMarkCode: ((frameAddress: number) => void) | undefined
+
   protect(frameAddress: number): void {
     const { frames } = this.memory
     for (const frame of this.memory.framesAt(frameAddress >>> 0)) {
@@ -411,16 +418,25 @@ export class Interpreter implements Engine, BlockSource {
   flushed(): void {
     clearJumps(this.memory.cpuMemory.buffer)
     const { frames, frameCount } = this.memory
-    for (let i = 0; i < frameCount; i++) frames[i] &= ~FRAME_CODE
+    for (let i = 0; i < frameCount; i++) {
+      if (!(frames[i] & FRAME_CODE)) continue
+      frames[i] &= ~FRAME_CODE
+      this.marks.clear(frames[i] >>> 12)
+    }
     this.onFlush?.()
     if (this.full) this.dropHandlers()
   }
 
   private codeWritten(frame: number, first: number, last: number): void {
     const address = this.memory.frames[frame] & ~0xfff
+    const number = address >>> 12
+    if (!this.marks.has(number, first, last)) return
     const blocksLeft = this.blocks.invalidate(address, first, last)
     const regionsLeft = this.onCodeWritten?.(address, first, last) ?? false
     if (!blocksLeft && !regionsLeft) this.memory.frames[frame] &= ~FRAME_CODE
+    this.marks.clear(number)
+    this.blocks.markAll(address)
+    this.onMarkCode?.(address)
   }
 
   /** Translated code was dropped: what was found of it by linear address is to be found anew. */

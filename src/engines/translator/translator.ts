@@ -2,7 +2,7 @@
 import { MODE_USER } from '../../cpu/mode.ts'
 import { F } from '../../cpu/state.ts'
 import type { Decoded } from '../../isa/decoder.ts'
-import { regionHeatAddress } from '../../memory/layout.ts'
+import { CODE_MARK_SHIFT, regionHeatAddress } from '../../memory/layout.ts'
 import type { Block } from '../interpreter/blocks.ts'
 import { decodeMode } from '../interpreter/blocks.ts'
 import { FIRST_REGION, type Interpreter } from '../interpreter/interpreter.ts'
@@ -30,6 +30,8 @@ import { assumedOfX87, wantsX87Locals, type X87Assumption } from './x87.ts'
 interface Extent {
   first: number
   last: number
+  /** Its instructions, by bytes: the halves of the frame's marks (code-marks.ts). */
+  marks: [low: number, high: number]
 }
 
 /** A translated region. */
@@ -113,12 +115,12 @@ const RESTARTED = /^(MOVS|STOS)B?$/
 function noteExtent(extents: Map<number, Extent>, pages: ReadonlyMap<number, number>, from: number, to: number): void {
   const frame = pages.get(Math.floor(from / 4096))! | 0
   const [first, last] = [from & 0xfff, to & 0xfff]
-  const extent = extents.get(frame)
-  if (!extent) extents.set(frame, { first, last })
-  else {
-    extent.first = Math.min(extent.first, first)
-    extent.last = Math.max(extent.last, last)
-  }
+  let extent = extents.get(frame)
+  if (!extent) extents.set(frame, (extent = { first, last, marks: [0, 0] }))
+  extent.first = Math.min(extent.first, first)
+  extent.last = Math.max(extent.last, last)
+  for (let bit = first >> CODE_MARK_SHIFT; bit <= last >> CODE_MARK_SHIFT; bit++)
+    extent.marks[bit >> 5] |= 1 << (bit & 31)
 }
 
 /** The translator of one processor. */
@@ -165,6 +167,7 @@ export class Translator {
     interpreter.beforeRun = () => this.compileOld()
     interpreter.blocks.onDrop = block => this.blockDropped(block)
     interpreter.onFlush = () => this.flush()
+    interpreter.onMarkCode = frame => this.markCode(frame)
     interpreter.onCodeWritten = (frame, first, last) => this.codeWritten(frame, first, last)
   }
 
@@ -421,8 +424,9 @@ export class Translator {
     for (const address of inside) this.amidst.set(address | 0, region)
     if (replaces) replaces.replacement = region
     else this.byIndex.set(index, region)
-    for (const frame of extents.keys()) {
+    for (const [frame, { marks }] of extents) {
       this.interpreter.protect(frame)
+      this.interpreter.marks.addAll(frame >>> 12, marks)
       const regions = this.byFrame.get(frame)
       if (regions) regions.push(region)
       else this.byFrame.set(frame, [region])
@@ -442,6 +446,13 @@ export class Translator {
       const extent = extents.get(frame)!
       return extent.first <= last && extent.last >= first
     })
+  }
+
+  /** Marks what a frame's regions were made of. */
+  private markCode(frame: number): void {
+    for (const { dropped, extents } of this.byFrame.get(frame) ?? []) {
+      if (!dropped) this.interpreter.marks.addAll(frame >>> 12, extents.get(frame)!.marks)
+    }
   }
 
   /** Drops some of a frame's regions. @returns whether some are left */
