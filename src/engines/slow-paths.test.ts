@@ -140,12 +140,7 @@ for (const paging of ['four levels', 'five levels', 'PAE', '32 bits'] as const) 
         cpu.debugRegistersChanged()
         const { frames, cpuMemory } = cpu.memory
         frames[codeFrame] |= FRAME_CODE
-        const marks = new CodeMarks(cpuMemory.buffer)
-        if (cr0 & CR0_PG) marks.add(frames[codeFrame] >>> 12, 1024, 2047)
-        else {
-          // Without paging a store beside code is done at once, and the TLB does not hear of it.
-          for (const entry of frames.subarray(0, 256)) if (entry & FRAME_CODE) marks.add(entry >>> 12, 0, 4095)
-        }
+        new CodeMarks(cpuMemory.buffer).add(frames[codeFrame] >>> 12, 1024, 2047)
         flushTlb(cpu, random(1) === 1)
         cpu.updateMode()
       }

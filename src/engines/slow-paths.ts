@@ -18,9 +18,7 @@ import type { Unit } from './library.ts'
 import {
   currentClass,
   isCanonicalNow,
-  isPaged,
   isPlain,
-  isUnwatched,
   REFILL,
   REFILL_FAULT,
   REFILL_TYPE,
@@ -175,8 +173,6 @@ function loadForWriteSlow(path: SlowPath): void {
 }
 
 function storeSlow(path: SlowPath): void {
-  // Without paging the frame is known; systems of 16 bits have their data among their code.
-  path.if(isPaged(path).not().and(isUnwatched(path)), () => storeBesideCode(path, path.linear.truncate(32).shr(12)))
   path.handOnUnlessPlain(bytesOf(path))
   const entry = path.refillOrFault(ACCESS_WRITE)
   // A frame that is not to be written without notice has no tag.

@@ -151,6 +151,11 @@ export function refillUnit(stateBase: number): Unit {
     code.block(faulted => {
       const out = { rare, faulted }
       code.block(leaf => {
+        code.if(isPaged(code).not(), () => {
+          walk.frame.value = linear.truncate(32).shr(12)
+          walk.entry.value = code.const(ENTRY_ACCESSED | ENTRY_DIRTY, 64)
+          code.leave(leaf)
+        })
         code.block(twoLevels => {
           code.leave(twoLevels, code.get(F.cr4).and(CR4_PAE).isZero())
           walkWide(code, walk, linear, leaf, out)
@@ -173,16 +178,11 @@ export const currentClass = (code: Code): Int => code.get(F.mode).shr(MODE_TLB_S
 /** Where the TLB of a class lies. */
 export const tlbAddress = (tlbClass: Int): Int => tlbClass.mul(TLB_SIZE).add(TLB_BASE)
 
-/** Whether an access may be tried here at all: paging is on, no breakpoint is set, no alignment is checked. */
-export function isPlain(code: Code): Int {
-  return isPaged(code).and(isUnwatched(code))
-}
-
 /** Whether linear addresses are translated. */
-export const isPaged = (code: Code): Int => code.get(F.cr0).and(CR0_PG).isNonZero()
+const isPaged = (code: Code): Int => code.get(F.cr0).and(CR0_PG).isNonZero()
 
-/** Whether no access is watched or has to be aligned. */
-export function isUnwatched(code: Code): Int {
+/** Whether an access may be tried here at all: no breakpoint is set, no alignment is checked. */
+export function isPlain(code: Code): Int {
   const mode = code.get(F.mode)
   const refused = mode.and(MODE_BREAKPOINTS).or(
     mode
@@ -318,7 +318,7 @@ function fill(code: VcpuCode, walk: Walk, linear: Int, access: Int, tlbClass: In
   const writes = has(access, ACCESS_WRITE)
   const allowed = has(access, ACCESS_FETCH).select(fetchable.value, writes.select(writable.value, readable.value))
   walk.fault.set(ERROR_PRESENT)
-  code.leave(out.faulted, allowed.not())
+  code.leave(out.faulted, allowed.not().and(isPaged(code)))
 
   // Accessed bits above the leaf are set nearly always; a table that holds code, or is shared, is told of writes.
   code.leave(out.rare, has(walk.above.value, ENTRY_ACCESSED).not())

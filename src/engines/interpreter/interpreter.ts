@@ -91,6 +91,8 @@ export class Interpreter implements Engine, BlockSource {
   readonly blocks: BlockCache
   /** Which bytes of frames code was decoded from. */
   readonly marks: CodeMarks
+  /** Frames some of whose marks may be of code that is there no more. */
+  private readonly staleMarks = new Set<number>()
   readonly statistics = { budgetExits: 0, faultExits: 0, eventExits: 0, handlers: 0 }
   /** Every block is reported as hot before it is executed the first time. */
   eager = false
@@ -431,12 +433,20 @@ export class Interpreter implements Engine, BlockSource {
     const address = this.memory.frames[frame] & ~0xfff
     const number = address >>> 12
     if (!this.marks.has(number, first, last)) return
+    const before = this.blocks.invalidations
     const blocksLeft = this.blocks.invalidate(address, first, last)
     const regionsLeft = this.onCodeWritten?.(address, first, last) ?? false
-    if (!blocksLeft && !regionsLeft) this.memory.frames[frame] &= ~FRAME_CODE
-    this.marks.clear(number)
-    this.blocks.markAll(address)
-    this.onMarkCode?.(address)
+    if (!blocksLeft && !regionsLeft) {
+      this.memory.frames[frame] &= ~FRAME_CODE
+      this.marks.clear(number)
+    } else if (this.blocks.invalidations !== before) {
+      // Code that was written will mostly be code again.
+      this.staleMarks.add(number)
+    } else if (this.staleMarks.delete(number)) {
+      this.marks.clear(number)
+      this.blocks.markAll(address)
+      this.onMarkCode?.(address)
+    }
   }
 
   /** Translated code was dropped: what was found of it by linear address is to be found anew. */
