@@ -23,4 +23,10 @@ if (only.length === 0) {
   step('types', bin('tsc'), ['--noEmit'])
   step('format and lint', bin('biome'), ['ci', '--error-on-warnings'])
 }
-step('tests', process.execPath, ['--disable-warning=ExperimentalWarning', '--test', '--test-concurrency=2', ...files])
+step('tests', process.execPath, [
+  '--disable-warning=ExperimentalWarning',
+  '--test',
+  '--test-force-exit',
+  '--test-concurrency=2',
+  ...files,
+])

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { afterEach, test } from 'node:test'
 import type { Page } from 'playwright-core'
 import { rgb, TestScreen } from '../../src/display/test-screen.ts'
 import { TestMachine } from '../../src/hosts/node/display/test-machine.ts'
@@ -12,23 +12,31 @@ import { type OpenOptions, openPage, skipReason } from './chromium.ts'
 
 const skip = skipReason()
 
+/** What a test that failed left open: Chromium would keep this process from ending. */
+const unclosed = new Set<() => Promise<void>>()
+afterEach(async () => {
+  for (const close of unclosed) await close()
+})
+
 /** A machine in a console in a page. */
 async function open(options: OpenOptions = {}, web: Partial<WebOptions> = {}) {
   const machine = new TestMachine(TestScreen.picture(640, 400))
   const display = await openWeb({ host: '127.0.0.1', port: 0, ...web }, () => {})
   display.show(machine.shown())
   const opened = await openPage(display.place, options)
-  opened.page.setDefaultTimeout(120_000)
+  opened.page.setDefaultTimeout(60_000)
   const close = async () => {
+    unclosed.delete(close)
     await opened.close()
     await display.close()
   }
+  unclosed.add(close)
   return { machine, display, ...opened, close }
 }
 
 /** Waits until something is so. */
 async function until(is: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 120_000
+  const end = Date.now() + 60_000
   while (!(await is())) {
     if (Date.now() > end) throw new Error(`it never came about: ${is}`)
     await new Promise(resolve => setTimeout(resolve, 20))
@@ -155,7 +163,17 @@ test('a CD of the folder is put in, another uploaded, and taken out', { skip, ti
   writeFileSync(join(mediaFolder, 'debian.iso'), 'x')
   const { machine, page, close } = await open({}, { mediaFolder })
   const drives = async (name: string) => {
-    await page.getByRole('button', { name: 'Drives' }).click()
+    // A click while a dialog closes is that one's.
+    await until(async () => {
+      await page.getByRole('button', { name: 'Drives' }).click()
+      return page
+        .getByRole('menuitem', { name })
+        .waitFor({ timeout: 1000 })
+        .then(
+          () => true,
+          () => false,
+        )
+    })
     await page.getByRole('menuitem', { name }).click()
   }
   await drives('CD drive 1')
