@@ -239,7 +239,8 @@ export async function fuzzStorage(
       if (action & 1) bus.out(port, value() % 2 ** (8 * size), size)
       else check(bus.in(port, size))
     } else if (action < 10) {
-      const [start, length] = mmio[random(mmio.length)]
+      // The guest may have closed all of them.
+      const [start, length] = mmio.length ? mmio[random(mmio.length)] : [0xf0000000, 4096]
       const address = start + ((random(2) ? random(length) : random(Math.min(length, 0x400))) & -size)
       if (action & 1) bus.store(address, value() % 2 ** (8 * size), size)
       else check(bus.load(address, size))
