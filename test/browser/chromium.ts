@@ -1,5 +1,7 @@
 /** Chromium and the page, for tests and measurements. */
+import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
 import { type BrowserContext, chromium, type LaunchOptions, type Page } from 'playwright-core'
 import type { Site } from '../../web/tools/bundle.ts'
 import { HEADERS, type SiteServer, serveSite } from '../../web/tools/server.ts'
@@ -101,6 +103,22 @@ export async function servePage(more: Site = new Map(), headers = HEADERS): Prom
     return (await folders.get(folder)!).get(path)
   }
   return serveSite(find, { host: '127.0.0.1', port: 0, headers })
+}
+
+/** Waits until something is so: what a page was told takes it a moment to show. */
+export async function until(is: () => boolean | Promise<boolean>): Promise<void> {
+  const end = Date.now() + 60_000
+  while (!(await is())) {
+    if (Date.now() > end) throw new Error(`it never came about: ${is}`)
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+}
+
+/** Waits until something seen is what is expected, and asserts that it is. */
+export async function eventually<T>(see: () => Promise<T>, expected: T): Promise<void> {
+  let seen: T | undefined
+  await until(async () => isDeepStrictEqual((seen = await see()), expected)).catch(() => {})
+  assert.deepEqual(seen, expected)
 }
 
 /** The text of the serial console's terminal. */

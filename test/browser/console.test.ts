@@ -8,7 +8,7 @@ import type { Page } from 'playwright-core'
 import { rgb, TestScreen } from '../../src/display/test-screen.ts'
 import { TestMachine } from '../../src/hosts/node/display/test-machine.ts'
 import { openWeb, type WebOptions } from '../../src/hosts/node/display/web.ts'
-import { type OpenOptions, openPage, skipReason } from './chromium.ts'
+import { eventually, type OpenOptions, openPage, skipReason, until } from './chromium.ts'
 
 const skip = skipReason()
 
@@ -32,15 +32,6 @@ async function open(options: OpenOptions = {}, web: Partial<WebOptions> = {}) {
   }
   unclosed.add(close)
   return { machine, display, ...opened, close }
-}
-
-/** Waits until something is so. */
-async function until(is: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 60_000
-  while (!(await is())) {
-    if (Date.now() > end) throw new Error(`it never came about: ${is}`)
-    await new Promise(resolve => setTimeout(resolve, 20))
-  }
 }
 
 /** A pixel of the screen as the page shows it: red, green, blue. */
@@ -122,7 +113,7 @@ test('buttons and menus move the machine, by mouse and by keys alone', { skip, t
   await page.getByRole('button', { name: 'Turn it off' }).click()
   await page.getByRole('heading', { name: 'The machine was turned off' }).waitFor()
   assert.equal(machine.done.at(-1), 'off')
-  assert.ok(await page.getByRole('button', { name: 'Pause' }).isDisabled())
+  await eventually(() => page.getByRole('button', { name: 'Pause' }).isDisabled(), true)
   await close()
 })
 
@@ -151,7 +142,7 @@ test('serial ports are terminals, and come when they are used', { skip, timeout:
   await page.keyboard.type('root')
   await page.keyboard.press('Enter')
   await until(() => machine.received[0] === 'root\r')
-  assert.equal(await page.getByRole('tab').count(), 2)
+  await eventually(() => page.getByRole('tab').count(), 2)
   await machine.print(2, 'debug')
   await page.getByRole('tab', { name: 'COM3' }).click()
   await until(async () => ((await page.locator('.serial .xterm-rows').last().textContent()) ?? '').includes('debug'))
@@ -184,7 +175,7 @@ test('a CD of the folder is put in, another uploaded, and taken out', { skip, ti
   await page.getByRole('button', { name: 'Upload one' }).click()
   await (await chooser).setFiles({ name: 'second disc.iso', mimeType: '', buffer: Buffer.alloc(1 << 20, 'y') })
   await page.getByRole('button', { name: /second disc\.iso/ }).waitFor()
-  assert.deepEqual(readdirSync(mediaFolder).sort(), ['debian.iso', 'second disc.iso'])
+  await eventually(async () => readdirSync(mediaFolder).sort(), ['debian.iso', 'second disc.iso'])
   await page.getByRole('button', { name: 'Take the CD out' }).click()
   await page.getByText('The guest holds the medium of cdrom0').waitFor()
   await close()
@@ -200,7 +191,7 @@ test('a machine that comes back at its address is found again', { skip, timeout:
   const second = await openWeb({ host: '127.0.0.1', port }, () => {})
   second.show(again.shown())
   await until(() => page.evaluate(() => document.querySelector<HTMLCanvasElement>('.viewer canvas')?.width === 320))
-  assert.ok(await page.locator('.over').isHidden())
+  await eventually(() => page.locator('.over').isHidden(), true)
   await second.close()
   await close()
 })

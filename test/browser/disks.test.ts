@@ -8,7 +8,7 @@ import { after, test } from 'node:test'
 import type { Page } from 'playwright-core'
 import { checkImage } from '../../src/disk/tools.ts'
 import { openDisk } from '../../src/hosts/node/index.ts'
-import { command, openPage, servePage, skipReason, startLinux, waitForText } from './chromium.ts'
+import { command, eventually, openPage, servePage, skipReason, startLinux, waitForText } from './chromium.ts'
 
 const options = { skip: skipReason(), timeout: 600_000 }
 const MiB = 2 ** 20
@@ -112,13 +112,14 @@ test('a file that is no image is not imported, and leaves nothing', options, asy
     }
     await importing('letter.qcow2', Buffer.from('Dear reader, this is no image.'))
     await page.getByText("File 'letter.qcow2' is named as if it were qcow2, but is no qcow2 image").waitFor()
-    const left = await page.evaluate(async () => {
-      const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('disks')
-      const names: string[] = []
-      for await (const name of (folder as unknown as { keys(): AsyncIterable<string> }).keys()) names.push(name)
-      return names
-    })
-    assert.deepEqual(left, [])
+    const left = () =>
+      page.evaluate(async () => {
+        const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('disks')
+        const names: string[] = []
+        for await (const name of (folder as unknown as { keys(): AsyncIterable<string> }).keys()) names.push(name)
+        return names
+      })
+    await eventually(left, [])
   } finally {
     await close()
     await server.close()
@@ -187,7 +188,7 @@ test(
       await page.keyboard.press('Enter')
       const dialog = page.getByRole('dialog')
       await dialog.getByText(/cannot be \w+: the browser gives this page no more room/).waitFor({ timeout: 120_000 })
-      assert.equal(await page.locator('.bar .state').innerText(), 'Paused')
+      await eventually(() => page.locator('.bar .state').innerText(), 'Paused')
       // To no avail, as yet.
       await dialog.getByRole('button', { name: 'Try again' }).click()
       await dialog.getByText(/cannot be \w+: the browser gives this page no more room/).waitFor()

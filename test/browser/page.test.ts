@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HEADERS } from '../../web/tools/server.ts'
-import { command, openPage, servePage, skipReason, startLinux, waitForText } from './chromium.ts'
+import { command, eventually, openPage, servePage, skipReason, startLinux, waitForText } from './chromium.ts'
 
 const options = { skip: skipReason(), timeout: 600_000 }
 
@@ -12,8 +12,8 @@ test('one click boots Linux, which answers by its serial console and turns itsel
   try {
     await startLinux(page)
     assert.match(await command(page, 'uname -a', /GNU\/Linux/), /Linux typetwo .* x86_64 GNU\/Linux/)
-    assert.match(await page.locator('.figures').innerText(), /MIPS · \d+ % busy · \d+:\d\d/)
-    assert.equal(await page.locator('.bar .state').innerText(), 'Running')
+    await page.locator('.figures', { hasText: /MIPS · \d+ % busy · \d+:\d\d/ }).waitFor()
+    await eventually(() => page.locator('.bar .state').innerText(), 'Running')
     await page.getByRole('button', { name: 'Pause' }).click()
     await page.getByText('Paused').waitFor()
     await page.getByRole('button', { name: 'Go on' }).click()
@@ -74,7 +74,7 @@ test('what a browser lacks is said in one sentence, and a server without headers
     const { page, close } = await openPage(server.url)
     try {
       await page.getByRole('button', { name: 'Start Linux' }).waitFor()
-      assert.equal(await page.evaluate(() => crossOriginIsolated), true)
+      await eventually(() => page.evaluate(() => crossOriginIsolated), true)
     } finally {
       await close()
     }
@@ -101,7 +101,7 @@ test('files are taken for what they are, and what is no image is refused with a 
     await choose([{ name: 'disk.img.xz', buffer: Buffer.from('\xfd7zXZ\0......', 'latin1') }])
     await page.getByText("'disk.img.xz' is packed by xz: unpack it first").waitFor()
     const start = page.getByRole('button', { name: 'Start the machine' })
-    assert.equal(await start.isDisabled(), true)
+    await eventually(() => start.isDisabled(), true)
     const cd = Buffer.alloc(65536)
     cd.write('CD001', 0x8001)
     await choose([
@@ -110,15 +110,16 @@ test('files are taken for what they are, and what is no image is refused with a 
       { name: 'disk.img', buffer: Buffer.alloc(1 << 20) },
     ])
     const list = page.getByRole('list', { name: 'In the machine' })
-    assert.deepEqual(
-      (await list.getByRole('listitem').allInnerTexts()).map(text => text.split('\n').slice(0, 2).join(' ')),
+    await eventually(
+      async () =>
+        (await list.getByRole('listitem').allInnerTexts()).map(text => text.split('\n').slice(0, 2).join(' ')),
       ['boot.iso CD · 64 KB', 'dos.ima floppy · 1.41 MB', 'disk.img disk, raw · 1 MB'],
     )
-    assert.equal(await start.isDisabled(), false)
+    await eventually(() => start.isDisabled(), false)
     // A CD that nothing can be booted from is not the page's fault, but an image that lies is said.
     await page.getByLabel('What disk.img is').selectOption('CD')
     await page.getByRole('button', { name: 'Take out dos.ima' }).click()
-    assert.equal(await list.getByRole('listitem').count(), 2)
+    await eventually(() => list.getByRole('listitem').count(), 2)
   } finally {
     await close()
     await server.close()
