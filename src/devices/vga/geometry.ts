@@ -1,5 +1,8 @@
 /** What the registers of a VGA say of the picture: its size, its place in memory, and when the beam is where. */
-import { CLOCK_8_DOTS, CLOCK_HALF, CR, SR, type VgaState } from './registers.ts'
+import { AR, ATTRIBUTE_PANNING_COMPATIBLE, CLOCK_8_DOTS, CLOCK_HALF, CR, SR, type VgaState } from './registers.ts'
+
+/** The address space of a plane, as a mask. */
+export const UNITS = 0xffff
 
 /** The two oscillators of a VGA: nanoseconds a dot, at 25.175 and 28.322 MHz. */
 const DOT_NANOSECONDS = [1000 / 25.175, 1000 / 28.322] as const
@@ -44,6 +47,16 @@ export function dotsPerCharacter({ sequencer }: VgaState): number {
   return sequencer[SR.CLOCKING_MODE] & CLOCK_8_DOTS ? 8 : 9
 }
 
+/** Pixels of a dot: two where the dot clock is halved. */
+export function pixelsPerDot({ sequencer }: VgaState): 1 | 2 {
+  return sequencer[SR.CLOCKING_MODE] & CLOCK_HALF ? 2 : 1
+}
+
+/** Lines of a row: of the characters of a text mode, or that show the same addresses in a graphics mode. */
+export function rowHeight({ crtc }: VgaState): number {
+  return (crtc[CR.MAXIMUM_SCAN_LINE] & 31) + 1
+}
+
 /** The line after which the picture goes on at address 0. */
 export function lineCompare({ crtc }: VgaState): number {
   const line =
@@ -61,10 +74,51 @@ export function rowPitch({ crtc }: VgaState): number {
   return crtc[CR.OFFSET] * 2
 }
 
+/** A line of the picture, as the CRT controller counts. */
+export interface ScanLine {
+  readonly y: number
+  /** The unit that its row begins at, and the line's number within the row. */
+  readonly address: number
+  readonly row: number
+  /** Whether pel panning applies: behind the line compare it may be told not to. */
+  readonly isPanned: boolean
+}
+
+/** The lines of the picture from the top. */
+export function* scanLines(state: VgaState): Iterable<ScanLine> {
+  const { attribute, crtc } = state
+  const lines = displayedLines(state)
+  const split = lineCompare(state)
+  const height = rowHeight(state)
+  const pitch = rowPitch(state)
+  const doubled = crtc[CR.MAXIMUM_SCAN_LINE] & 0x80 ? 2 : 1
+  let address = startAddress(state) + ((crtc[CR.PRESET_ROW_SCAN] >> 5) & 3)
+  let row = crtc[CR.PRESET_ROW_SCAN] & 31
+  let isPanned = true
+  let repeated = 0
+  for (let y = 0; y < lines; y++) {
+    yield { y, address: address & UNITS, row, isPanned }
+    if (y === split) {
+      address = 0
+      row = 0
+      repeated = 0
+      isPanned = !(attribute[AR.MODE_CONTROL] & ATTRIBUTE_PANNING_COMPATIBLE)
+      continue
+    }
+    if (++repeated < doubled) continue
+    repeated = 0
+    row = (row + 1) & 31
+    if (row === height) {
+      row = 0
+      address += pitch
+    }
+  }
+}
+
 /** When the beam is where. Values that no monitor would show give some timing all the same, never zero lengths. */
 export function timing(state: VgaState): Timing {
-  const { crtc, miscellaneous, sequencer } = state
-  const clock = DOT_NANOSECONDS[(miscellaneous >> 2) & 1] * (sequencer[SR.CLOCKING_MODE] & CLOCK_HALF ? 2 : 1)
+  const { crtc, miscellaneous } = state
+  const clock = DOT_NANOSECONDS[(miscellaneous >> 2) & 1] * pixelsPerDot(state)
   const characters = crtc[CR.HORIZONTAL_TOTAL] + 5
   const line = characters * dotsPerCharacter(state) * clock
   const scale = verticalScale(crtc)

@@ -1,22 +1,10 @@
 /** Graphics modes of the VGA itself: planes of bits, pairs of bits as the CGA has them, and 256 colors. */
 import type { DispiMode } from './dispi.ts'
-import { displayedCharacters, displayedLines, lineCompare, rowPitch, startAddress } from './geometry.ts'
+import { displayedCharacters, displayedLines, lineCompare, pixelsPerDot, scanLines, UNITS } from './geometry.ts'
 import type { Picture } from './picture.ts'
 import type { VideoMemory } from './planes.ts'
-import {
-  AR,
-  ATTRIBUTE_PANNING_COMPATIBLE,
-  CLOCK_HALF,
-  CR,
-  GR,
-  MODE_256,
-  MODE_SHIFT_INTERLEAVED,
-  SR,
-  type VgaState,
-} from './registers.ts'
+import { AR, CR, GR, MODE_256, MODE_SHIFT_INTERLEAVED, type VgaState } from './registers.ts'
 
-/** The address space of a plane. */
-const UNITS = 0xffff
 const BITS_PER_UNIT = 8
 
 /** A byte's bits, the highest first, each the lowest of a nibble; the first in the lowest. */
@@ -60,9 +48,8 @@ interface GraphicsLine {
 /** The layout of a mode that the VGA's registers set. */
 export function vgaLayout(state: VgaState): Layout {
   const kind = unitKind(state)
-  const half = (state.sequencer[SR.CLOCKING_MODE] & CLOCK_HALF) !== 0
   // A pixel of 256 colors takes two dots, of which a unit has eight then.
-  const wide = kind === '256' ? 2 : half ? 2 : 1
+  const wide = kind === '256' ? 2 : pixelsPerDot(state)
   const units = displayedCharacters(state)
   const width = units * BITS_PER_UNIT * (kind === '256' ? 1 : wide)
   return { width, height: displayedLines(state), units, kind, wide, wrap: UNITS, lines: vgaLines(state, kind, wide) }
@@ -89,39 +76,19 @@ export function vbePlanarLayout(mode: DispiMode, size: number): Layout {
 
 function* vgaLines(state: VgaState, kind: UnitKind, wide: number): Iterable<GraphicsLine> {
   const { attribute, crtc } = state
-  const height = displayedLines(state)
   const split = lineCompare(state)
-  const pitch = rowPitch(state)
-  const rows = (crtc[CR.MAXIMUM_SCAN_LINE] & 31) + 1
-  const doubled = crtc[CR.MAXIMUM_SCAN_LINE] & 0x80 ? 2 : 1
   const control = crtc[CR.MODE_CONTROL]
   // Addresses of words lose a bit here, those of double words two, and so do the bits that the row may take the place of.
   const shift = crtc[CR.UNDERLINE_LOCATION] & 0x40 ? 2 : control & 0x40 ? 0 : 1
-  let address = startAddress(state) + ((crtc[CR.PRESET_ROW_SCAN] >> 5) & 3)
-  let row = crtc[CR.PRESET_ROW_SCAN] & 31
-  let panning = kind === '256' ? ((attribute[AR.PEL_PANNING] >> 1) & 3) * 2 : (attribute[AR.PEL_PANNING] & 7) * wide
-  let repeated = 0
+  const pels = attribute[AR.PEL_PANNING]
+  const panning = kind === '256' ? ((pels >> 1) & 3) * 2 : (pels & 7) * wide
   let previous = -1
-  for (let y = 0; y < height; y++) {
+  for (const { y, address, row, isPanned } of scanLines(state)) {
     let at = address
     if (!(control & 1)) at = (at & ~(0x2000 >> shift)) | ((row & 1) << (13 - shift))
     if (!(control & 2)) at = (at & ~(0x4000 >> shift)) | (((row >> 1) & 1) << (14 - shift))
-    yield { y, address: at & UNITS, panning, same: at === previous && y !== split + 1 }
+    yield { y, address: at, panning: isPanned ? panning : 0, same: at === previous && y !== split + 1 }
     previous = at
-    if (y === split) {
-      address = 0
-      row = 0
-      repeated = 0
-      if (attribute[AR.MODE_CONTROL] & ATTRIBUTE_PANNING_COMPATIBLE) panning = 0
-      continue
-    }
-    if (++repeated < doubled) continue
-    repeated = 0
-    row = (row + 1) & 31
-    if (row === rows) {
-      row = 0
-      address += pitch
-    }
   }
 }
 
@@ -167,14 +134,11 @@ interface UnitRange {
   wide: 1 | 2
 }
 
-function drawPlanar(
-  memory: VideoMemory,
-  line: Int32Array,
-  colors: Int32Array,
-  { address, units, wrap, wide }: UnitRange,
-): void {
-  const { ram32 } = memory
-  const origin = memory.base >> 2
+/** Draws units as a line of pixels. */
+type UnitDrawer = (memory: VideoMemory, line: Int32Array, colors: Int32Array, range: UnitRange) => void
+
+const drawPlanar: UnitDrawer = ({ ram32, base }, line, colors, { address, units, wrap, wide }) => {
+  const origin = base >> 2
   let x = 0
   for (let i = 0; i < units; i++) {
     const unit = ram32[origin + ((address + i) & wrap)]
@@ -192,14 +156,8 @@ function drawPlanar(
 }
 
 /** Four pixels of planes 0 and 2, then four of planes 1 and 3. */
-function drawPairs(
-  memory: VideoMemory,
-  line: Int32Array,
-  colors: Int32Array,
-  { address, units, wrap, wide }: UnitRange,
-): void {
-  const { ram32 } = memory
-  const origin = memory.base >> 2
+const drawPairs: UnitDrawer = ({ ram32, base }, line, colors, { address, units, wrap, wide }) => {
+  const origin = base >> 2
   let x = 0
   for (let i = 0; i < units; i++) {
     const unit = ram32[origin + ((address + i) & wrap)]
@@ -215,14 +173,8 @@ function drawPairs(
   }
 }
 
-function drawPalette(
-  memory: VideoMemory,
-  line: Int32Array,
-  colors: Int32Array,
-  { address, units, wrap }: UnitRange,
-): void {
-  const { ram32 } = memory
-  const origin = memory.base >> 2
+const drawPalette: UnitDrawer = ({ ram32, base }, line, colors, { address, units, wrap }) => {
+  const origin = base >> 2
   let x = 0
   for (let i = 0; i < units; i++) {
     let unit = ram32[origin + ((address + i) & wrap)]

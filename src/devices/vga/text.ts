@@ -1,25 +1,9 @@
 /** Text modes: characters as pixels, and as text. */
 import type { TextCells } from './cells.ts'
-import {
-  displayedCharacters,
-  displayedLines,
-  dotsPerCharacter,
-  lineCompare,
-  rowPitch,
-  startAddress,
-} from './geometry.ts'
+import { displayedCharacters, dotsPerCharacter, pixelsPerDot, rowHeight, scanLines, UNITS } from './geometry.ts'
 import type { Picture } from './picture.ts'
 import type { VideoMemory } from './planes.ts'
-import {
-  AR,
-  ATTRIBUTE_BLINK,
-  ATTRIBUTE_LINE_GRAPHICS,
-  ATTRIBUTE_PANNING_COMPATIBLE,
-  CLOCK_HALF,
-  CR,
-  SR,
-  type VgaState,
-} from './registers.ts'
+import { AR, ATTRIBUTE_BLINK, ATTRIBUTE_LINE_GRAPHICS, CR, SR, type VgaState } from './registers.ts'
 
 /** The characters of code page 437, as the adapter's own font has them. */
 const CODE_PAGE_437 =
@@ -27,8 +11,6 @@ const CODE_PAGE_437 =
   Array.from({ length: 95 }, (_, i) => String.fromCharCode(32 + i)).join('') +
   '⌂ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜ¢£¥₧ƒáíóúñÑªº¿⌐¬½¼¡«»░▒▓│┤╡╢╖╕╣║╗╝╜╛┐└┴┬├─┼╞╟╚╔╩╦╠═╬╧╨╤╥╙╘╒╓╫╪┘┌█▄▌▐▀αßΓπΣσµτΦΘΩδ∞φε∩≡±≥≤⌠⌡÷≈°∙·√ⁿ²■ '
 
-/** The address space of a plane. */
-const UNITS = 0xffff
 /** Where the eight fonts begin in plane 2, by the number that character map select has for them. */
 const FONTS = [0, 0x4000, 0x8000, 0xc000, 0x2000, 0x6000, 0xa000, 0xe000] as const
 const FONT_HEIGHT = 32
@@ -47,62 +29,14 @@ function fonts({ sequencer }: VgaState): [number, number] {
   return [FONTS[first], FONTS[second]]
 }
 
-/** Lines of a character. */
-function characterHeight({ crtc }: VgaState): number {
-  return (crtc[CR.MAXIMUM_SCAN_LINE] & 31) + 1
-}
-
 /** The width of a text mode's picture in pixels. */
 export function textWidth(state: VgaState): number {
-  const dots = state.sequencer[SR.CLOCKING_MODE] & CLOCK_HALF ? 2 : 1
-  return displayedCharacters(state) * dotsPerCharacter(state) * dots
+  return displayedCharacters(state) * dotsPerCharacter(state) * pixelsPerDot(state)
 }
 
 /** Whether cursor and blinking characters are shown in a frame, as a number that changes with it. */
 export function blinkPhase(frame: number): number {
   return (Math.floor(frame / CURSOR_FRAMES) & 1) | ((Math.floor(frame / BLINK_FRAMES) & 1) << 1)
-}
-
-/** What lies where in the lines of a text mode, one after another. */
-interface TextLine {
-  y: number
-  /** The first character's unit, and the line within it. */
-  address: number
-  row: number
-  /** Dots that the line is shifted to the left. */
-  panning: number
-}
-
-function* textLines(state: VgaState): Iterable<TextLine> {
-  const { attribute, crtc } = state
-  const lines = displayedLines(state)
-  const split = lineCompare(state)
-  const height = characterHeight(state)
-  const pitch = rowPitch(state)
-  const doubled = crtc[CR.MAXIMUM_SCAN_LINE] & 0x80 ? 2 : 1
-  let address = startAddress(state) + ((crtc[CR.PRESET_ROW_SCAN] >> 5) & 3)
-  let row = crtc[CR.PRESET_ROW_SCAN] & 31
-  // Where characters have nine dots, panning counts from 8, which is none.
-  const register = attribute[AR.PEL_PANNING]
-  let panning = dotsPerCharacter(state) === 8 ? register & 7 : register >= 8 ? 0 : register + 1
-  let repeated = 0
-  for (let y = 0; y < lines; y++) {
-    yield { y, address: address & UNITS, row, panning }
-    if (y === split) {
-      address = 0
-      row = 0
-      repeated = 0
-      if (attribute[AR.MODE_CONTROL] & ATTRIBUTE_PANNING_COMPATIBLE) panning = 0
-      continue
-    }
-    if (++repeated < doubled) continue
-    repeated = 0
-    row = (row + 1) & 31
-    if (row === height) {
-      row = 0
-      address += pitch
-    }
-  }
 }
 
 /** Draws a text mode. @param colors the sixteen; @param phase of {@link blinkPhase} */
@@ -116,13 +50,13 @@ export function drawText(
   const { attribute, crtc } = state
   const { line } = picture
   const dots = dotsPerCharacter(state)
-  const wide = state.sequencer[SR.CLOCKING_MODE] & CLOCK_HALF ? 2 : 1
+  const wide = pixelsPerDot(state)
   const characters = displayedCharacters(state)
   const [first, second] = fonts(state)
   const units = memory.ram32
   const origin = memory.base >> 2
   const cursorStart = crtc[CR.CURSOR_START]
-  const cursorEnd = Math.min(crtc[CR.CURSOR_END] & 31, characterHeight(state) - 1)
+  const cursorEnd = Math.min(crtc[CR.CURSOR_END] & 31, rowHeight(state) - 1)
   const cursorShown = !(cursorStart & 0x20) && !(phase & 1)
   const cursor =
     ((crtc[CR.CURSOR_LOCATION_HIGH] << 8) | crtc[CR.CURSOR_LOCATION_LOW]) + ((crtc[CR.CURSOR_END] >> 5) & 3)
@@ -130,7 +64,11 @@ export function drawText(
   const underline = crtc[CR.UNDERLINE_LOCATION] & 31
   const joins = (attribute[AR.MODE_CONTROL] & ATTRIBUTE_LINE_GRAPHICS) !== 0
 
-  for (const { y, address, row, panning } of textLines(state)) {
+  // Dots that lines are shifted to the left. Where characters have nine of them, panning counts from 8, which is none.
+  const pels = attribute[AR.PEL_PANNING]
+  const panning = dots === 8 ? pels & 7 : pels >= 8 ? 0 : pels + 1
+
+  for (const { y, address, row, isPanned } of scanLines(state)) {
     let x = 0
     const inCursor = cursorShown && row >= (cursorStart & 31) && row <= cursorEnd
     for (let i = 0; i <= characters; i++) {
@@ -159,7 +97,7 @@ export function drawText(
       else for (let bit = 0; bit < 16; bit++) line[x + bit] = pattern & (0x80 >> (bit >> 1)) ? foreColor : backColor
       x += dots * wide
     }
-    picture.store(y, panning * wide)
+    picture.store(y, isPanned ? panning * wide : 0)
   }
 }
 
@@ -167,7 +105,7 @@ export function drawText(
 export function readCells(state: VgaState, memory: VideoMemory, colors: Int32Array): TextCells {
   const { attribute, crtc } = state
   const starts: number[] = []
-  for (const { address } of textLines(state)) if (address !== starts.at(-1)) starts.push(address)
+  for (const { address } of scanLines(state)) if (address !== starts.at(-1)) starts.push(address)
   const columns = displayedCharacters(state)
   const rows = starts.length
   const characters = new Uint16Array(columns * rows)
