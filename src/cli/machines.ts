@@ -1,5 +1,6 @@
 /** `typetwo ls` and `typetwo info`: what runs, for people and for programs. */
 import type { MachineInfo } from '../control/info.ts'
+import { textTable } from '../text-table.ts'
 import { ask } from './control.ts'
 import { type CommandHost, print } from './host.ts'
 import { formatSize } from './size.ts'
@@ -22,7 +23,7 @@ export async function list({ json }: { json?: true }, host: CommandHost): Promis
         ]
       : [machine.name, '', machine.state, '', '', '', ''],
   )
-  return print(host, table([['NAME', 'PID', 'STATE', 'MEMORY', 'CPU', 'UP', 'BOOTS'], ...rows]))
+  return print(host, textTable([['NAME', 'PID', 'STATE', 'MEMORY', 'CPU', 'UP', 'BOOTS'], ...rows]))
 }
 
 /** `typetwo info` */
@@ -56,7 +57,7 @@ function page(machine: MachineInfo): string {
     const lost = dropped > 0 ? `, ${dropped} bytes dropped` : ''
     rows.push([name, `${leads}${attached > 0 ? `, ${attached} attached` : ''}${lost}`])
   }
-  return table(rows)
+  return textTable(rows)
 }
 
 function memoryOf({ facts }: MachineInfo): string {
@@ -80,18 +81,4 @@ export function formatSeconds(seconds: number): string {
   const [length, unit] = units[first]
   const [nextLength, nextUnit] = units[first + 1]
   return `${Math.floor(seconds / length)}${unit} ${Math.floor((seconds % length) / nextLength)}${nextUnit}`
-}
-
-/** Columns side by side. */
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column].length)))
-  return rows
-    .map(
-      row =>
-        `${row
-          .map((cell, i) => cell.padEnd(widths[i]))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('')
 }

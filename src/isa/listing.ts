@@ -1,4 +1,5 @@
 /** The instruction set as a table for people: what `typetwo isa` prints. */
+import { textTable } from '../text-table.ts'
 import type { Instruction } from './definition.ts'
 import { classesOf, isCritical, type Sensitivity, type SensitivityClass, sensitivities } from './sensitivity.ts'
 
@@ -42,20 +43,6 @@ export function listInstructions(instructions: readonly Instruction[]): ListingR
   return rows.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
 }
 
-/** A table with aligned columns; trailing blanks are cut. */
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column].length)))
-  return rows
-    .map(
-      row =>
-        `${row
-          .map((cell, i) => cell.padEnd(widths[i]))
-          .join('  ')
-          .trimEnd()}\n`,
-    )
-    .join('')
-}
-
 /**
  * The listing: mnemonic, feature, privilege, class and encodings, a line for each definition. With `critical` only those
  * that are sensitive and do not trap in user mode, and in place of the encodings what they read and write.
@@ -69,7 +56,7 @@ export function formatListing(rows: readonly ListingRow[], critical = false): st
       row.classes.join(', '),
       row.encodings.map(encoding => encoding.replace(/ {2,}/, ' ')).join('; '),
     ])
-    return table([['MNEMONIC', 'FEATURE', 'PRIVILEGE', 'CLASS', 'ENCODINGS'], ...cells])
+    return textTable([['MNEMONIC', 'FEATURE', 'PRIVILEGE', 'CLASS', 'ENCODINGS'], ...cells])
   }
   const cells = rows
     .filter(row => row.critical)
@@ -80,5 +67,5 @@ export function formatListing(rows: readonly ListingRow[], critical = false): st
       [...writes].sort().join(', ') || '-',
       traps === 'configured' ? 'if a bit of CR4 asks for it' : 'never',
     ])
-  return table([['MNEMONIC', 'CLASS', 'READS', 'CHANGES', 'TRAPS IN USER MODE'], ...cells])
+  return textTable([['MNEMONIC', 'CLASS', 'READS', 'CHANGES', 'TRAPS IN USER MODE'], ...cells])
 }
