@@ -2,7 +2,8 @@
 import type { CommandDescription } from './command.ts'
 import { STATUS } from './ending.ts'
 
-const NAME = { help: "The machine's name: what run --name gave it, or what was shown when it started." } as const
+/** The word for a machine. */
+export const NAME = { help: "The machine's name: what run --name gave it, or what was shown when it started." } as const
 
 const DRIVE = { help: 'The drive: cdrom0, cdrom1 …, floppy0 or floppy1, as typetwo info lists them.' } as const
 

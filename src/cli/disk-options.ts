@@ -1,6 +1,7 @@
 /** The descriptions of `typetwo disk …`. */
 import { FORMATS } from '../disk/formats.ts'
 import type { CommandDescription } from './command.ts'
+import { CONTROL_STATUS } from './control-options.ts'
 
 const FORMAT_HELP =
   'The format of the image. By default it is found out by content and name, which have to agree: a file that is named as ' +
@@ -39,15 +40,6 @@ const MAKE = {
   'lazy-refcounts': { help: 'qcow2: lets other programs write reference counts late.' },
   'extended-l2': { help: 'qcow2: divides clusters into 32 subclusters that are allocated each on its own.' },
   compression: { value: 'TYPE', choices: ['zlib', 'zstd'], help: 'qcow2: how clusters are compressed.' },
-} as const
-
-const STATUS_SECTION = {
-  title: 'Exit status',
-  lines: [
-    '0  It was done.',
-    '1  It could not be done; standard error has a sentence that says why.',
-    '2  The words on the command line were wrong.',
-  ],
 } as const
 
 /** `typetwo disk create` */
@@ -93,7 +85,7 @@ export const DISK_CREATE = {
         'typetwo disk create old.vmdk --size 2G --kind twoGbMaxExtentSparse',
       ],
     },
-    STATUS_SECTION,
+    CONTROL_STATUS,
   ],
 } as const satisfies CommandDescription
 
@@ -104,7 +96,7 @@ export const DISK_INFO = {
   words: { file: { help: 'The image.' } },
   options: { json: { help: 'Prints one JSON object, with sizes in bytes.' }, ...OPEN },
   description: ['The image may be in use by others that read it, but not by one that writes it.'],
-  sections: [STATUS_SECTION],
+  sections: [CONTROL_STATUS],
 } as const satisfies CommandDescription
 
 /** `typetwo disk convert` */
@@ -138,7 +130,7 @@ export const DISK_CONVERT = {
         'typetwo disk convert disk.img small.qcow2 --compress --compression zstd',
       ],
     },
-    STATUS_SECTION,
+    CONTROL_STATUS,
   ],
 } as const satisfies CommandDescription
 
@@ -180,7 +172,7 @@ export const DISK_RESIZE = {
   },
   options: { shrink: { help: 'Allows a smaller size. What lies behind it is gone.' }, ...OPEN },
   description: ['What is new reads as zeros. The partitions on the disk stay as they are.'],
-  sections: [{ title: 'Examples', lines: ['typetwo disk resize debian.qcow2 +10G'] }, STATUS_SECTION],
+  sections: [{ title: 'Examples', lines: ['typetwo disk resize debian.qcow2 +10G'] }, CONTROL_STATUS],
 } as const satisfies CommandDescription
 
 /** `typetwo disk snapshot` */
@@ -197,5 +189,5 @@ export const DISK_SNAPSHOT = {
   },
   options: { json: { help: 'list: prints a JSON array, with sizes in bytes and dates in ISO 8601.' }, ...OPEN },
   description: ['A snapshot takes space only for what is written after it.'],
-  sections: [STATUS_SECTION],
+  sections: [CONTROL_STATUS],
 } as const satisfies CommandDescription

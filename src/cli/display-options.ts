@@ -1,7 +1,8 @@
 /** `--display`: how people see a machine. */
 import type { VncOptions } from '../hosts/node/display/vnc.ts'
 import type { WebOptions } from '../hosts/node/display/web.ts'
-import { nearest, UsageError } from './command.ts'
+import { UsageError } from './command.ts'
+import { commaWords, hint, parseAddress } from './words.ts'
 
 /** A way to see a machine. */
 export type DisplayChoice =
@@ -31,28 +32,23 @@ export function parseDisplay(text: string): DisplayChoice {
   if (kind !== 'vnc' && kind !== 'web') throw refuse(`give ${KINDS}`)
   const example = `${kind}=127.0.0.1:${kind === 'vnc' ? 5900 : 8080}`
   if (!rest) throw refuse(`give a host and a port, as in ${example}`)
-  const [place, ...words] = rest.split(/(?<!,),(?!,)/).map(part => part.replaceAll(',,', ','))
-  const [, host, port] = /^(?:(.*):)?(\d{1,5})$/.exec(place) ?? []
-  if (port === undefined || Number(port) > 65535) throw refuse(`give a host and a port of 0 to 65535, as in ${example}`)
-  const bare = /^\[(.*)\]$/.exec(host ?? '')?.[1] ?? host ?? ''
+  const [place, ...words] = commaWords(rest)
+  // A number alone is a port.
+  const address = parseAddress(/^\d+$/.test(place) ? `:${place}` : place)
+  if (!address) throw refuse(`give a host and a port of 0 to 65535, as in ${example}`)
   const given: Record<string, string> = {}
   for (const word of words) {
     const at = word.indexOf('=')
     const name = at < 0 ? word : word.slice(0, at)
     const known: readonly string[] = WORDS[kind]
-    if (!known.includes(name)) {
-      const near = nearest(name, known)
-      const hint = near ? `did you mean ${near}?` : `there are ${known.join(', ')}`
-      throw refuse(`there is no '${name}'; ${hint} (a comma in a path is written twice)`)
-    }
+    if (!known.includes(name))
+      throw refuse(`there is no '${name}'; ${hint(name, known)} (a comma in a path is written twice)`)
     if (at < 0 || at === word.length - 1) throw refuse(`${name} needs a value, as in ${name}=PATH`)
     given[name] = word.slice(at + 1)
   }
   const { 'tls-cert': cert, 'tls-key': key } = given
   if ((cert === undefined) !== (key === undefined))
     throw refuse('a certificate and its key belong together: give both tls-cert and tls-key')
-  // Nobody else's network is meant where no host is named.
-  const address = { host: bare === '' ? '127.0.0.1' : bare, port: Number(port) }
   const certificate = cert !== undefined ? { certificate: { cert, key } } : {}
   if (kind === 'vnc')
     return {

@@ -13,6 +13,7 @@ test('a path and what follows it', () => {
     serial: 'S1',
   })
   assert.deepEqual(parseDisk('a=b,readonly=off'), { image: 'a=b' })
+  assert.deepEqual(parseDisk('a,,,readonly'), { image: 'a,', readOnly: true })
   assert.deepEqual(parseCdrom('none,bus=sata'), { bus: 'sata' })
   assert.deepEqual(parseFloppy('f,readonly'), { image: 'f', readOnly: true })
 })

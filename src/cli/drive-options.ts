@@ -3,7 +3,8 @@
 import { WRITE_ERRORS } from '../disk/patient.ts'
 import type { CdromOptions, DiskOptions, FloppyOptions } from '../index.ts'
 import { CACHE_MODES, DISK_BUSES } from '../machine/drives.ts'
-import { alternatives, nearest, UsageError } from './command.ts'
+import { alternatives, UsageError } from './command.ts'
+import { commaWords, hint } from './words.ts'
 
 /** What may follow the path: words with the values that there are, or any value, or none. */
 type Properties = Record<string, readonly string[] | 'text' | 'flag'>
@@ -25,7 +26,7 @@ const FLOPPY: Properties = { readonly: 'flag' }
  */
 function parse(option: string, text: string, properties: Properties): { path: string; given: Record<string, string> } {
   const refuse = (sentence: string) => new UsageError(`--${option} '${text}': ${sentence}`)
-  const [path, ...words] = text.split(/(?<!,),(?!,)/).map(part => part.replaceAll(',,', ','))
+  const [path, ...words] = commaWords(text)
   if (path === '') throw refuse('the path of an image comes first')
   const given: Record<string, string> = {}
   for (const word of words) {
@@ -33,11 +34,10 @@ function parse(option: string, text: string, properties: Properties): { path: st
       ? [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]
       : [word]
     const kind = Object.hasOwn(properties, name) ? properties[name] : undefined
-    if (kind === undefined) {
-      const near = nearest(name, Object.keys(properties))
-      const hint = near ? `did you mean ${near}?` : `there are ${Object.keys(properties).join(', ')}`
-      throw refuse(`there is no '${name}'; ${hint} (a comma in the path is written twice)`)
-    }
+    if (kind === undefined)
+      throw refuse(
+        `there is no '${name}'; ${hint(name, Object.keys(properties))} (a comma in the path is written twice)`,
+      )
     if (kind === 'flag') {
       if (value !== undefined && value !== 'on' && value !== 'off') throw refuse(`${name} is on or off, not '${value}'`)
       given[name] = value ?? 'on'

@@ -2,9 +2,7 @@
 import { MOUSE_ACTIONS } from '../control/screen.ts'
 import { LAYOUT_NAMES } from '../machine/layouts.ts'
 import type { CommandDescription } from './command.ts'
-import { CONTROL_STATUS } from './control-options.ts'
-
-const NAME = { help: "The machine's name: what run --name gave it, or what was shown when it started." } as const
+import { CONTROL_STATUS, NAME } from './control-options.ts'
 
 /** `typetwo screenshot` */
 export const SCREENSHOT = {

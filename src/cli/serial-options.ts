@@ -1,6 +1,7 @@
 /** `--serial` and `--parallel`: where a port of the machine leads. */
 import type { SerialPlace } from '../hosts/node/serial-line.ts'
 import { UsageError } from './command.ts'
+import { commaWords, parseAddress } from './words.ts'
 
 /** Where a port leads: this terminal, nowhere, or a place of the host. */
 export type PortChoice = { kind: 'stdio' } | { kind: 'none' } | SerialPlace
@@ -17,19 +18,16 @@ export function parsePort(option: 'serial' | 'parallel', text: string): PortChoi
   if (text === 'none' || (text === 'stdio' && option === 'serial')) return { kind: text }
   const [, kind, rest] = /^(file|tcp|unix):(.*)$/s.exec(text) ?? []
   if (kind === undefined) throw refuse(`give ${kinds}`)
-  const [place, ...words] = rest.split(/(?<!,),(?!,)/).map(part => part.replaceAll(',,', ','))
+  const [place, ...words] = commaWords(rest)
   const known = kind === 'file' ? 'append' : 'connect'
   const other = words.find(word => word !== known)
   if (other !== undefined)
     throw refuse(`'${other}' means nothing here, only ${known} may follow (a comma in a path is written twice)`)
   const flag = words.length > 0 ? { [known]: true } : {}
   if (kind === 'tcp') {
-    const [, host, port] = /^(.*):(\d{1,5})$/.exec(place) ?? []
-    if (port === undefined || Number(port) > 65535)
-      throw refuse('give a host and a port of 0 to 65535, as in tcp:localhost:4000')
-    const bare = /^\[(.*)\]$/.exec(host)?.[1] ?? host
-    // Nobody else's network is meant where no host is named.
-    return { kind, host: bare === '' ? '127.0.0.1' : bare, port: Number(port), ...flag }
+    const address = parseAddress(place)
+    if (!address) throw refuse('give a host and a port of 0 to 65535, as in tcp:localhost:4000')
+    return { kind, ...address, ...flag }
   }
   if (place === '') throw refuse(`a path is missing, as in ${kind}:console.${kind === 'file' ? 'log' : 'sock'}`)
   return { kind: kind as 'file' | 'unix', path: place, ...flag }

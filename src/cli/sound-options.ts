@@ -1,6 +1,7 @@
 /** `--sound`: what becomes of a machine's sound, and what it is made with. */
 import { SOUND_DEVICES, type SoundDevice } from '../machine/sound.ts'
-import { nearest, UsageError } from './command.ts'
+import { UsageError } from './command.ts'
+import { commaWords, hint } from './words.ts'
 
 /** Where sound goes. */
 export interface SoundChoice {
@@ -27,14 +28,10 @@ export function parseSound(text = 'none'): SoundChoice | undefined {
   const refuse = (reason: string) => new UsageError(`--sound '${text}': ${reason}`)
   const [, rest] = /^wav:(.*)$/s.exec(text) ?? []
   if (rest === undefined) throw refuse('give none or wav:FILE')
-  const [path, card = 'all', ...more] = rest.split(/(?<!,),(?!,)/).map(part => part.replaceAll(',,', ','))
+  const [path, card = 'all', ...more] = commaWords(rest)
   if (path === '') throw refuse('the path of a file comes first, as in wav:sound.wav')
-  if (!Object.hasOwn(CARDS, card)) {
-    const names = Object.keys(CARDS)
-    const near = nearest(card, names)
-    const hint = near ? `did you mean ${near}?` : `there are ${names.join(', ')}`
-    throw refuse(`there is no card '${card}'; ${hint} (a comma in the path is written twice)`)
-  }
+  if (!Object.hasOwn(CARDS, card))
+    throw refuse(`there is no card '${card}'; ${hint(card, Object.keys(CARDS))} (a comma in the path is written twice)`)
   if (more.length > 0) throw refuse(`one card is named, so '${more[0]}' is too much`)
   return { path, devices: CARDS[card] }
 }
