@@ -82,6 +82,7 @@ test('what cannot be served or written is said in one sentence, with status 1', 
     [['--nope'], /'--nope'; see npm run web -- --help/],
     [['--port', String(port)], /something else listens there: end it, or give another with --port/],
     [['--build', file], /cannot be written: something else is there/],
+    [['--build', '/proc/nope'], /'\/proc\/nope\/_headers' cannot be written/],
   ]
   for (const [words, expected] of cases) {
     const { status, stderr } = run(...words)

@@ -67,8 +67,11 @@ function headersFile(): Uint8Array {
 }
 
 async function build(folder: string): Promise<void> {
+  const headers = ['_headers', headersFile()] as const
+  // Where nothing can be written, nothing is made or downloaded.
+  await write(folder, new Map([headers]))
   const site = await pageSite()
-  site.set('_headers', headersFile())
+  site.set(...headers)
   for (const make of Object.values(GUEST_FOLDERS)) for (const [name, bytes] of await make(say)) site.set(name, bytes)
   await write(folder, site)
   let total = 0
@@ -77,12 +80,12 @@ async function build(folder: string): Promise<void> {
 }
 
 /** A file of the page, or of a folder that is made when it is first asked for; what could not be had is tried again. */
-function finder(page: Site) {
+function finder(page: Promise<Site>) {
   const folders = new Map<string, Promise<Site>>()
   return async (path: string): Promise<Uint8Array | undefined> => {
     const folder = path.split('/')[0]
     const make = GUEST_FOLDERS[folder]
-    if (!make || !path.includes('/')) return page.get(path)
+    if (!make || !path.includes('/')) return (await page).get(path)
     let files = folders.get(folder)
     if (!files) {
       folders.set(folder, (files = make(say)))
@@ -102,7 +105,14 @@ async function main(): Promise<void> {
     return
   }
   if (folder !== undefined) return build(folder)
-  const server = await serveSite(finder(await pageSite()), { host, port })
+  const page = pageSite()
+  // A port that cannot be had is the first thing to say.
+  page.catch(() => {})
+  const server = await serveSite(finder(page), { host, port })
+  await page.catch(async error => {
+    await server.close()
+    throw error
+  })
   console.log(server.url)
   say('Ctrl-C ends it')
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void server.close())
