@@ -2,10 +2,8 @@
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { Connection } from '../../../display/rfb/connection.ts'
+import { gone, Incoming, STALL_TIME } from './incoming.ts'
 import type { Certificate } from './listen.ts'
-
-/** Milliseconds that a viewer may take nothing of what waits for it. */
-const STALL_TIME = 30_000
 
 /** Milliseconds for TLS to begin. */
 const TLS_TIME = 30_000
@@ -24,18 +22,12 @@ export class SocketConnection implements Connection {
   readonly isLocal: boolean
   readonly #socket: Socket
   readonly #options: SocketConnectionOptions
-  #chunks: Buffer[] = []
-  #isEnded = false
-  #wake: (() => void) | undefined
+  readonly #incoming: Incoming
   readonly #onData = (chunk: Buffer) => {
-    this.#chunks.push(chunk)
     this.#socket.pause()
-    this.#wake?.()
+    this.#incoming.add(chunk)
   }
-  readonly #onEnd = () => {
-    this.#isEnded = true
-    this.#wake?.()
-  }
+  readonly #onEnd = () => this.#incoming.end()
 
   /** @param peer where it comes from, for messages; @param isLocal whether from this host */
   constructor(socket: Socket, peer: string, isLocal: boolean, options: SocketConnectionOptions = {}) {
@@ -43,6 +35,7 @@ export class SocketConnection implements Connection {
     this.peer = peer
     this.isLocal = isLocal
     this.#options = options
+    this.#incoming = new Incoming(() => socket.resume())
     socket.pause()
     socket.on('data', this.#onData)
     socket.on('end', this.#onEnd)
@@ -51,16 +44,8 @@ export class SocketConnection implements Connection {
     socket.pause()
   }
 
-  async read(): Promise<Uint8Array | undefined> {
-    while (this.#chunks.length === 0) {
-      if (this.#isEnded) return undefined
-      this.#socket.resume()
-      await new Promise<void>(resolve => {
-        this.#wake = resolve
-      })
-      this.#wake = undefined
-    }
-    return this.#chunks.shift()
+  read(): Promise<Uint8Array | undefined> {
+    return this.#incoming.read()
   }
 
   write(bytes: Uint8Array): Promise<void> {
@@ -122,8 +107,4 @@ export class SocketConnection implements Connection {
       })
     })
   }
-}
-
-function gone(): Error {
-  return Object.assign(new Error('the viewer has gone'), { code: 'EPIPE' })
 }

@@ -182,13 +182,7 @@ test('what is weak is noted', async () => {
 
 test('the picture is that of the screen after changes by TCP', async () => {
   const { port, screen } = await serve()
-  const viewer = await open(connectTcp(port, '127.0.0.1'))
-  await viewer.reader.bytes(12)
-  await viewer.send(new TextEncoder().encode('RFB 003.008\n'))
-  await viewer.reader.bytes(2)
-  await viewer.send([1])
-  await viewer.reader.bytes(4)
-  await viewer.begin()
+  const viewer = await TestViewer.open(new SocketConnection(connectTcp(port, '127.0.0.1'), 'server', true))
   await see(viewer, screen)
   screen.fill({ x: 10, y: 10, width: 100, height: 100 }, rgb(9, 8, 7))
   screen.show()

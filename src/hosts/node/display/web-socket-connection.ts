@@ -1,56 +1,40 @@
 /** A viewer's connection by a WebSocket, as noVNC has it. */
 import type { WebSocket } from 'ws'
 import type { Connection } from '../../../display/rfb/connection.ts'
+import { gone, Incoming, STALL_TIME } from './incoming.ts'
 
 /** Bytes that may wait in the socket before the server does. */
 const LIMIT = 256 * 1024
-
-/** Milliseconds that a viewer may take nothing of what waits for it. */
-const STALL_TIME = 30_000
 
 /** A WebSocket. */
 export class WebSocketConnection implements Connection {
   readonly peer: string
   readonly isLocal: boolean
   readonly #socket: WebSocket
-  #chunks: Uint8Array[] = []
-  #isEnded = false
-  #wake: (() => void) | undefined
+  readonly #incoming: Incoming
 
   /** Of an open socket with `binaryType` `nodebuffer`. */
   constructor(socket: WebSocket, peer: string, isLocal: boolean) {
     this.#socket = socket
     this.peer = peer
     this.isLocal = isLocal
+    this.#incoming = new Incoming(() => socket.resume())
     socket.on('message', data => {
-      this.#chunks.push(data as Buffer)
       socket.pause()
-      this.#wake?.()
+      this.#incoming.add(data as Buffer)
     })
-    const end = () => {
-      this.#isEnded = true
-      this.#wake?.()
-    }
-    socket.on('close', end)
-    socket.on('error', end)
+    socket.on('close', () => this.#incoming.end())
+    socket.on('error', () => this.#incoming.end())
   }
 
-  async read(): Promise<Uint8Array | undefined> {
-    while (this.#chunks.length === 0) {
-      if (this.#isEnded) return undefined
-      this.#socket.resume()
-      await new Promise<void>(resolve => {
-        this.#wake = resolve
-      })
-      this.#wake = undefined
-    }
-    return this.#chunks.shift()
+  read(): Promise<Uint8Array | undefined> {
+    return this.#incoming.read()
   }
 
   write(bytes: Uint8Array): Promise<void> {
     const socket = this.#socket
     return new Promise((resolve, reject) => {
-      if (this.#isEnded || socket.readyState !== socket.OPEN) {
+      if (this.#incoming.isEnded || socket.readyState !== socket.OPEN) {
         reject(gone())
         return
       }
@@ -66,12 +50,7 @@ export class WebSocketConnection implements Connection {
   }
 
   close(): void {
-    this.#isEnded = true
     this.#socket.close()
-    this.#wake?.()
+    this.#incoming.end()
   }
-}
-
-function gone(): Error {
-  return Object.assign(new Error('the viewer has gone'), { code: 'EPIPE' })
 }
