@@ -1,5 +1,6 @@
 /** A machine's console: its screen and serial ports, and everything one can press on it. */
-import { ask, button, complain, h, type MenuEntry, menuButton, note, save } from '../shared/dom.ts'
+import { askToTurnOff, endingText, STATES, savePicture, textToPaste, toggleFullScreen } from '../shared/console.ts'
+import { button, complain, h, type MenuEntry, menuButton, note } from '../shared/dom.ts'
 import { icon } from '../shared/icons.ts'
 import { KEY_COMBINATIONS, KeysBar, pressAll } from '../shared/keys.ts'
 import { SerialView } from '../shared/serial-view.ts'
@@ -7,24 +8,6 @@ import { themeButton } from '../shared/theme.ts'
 import { chooseMedium, driveTitle } from './media-dialog.ts'
 import { type Description, openSerial, type Remote } from './remote.ts'
 import { ScreenView } from './screen-view.ts'
-
-/** What states are called. */
-const STATES: Readonly<Record<string, string>> = {
-  created: 'Starting',
-  running: 'Running',
-  paused: 'Paused',
-  stopped: 'Off',
-}
-
-/** How machines end. */
-const ENDINGS: Readonly<Record<string, string>> = {
-  poweroff: 'The machine turned itself off',
-  reset: 'The machine was reset',
-  'triple-fault': 'The processor gave up (triple fault)',
-  'debug-exit': 'The guest ended the machine',
-  destroyed: 'The machine was turned off',
-  error: 'The machine ended with an error',
-}
 
 /** A thing to look at: the screen, or a port. */
 interface Tab {
@@ -248,15 +231,7 @@ export class ConsoleView {
   }
 
   async #turnOff(): Promise<void> {
-    const sure = await ask({
-      title: 'Turn the machine off?',
-      content: [
-        'The guest is not asked first, as when the plug is pulled: what it has not written to its disks is lost.',
-      ],
-      action: 'Turn it off',
-      danger: true,
-    })
-    if (sure) this.#do(this.#remote.ask({ type: 'off' }))
+    if (await askToTurnOff()) this.#do(this.#remote.ask({ type: 'off' }))
   }
 
   #keyEntries(): MenuEntry[] {
@@ -283,21 +258,7 @@ export class ConsoleView {
   }
 
   async #paste(): Promise<void> {
-    let text = ''
-    try {
-      text = await navigator.clipboard.readText()
-    } catch {
-      const area = h('textarea', { 'aria-label': 'Text', autofocus: true })
-      const chosen = await ask({
-        title: 'Paste text',
-        content: [
-          'The browser does not let the page read the clipboard: put the text here.',
-          h('div', { class: 'field' }, area),
-        ],
-        action: 'Type it',
-      })
-      if (chosen) text = area.value
-    }
+    const text = await textToPaste()
     this.#shown?.view.focus()
     if (text !== '') await this.#shown?.view.type(text).catch(complain)
   }
@@ -316,8 +277,7 @@ export class ConsoleView {
     try {
       const screen = this.#tabs.find(({ name }) => name === 'screen')?.view
       if (!(screen instanceof ScreenView)) throw new Error('this machine has no screen, only its serial ports')
-      const time = new Date().toISOString().slice(0, 19).replaceAll(':', '-')
-      save(await screen.picture(), `${this.#title.textContent} ${time}.png`)
+      savePicture(await screen.picture(), this.#title.textContent)
     } catch (error) {
       complain(error)
     }
@@ -325,11 +285,7 @@ export class ConsoleView {
 
   async #fullScreen(): Promise<void> {
     try {
-      if (document.fullscreenElement) return await document.exitFullscreen()
-      await this.#stage.requestFullscreen({ navigationUI: 'hide' })
-      // Keys that belong to the browser go to the guest meanwhile; Escape, held, leaves.
-      await (navigator as { keyboard?: { lock?(): Promise<void> } }).keyboard?.lock?.()
-      this.#shown?.view.focus()
+      if (await toggleFullScreen(this.#stage)) this.#shown?.view.focus()
     } catch (error) {
       complain(error)
     }
@@ -346,12 +302,8 @@ export class ConsoleView {
   }
 
   #ended(): void {
-    const { reason, message } = this.#remote.end!
-    const [first, ...more] = (message ?? '').split('\n')
     this.#cover(
-      h('h2', {}, ENDINGS[reason] ?? 'The machine ended'),
-      first !== '' && h('p', {}, `${first.charAt(0).toUpperCase()}${first.slice(1).replace(/\.?$/, '.')}`),
-      more.length > 0 && h('details', {}, h('summary', {}, 'Details'), h('pre', {}, more.join('\n'))),
+      ...endingText(this.#remote.end!),
       h('p', { class: 'muted' }, 'When it is started again at this address, the page connects by itself.'),
     )
   }

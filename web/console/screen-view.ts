@@ -1,10 +1,9 @@
 /** The machine's screen by noVNC, with the person's keyboard, mouse and fingers. */
 import RFB from '@novnc/novnc'
-import { complain, h } from '../shared/dom.ts'
+import { CRISP } from '../shared/console.ts'
+import { h } from '../shared/dom.ts'
+import { typingField } from '../shared/typing.ts'
 import { type Remote, socketUrl } from './remote.ts'
-
-/** From so many times its size on, pixels are shown as squares and whole multiples. */
-const CRISP = 2
 
 /** Pixels around the picture, for the ring of the focus. */
 const MARGIN = 3
@@ -12,24 +11,13 @@ const MARGIN = 3
 /** Milliseconds before a lost connection is tried again. */
 const RETRY = 1000
 
-/** Keys of a device's own keyboard that are no characters. */
-const TYPED: Readonly<Record<string, string>> = { Enter: 'Enter', Backspace: 'Backspace', Tab: 'Tab', Escape: 'Escape' }
-
 /** The view. */
 export class ScreenView {
   readonly element: HTMLElement
   readonly #remote: Remote
   readonly #viewer = h('div', { class: 'viewer' })
   /** Takes what a device's own keyboard types. */
-  readonly #typing = h('textarea', {
-    class: 'typing',
-    'aria-label': 'Type to the machine',
-    autocapitalize: 'off',
-    autocomplete: 'off',
-    autocorrect: 'off',
-    spellcheck: 'false',
-    tabindex: -1,
-  })
+  readonly #typing = typingField(this)
   #rfb: RFB | undefined
   #isClosed = false
   #retry: ReturnType<typeof setTimeout> | undefined
@@ -43,18 +31,6 @@ export class ScreenView {
     this.element = h('div', { class: 'screen' }, this.#viewer, this.#typing)
     this.#sizes = new ResizeObserver(() => this.#fit())
     this.#sizes.observe(this.element)
-    this.#typing.addEventListener('input', () => {
-      const text = this.#typing.value
-      this.#typing.value = ''
-      if (text !== '') this.type(text).catch(complain)
-    })
-    this.#typing.addEventListener('keydown', event => {
-      const code = TYPED[event.key]
-      if (code === undefined) return
-      event.preventDefault()
-      this.press(code)
-      this.release(code)
-    })
     this.#connect()
   }
 

@@ -1,17 +1,7 @@
 /** A machine that runs: its screen and serial console, and everything one can press on it. */
 import { Machine, type MachineEnd } from '../../src/hosts/browser/index.ts'
-import {
-  ask,
-  button,
-  chooseFiles,
-  complain,
-  dropTarget,
-  h,
-  type MenuEntry,
-  menuButton,
-  note,
-  save,
-} from '../shared/dom.ts'
+import { askToTurnOff, endingText, STATES, savePicture, textToPaste, toggleFullScreen } from '../shared/console.ts'
+import { ask, button, chooseFiles, complain, dropTarget, h, type MenuEntry, menuButton, note } from '../shared/dom.ts'
 import { icon } from '../shared/icons.ts'
 import { KEY_COMBINATIONS, KeysBar, pressAll } from '../shared/keys.ts'
 import { SerialView } from '../shared/serial-view.ts'
@@ -21,15 +11,6 @@ import type { Start } from './model.ts'
 import { ScreenView } from './screen-view.ts'
 import { SoundPlayer } from './sound-player.ts'
 import { Statistics } from './statistics.ts'
-
-const ENDINGS: Record<string, string> = {
-  poweroff: 'The machine turned itself off',
-  reset: 'The machine was reset',
-  'triple-fault': 'The processor gave up (triple fault)',
-  'debug-exit': 'The guest ended the machine',
-  destroyed: 'The machine was turned off',
-  error: 'The machine ended with an error',
-}
 
 type Tab = 'screen' | 'serial'
 
@@ -222,8 +203,7 @@ export class MachineView {
 
   #stateChanged(machine: Machine): void {
     const { state } = machine
-    const words = { created: 'Starting', running: 'Running', paused: 'Paused', stopped: 'Off' }
-    this.#state.textContent = words[state]
+    this.#state.textContent = STATES[state]
     this.#state.className = `state ${state}`
     const pause = this.#pauseButton(state === 'paused')
     pause.disabled = state === 'stopped'
@@ -257,15 +237,7 @@ export class MachineView {
   }
 
   async #turnOff(): Promise<void> {
-    const sure = await ask({
-      title: 'Turn the machine off?',
-      content: [
-        'The guest is not asked first, as when the plug is pulled: what it has not written to its disks is lost.',
-      ],
-      action: 'Turn it off',
-      danger: true,
-    })
-    if (sure) await this.#machine?.destroy()
+    if (await askToTurnOff()) await this.#machine?.destroy()
   }
 
   #keyEntries(): MenuEntry[] {
@@ -300,21 +272,7 @@ export class MachineView {
   }
 
   async #paste(): Promise<void> {
-    let text = ''
-    try {
-      text = await navigator.clipboard.readText()
-    } catch {
-      const area = h('textarea', { 'aria-label': 'Text', autofocus: true })
-      const chosen = await ask({
-        title: 'Paste text',
-        content: [
-          'The browser does not let the page read the clipboard: put the text here.',
-          h('div', { class: 'field' }, area),
-        ],
-        action: 'Type it',
-      })
-      if (chosen) text = area.value
-    }
+    const text = await textToPaste()
     if (text === '') return
     try {
       await this.#shown?.type(text)
@@ -386,8 +344,7 @@ export class MachineView {
   async #screenshot(): Promise<void> {
     try {
       if (!this.#screen) throw new Error('this machine has no screen, only its serial console')
-      const time = new Date().toISOString().slice(0, 19).replaceAll(':', '-')
-      save(await this.#screen.picture(), `${this.#start.title} ${time}.png`)
+      savePicture(await this.#screen.picture(), this.#start.title)
     } catch (error) {
       complain(error)
     }
@@ -395,11 +352,7 @@ export class MachineView {
 
   async #fullScreen(): Promise<void> {
     try {
-      if (document.fullscreenElement) return await document.exitFullscreen()
-      await this.#stage.requestFullscreen({ navigationUI: 'hide' })
-      // Keys that belong to the browser go to the guest meanwhile; Escape, held, leaves.
-      await (navigator as { keyboard?: { lock?(): Promise<void> } }).keyboard?.lock?.()
-      this.#shown?.focus()
+      if (await toggleFullScreen(this.#stage)) this.#shown?.focus()
     } catch (error) {
       complain(error)
     }
@@ -424,12 +377,8 @@ export class MachineView {
     this.#sound = undefined
     this.#soundButton.hidden = true
     this.#hint.replaceChildren()
-    const detail = end.message ? `${end.message.charAt(0).toUpperCase()}${end.message.slice(1)}` : undefined
-    const [first, ...more] = detail?.split('\n') ?? []
     this.#cover(
-      h('h2', {}, ENDINGS[end.reason] ?? 'The machine ended'),
-      first !== undefined && h('p', {}, first.replace(/\.?$/, '.')),
-      more.length > 0 && h('details', {}, h('summary', {}, 'Details'), h('pre', {}, more.join('\n'))),
+      ...endingText(end),
       h(
         'div',
         { class: 'actions' },

@@ -1,13 +1,12 @@
 /** The machine's screen, with the person's keyboard, mouse and fingers. */
 import type { Machine, Screen, ScreenChange } from '../../src/hosts/browser/index.ts'
+import { CRISP } from '../shared/console.ts'
 import { complain, h } from '../shared/dom.ts'
+import { typingField } from '../shared/typing.ts'
 import { PointerInput } from './pointer.ts'
 
 /** Keys that stay with the browser. */
 const KEPT = new Set(['AudioVolumeUp', 'AudioVolumeDown', 'AudioVolumeMute', 'BrowserBack', 'BrowserForward'])
-
-/** From so many times its size on, pixels are shown as squares and whole multiples. */
-const CRISP = 2
 
 /** The view. */
 export class ScreenView {
@@ -17,14 +16,7 @@ export class ScreenView {
   readonly #canvas = h('canvas', { tabindex: 0, 'aria-label': 'Screen of the machine', width: 640, height: 400 })
   readonly #context: CanvasRenderingContext2D
   /** Takes what a device's own keyboard types. */
-  readonly #typing = h('textarea', {
-    class: 'typing',
-    'aria-label': 'Type to the machine',
-    autocapitalize: 'off',
-    autocomplete: 'off',
-    autocorrect: 'off',
-    spellcheck: 'false',
-  })
+  readonly #typing: HTMLTextAreaElement
   readonly #pressed = new Set<string>()
   readonly #pointer: PointerInput
   readonly #reader: ReadableStreamDefaultReader<ScreenChange>
@@ -38,6 +30,7 @@ export class ScreenView {
     this.#screen = machine.screen!
     this.#hint = hint
     this.#context = this.#canvas.getContext('2d', { alpha: false })!
+    this.#typing = typingField(machine.keyboard)
     this.element = h('div', { class: 'screen' }, this.#canvas, this.#typing)
     this.#pointer = new PointerInput(this.#canvas, machine.mouse, { hint })
     this.#listen()
@@ -102,18 +95,6 @@ export class ScreenView {
     canvas.addEventListener('blur', () => this.#releaseKeys())
     canvas.addEventListener('focus', () => this.#hint('Ctrl + Alt gives keyboard and pointer back'))
     canvas.addEventListener('contextmenu', event => event.preventDefault())
-    this.#typing.addEventListener('input', () => {
-      const text = this.#typing.value
-      this.#typing.value = ''
-      if (text !== '') void keyboard.type(text).catch(complain)
-    })
-    this.#typing.addEventListener('keydown', event => {
-      const code = { Enter: 'Enter', Backspace: 'Backspace', Tab: 'Tab', Escape: 'Escape' }[event.key]
-      if (code === undefined) return
-      event.preventDefault()
-      keyboard.press(code)
-      keyboard.release(code)
-    })
   }
 
   /** Ctrl and Alt are down together, and nothing else was pressed since. */
