@@ -131,14 +131,20 @@ test('a stream begins when everything before is answered', async () => {
   await client.close()
 })
 
-test('who asks for nothing is sent away; a console is not', async () => {
+test('who asks for nothing is sent away; a console is not', async ({ mock }) => {
+  mock.timers.enable({ apis: ['setTimeout'] })
   const { target, channel } = setUp()
   const idle = await ControlClient.connect(serve(target, { idle: 20 }).streams)
   const busy = await ControlClient.connect(serve(target, { idle: 20 }).streams)
   const { streams } = await busy.stream('console')
+  for (let i = 0; i < 3; i++) {
+    mock.timers.tick(19)
+    await idle.call('pause')
+  }
+  mock.timers.tick(20)
   await idle.closed
-  await assert.rejects(idle.call('info'), /machine 'test' has ended/)
-  await new Promise(resolve => setTimeout(resolve, 50))
+  await assert.rejects(idle.call('pause'), /machine 'test' has ended/)
+  mock.timers.tick(1000)
   channel.deliver(encode('still'))
   const { value } = await streams.readable.getReader().read()
   assert.equal(Buffer.from(value!).toString(), 'still')

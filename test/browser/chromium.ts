@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
-import { type BrowserContext, chromium, type LaunchOptions, type Page } from 'playwright-core'
+import { type BrowserContext, chromium, type FileChooser, type LaunchOptions, type Page } from 'playwright-core'
 import type { Site } from '../../web/tools/bundle.ts'
 import { HEADERS, type SiteServer, serveSite } from '../../web/tools/server.ts'
 import { GUEST_FOLDERS, pageSite } from '../../web/tools/site.ts'
@@ -107,7 +107,7 @@ export async function servePage(more: Site = new Map(), headers = HEADERS): Prom
 
 /** Waits until something is so: what a page was told takes it a moment to show. */
 export async function until(is: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 60_000
+  const end = Date.now() + 120_000
   while (!(await is())) {
     if (Date.now() > end) throw new Error(`it never came about: ${is}`)
     await new Promise(resolve => setTimeout(resolve, 20))
@@ -119,6 +119,30 @@ export async function eventually<T>(see: () => Promise<T>, expected: T): Promise
   let seen: T | undefined
   await until(async () => isDeepStrictEqual((seen = await see()), expected)).catch(() => {})
   assert.deepEqual(seen, expected)
+}
+
+/** Files that are chosen where the page has a button for it. */
+type Chosen = Parameters<FileChooser['setFiles']>[0]
+
+/** Presses a button that asks for files, and chooses some. */
+export async function chooseFiles(page: Page, files: Chosen, name = 'Choose files'): Promise<void> {
+  const chooser = page.waitForEvent('filechooser')
+  await page.getByRole('button', { name }).click()
+  await (await chooser).setFiles(files)
+}
+
+/** Opens a menu and chooses an entry of it. */
+export async function choose(page: Page, menu: string, entry: string): Promise<void> {
+  const item = page.getByRole('menuitem', { name: entry })
+  // A click while a menu or dialog closes is that one's, and the menu's button closes it too.
+  await until(async () => {
+    await page.getByRole('button', { name: menu, exact: true }).click()
+    return item.waitFor({ timeout: 2000 }).then(
+      () => true,
+      () => false,
+    )
+  })
+  await item.click()
 }
 
 /** The text of the serial console's terminal. */

@@ -8,7 +8,16 @@ import { after, test } from 'node:test'
 import type { Page } from 'playwright-core'
 import { checkImage } from '../../src/disk/tools.ts'
 import { openDisk } from '../../src/hosts/node/index.ts'
-import { command, eventually, openPage, servePage, skipReason, startLinux, waitForText } from './chromium.ts'
+import {
+  chooseFiles,
+  command,
+  eventually,
+  openPage,
+  servePage,
+  skipReason,
+  startLinux,
+  waitForText,
+} from './chromium.ts'
 
 const options = { skip: skipReason(), timeout: 600_000 }
 const MiB = 2 ** 20
@@ -85,9 +94,7 @@ test('what a guest wrote is there after a reload, can be downloaded, and the dis
     const path = await download(page, 'data')
     assert.equal(sha1(await contents(path, 3 * MiB)), written)
     // What was downloaded can come back.
-    const chooser = page.waitForEvent('filechooser')
-    await page.getByRole('button', { name: 'Import' }).click()
-    await (await chooser).setFiles([{ name: 'copy.qcow2', mimeType: '', buffer: readFileSync(path) }])
+    await chooseFiles(page, [{ name: 'copy.qcow2', mimeType: '', buffer: readFileSync(path) }], 'Import')
     await page.getByRole('button', { name: 'More about copy' }).waitFor({ timeout: 120_000 })
     assert.equal(sha1(await contents(await download(page, 'copy'), 3 * MiB)), written)
     await page.getByRole('button', { name: 'More about data' }).click()
@@ -105,12 +112,8 @@ test('a file that is no image is not imported, and leaves nothing', options, asy
   const server = await servePage()
   const { page, close } = await openPage(server.url)
   try {
-    const importing = async (name: string, buffer: Buffer) => {
-      const chooser = page.waitForEvent('filechooser')
-      await page.getByRole('button', { name: 'Import' }).click()
-      await (await chooser).setFiles([{ name, mimeType: '', buffer }])
-    }
-    await importing('letter.qcow2', Buffer.from('Dear reader, this is no image.'))
+    const buffer = Buffer.from('Dear reader, this is no image.')
+    await chooseFiles(page, [{ name: 'letter.qcow2', mimeType: '', buffer }], 'Import')
     await page.getByText("File 'letter.qcow2' is named as if it were qcow2, but is no qcow2 image").waitFor()
     const left = () =>
       page.evaluate(async () => {

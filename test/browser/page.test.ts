@@ -2,7 +2,16 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { HEADERS } from '../../web/tools/server.ts'
-import { command, eventually, openPage, servePage, skipReason, startLinux, waitForText } from './chromium.ts'
+import {
+  chooseFiles,
+  command,
+  eventually,
+  openPage,
+  servePage,
+  skipReason,
+  startLinux,
+  waitForText,
+} from './chromium.ts'
 
 const options = { skip: skipReason(), timeout: 600_000 }
 
@@ -89,11 +98,11 @@ test('files are taken for what they are, and what is no image is refused with a 
   const { page, close } = await openPage(server.url, { before: noStore })
   try {
     await page.getByText('This browser has no private file system (OPFS)').waitFor()
-    const choose = async (files: { name: string; buffer: Buffer }[]) => {
-      const chooser = page.waitForEvent('filechooser')
-      await page.getByRole('button', { name: 'Choose files' }).click()
-      await (await chooser).setFiles(files.map(file => ({ ...file, mimeType: 'application/octet-stream' })))
-    }
+    const choose = (files: { name: string; buffer: Buffer }[]) =>
+      chooseFiles(
+        page,
+        files.map(file => ({ ...file, mimeType: 'application/octet-stream' })),
+      )
     await choose([{ name: 'notes.pdf', buffer: Buffer.from('%PDF-1.7 of no use') }])
     await page.getByText("'notes.pdf' is no image that typetwo knows: give a CD").waitFor()
     await choose([{ name: 'empty.iso', buffer: Buffer.alloc(0) }])

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import type { Page } from 'playwright-core'
 import { ensureDefaultGuest, type Machine } from '../../src/hosts/node/index.ts'
-import { eventually, openPage, servePage, skipReason, until } from './chromium.ts'
+import { choose, chooseFiles, eventually, openPage, servePage, skipReason, until } from './chromium.ts'
 
 const hasTools =
   spawnSync('grub-mkrescue', ['--version']).status === 0 && spawnSync('xorriso', ['--version']).status === 0
@@ -65,12 +65,7 @@ test('GRUB’s rescue CD comes to its menu, which keys move through, and the CD 
   const entry = (name: string) => `menuentry "The ${name} entry" { echo ${name}; sleep 1000 }\n`
   const cd = rescueCd('rescue', `set timeout=-1\n${entry('first')}${entry('second')}`)
   try {
-    const choose = async (name: string, files: string) => {
-      const chooser = page.waitForEvent('filechooser')
-      await page.getByRole(name === 'Choose files' ? 'button' : 'menuitem', { name }).click()
-      await (await chooser).setFiles(files)
-    }
-    await choose('Choose files', cd)
+    await chooseFiles(page, cd)
     await page.getByRole('button', { name: 'Start the machine' }).click()
     assert.match(await waitForScreen(page, /\*The first entry/), /GNU GRUB {2}version 2/)
     // What is painted is what the machine shows: a bar with the first entry is lit from side to side.
@@ -117,13 +112,16 @@ test('GRUB’s rescue CD comes to its menu, which keys move through, and the CD 
     await page.keyboard.up('ControlLeft')
     await page.waitForFunction(() => document.activeElement?.tagName !== 'CANVAS')
     // Another CD, and one that is none.
-    await page.getByRole('button', { name: 'Drives' }).click()
-    await choose('Put a CD in', cd)
+    const insert = async (file: string) => {
+      const chooser = page.waitForEvent('filechooser')
+      await choose(page, 'Drives', 'Put a CD in')
+      await (await chooser).setFiles(file)
+    }
+    await insert(cd)
     await page.getByText('“rescue.iso” is in the drive.').waitFor()
-    await page.getByRole('button', { name: 'Drives' }).click()
     const empty = join(base, 'empty.iso')
     writeFileSync(empty, '')
-    await choose('Put a CD in', empty)
+    await insert(empty)
     await page.getByText("CD image 'empty.iso' is empty or shorter than a block").waitFor()
     assert.deepEqual(errors, [])
   } finally {
@@ -144,9 +142,7 @@ menuentry "The disk's first sector" {\ncat (hd0)+1\nsleep 1000\n}
   const { page, errors, close } = await openPage(server.url)
   page.on('dialog', dialog => dialog.accept())
   const boot = async () => {
-    const chooser = page.waitForEvent('filechooser')
-    await page.getByRole('button', { name: 'Choose files' }).click()
-    await (await chooser).setFiles(cd)
+    await chooseFiles(page, cd)
     await page.getByLabel('Start from').selectOption('CD first')
     await page.getByRole('button', { name: 'Start the machine' }).click()
     await waitForScreen(page, /\*Linux/)
@@ -182,9 +178,7 @@ test('mouse, wheel, fingers and the row of keys reach the machine', options, asy
   const { page, errors, close } = await openPage(server.url, { phone: true, width: 800, height: 600 })
   const cd = rescueCd('pointer', 'set timeout=-1\nmenuentry "Only" { sleep 1000 }\n')
   try {
-    const chooser = page.waitForEvent('filechooser')
-    await page.getByRole('button', { name: 'Choose files' }).click()
-    await (await chooser).setFiles(cd)
+    await chooseFiles(page, cd)
     await page.getByRole('button', { name: 'Start the machine' }).click()
     await waitForScreen(page, /\*Only/)
     // What the machine is told, in words.
@@ -222,26 +216,27 @@ test('mouse, wheel, fingers and the row of keys reach the machine', options, asy
     for (const line of ['to 0.5 0.5', 'press 0', 'press 2', 'to 0.3 0.8', 'release 2', 'release 0'])
       await until(async () => (await soFar()).includes(line))
     await forget()
-    for (let i = 0; i < 4; i++) await page.mouse.wheel(0, 150)
-    await until(async () => /wheel [1-8]/.test((await soFar()).join()))
-    // The page may not have come to the last turns yet.
-    await page.waitForTimeout(500)
-    await forget()
+    // One turn after another, so that none comes later; a pixel of Playwright's may be half a one of the page's.
+    for (let i = 0; i < 2; i++) {
+      await page.mouse.wheel(0, 400)
+      await until(async () => /wheel [2-8]/.test((await soFar()).join()))
+      await forget()
+    }
     await page.touchscreen.tap(...at(0.1, 0.1))
     await told('to 0.1 0.1', 'press 0', 'release 0')
     // A finger that stays.
     const devtools = await page.context().newCDPSession(page)
     const [x, y] = at(0.9, 0.1)
+    // Sooner it were the second of two taps.
     await page.waitForTimeout(400)
     await devtools.send('Input.dispatchTouchEvent', { type: 'touchStart', touchPoints: [{ x, y }] })
-    await page.waitForTimeout(800)
+    await until(async () => (await soFar()).includes('press 2'))
     await devtools.send('Input.dispatchTouchEvent', { type: 'touchEnd', touchPoints: [] })
     await told('to 0.9 0.1', 'press 2', 'release 2')
     await page.getByRole('toolbar', { name: 'Keys' }).getByRole('button', { name: 'Ctrl' }).tap()
     await page.getByRole('toolbar', { name: 'Keys' }).getByRole('button', { name: 'Esc' }).tap()
     await told('key ControlLeft', 'key Escape', 'let go Escape', 'let go ControlLeft')
-    await page.getByRole('button', { name: 'Keys', exact: true }).click()
-    await page.getByRole('menuitem', { name: 'Ctrl + Alt + Del' }).click()
+    await choose(page, 'Keys', 'Ctrl + Alt + Del')
     const keys = ['ControlLeft', 'AltLeft', 'Delete']
     await told(...keys.map(code => `key ${code}`), ...keys.toReversed().map(code => `let go ${code}`))
     assert.deepEqual(errors, [])

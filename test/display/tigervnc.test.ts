@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
@@ -30,6 +30,7 @@ const displays: VncDisplay[] = []
 after(async () => {
   for (const child of started) child.kill()
   await Promise.all(displays.map(display => display.close()))
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
 })
 
 /** Waits until something is so. */
@@ -123,7 +124,10 @@ for (const [name, words] of Object.entries(ENCODINGS))
       [333, 350],
       [639, 399],
     ])
-      assert.ok(same(x, y), `${x},${y} is ${pixel(x, y)}; ${said()}`)
+      await until(
+        () => same(x, y),
+        () => `${x},${y} is ${pixel(x, y)}; ${said()}`,
+      )
     screen.fill({ x: 200, y: 150, width: 64, height: 64 }, rgb(255, 0, 255))
     screen.show({ x: 200, y: 150, width: 64, height: 64 })
     await until(() => same(230, 180))

@@ -86,10 +86,12 @@ test("GRUB's menu follows the keys, and its command line shows what is typed", {
   assert.ok(before.size >= 2)
   // What is pressed while GRUB still draws is not always taken.
   const selected = async () => /\*(.*?) *│/.exec((await machine.screen!.text()) ?? '')?.[1]
-  while (!/^FreeBSD/.test((await selected()) ?? '')) {
-    machine.keyboard.press('ArrowDown')
+  for (let times = 1; !/^FreeBSD/.test((await selected()) ?? ''); times++) {
+    // A key that a busy host is late to release has gone too far.
+    const key = times % 10 === 0 ? 'Home' : 'ArrowDown'
+    machine.keyboard.press(key)
     await new Promise(resolve => setTimeout(resolve, 100))
-    machine.keyboard.release('ArrowDown')
+    machine.keyboard.release(key)
     await new Promise(resolve => setTimeout(resolve, 400))
     assert.equal(machine.state, 'running')
   }

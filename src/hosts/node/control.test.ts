@@ -217,11 +217,10 @@ test('requests that wait, answers that nobody takes, and connections without end
   await until(() => release.length === 16)
   await new Promise(resolve => setTimeout(resolve, 20))
   assert.equal(release.length, 16, 'the others wait')
-  while (release.length > 0) {
-    release.shift()!()
-    await new Promise(resolve => setTimeout(resolve, 1))
-  }
-  await until(() => (client.text.match(/"result"/g) ?? []).length === 40)
+  await until(() => {
+    release.shift()?.()
+    return (client.text.match(/"result"/g) ?? []).length === 40
+  })
   // Someone who asks and never reads: what is kept for them is bounded by the requests under way.
   const stalled = createConnection(path)
   stalled.pause()
@@ -264,8 +263,8 @@ test('what answers in no time, or as no machine does', async () => {
     await listenUnix(server, join(folder, `${name}.socket`))
     server.unref()
   }
-  const connect = (name: string) => connectMachine(name, { environment, patience: 50 })
-  await assert.rejects(connect('mute'), /^UserError: machine 'mute' does not answer: its process may be stopped/)
+  const connect = (name: string, patience = 60_000) => connectMachine(name, { environment, patience })
+  await assert.rejects(connect('mute', 50), /^UserError: machine 'mute' does not answer: its process may be stopped/)
   await assert.rejects(connect('other'), /a line is not JSON/)
   await assert.rejects(connect('newer'), /version 99 of the protocol/)
   await assert.rejects(connect('ends'), /the connection ended before/)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,7 +17,10 @@ import { encryptDes, openVnc, type VncDisplay, type VncOptions } from './vnc.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'typetwo-vnc-'))
 const listeners: VncDisplay[] = []
-after(() => Promise.all(listeners.map(listener => listener.close())))
+after(async () => {
+  await Promise.all(listeners.map(listener => listener.close()))
+  rmSync(folder, { recursive: true })
+})
 
 function file(name: string, text: string): string {
   const path = join(folder, name)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import { networkInterfaces, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,11 +11,13 @@ import { TestMachine } from './test-machine.ts'
 import { openWeb, type WebDisplay, type WebOptions } from './web.ts'
 import { WebSocketConnection } from './web-socket-connection.ts'
 
+const folder = mkdtempSync(join(tmpdir(), 'typetwo-media-'))
 const displays: WebDisplay[] = []
 const sockets: WebSocket[] = []
 after(async () => {
   for (const socket of sockets) socket.terminate()
   await Promise.all(displays.map(display => display.close()))
+  rmSync(folder, { recursive: true })
 })
 
 async function serve(options: Partial<WebOptions> = {}) {
@@ -288,7 +290,6 @@ test('a page that reads no serial port does not hold the guest back for ever', a
 })
 
 test('media of the allowed folder, and none from elsewhere', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'typetwo-media-'))
   const mediaFolder = join(folder, 'media')
   mkdirSync(join(mediaFolder, 'sub.iso'), { recursive: true })
   for (const name of ['b.iso', 'a.img', '.hidden.iso', 'notes.txt'])
@@ -347,7 +348,7 @@ test('media of the allowed folder, and none from elsewhere', async () => {
     })
     request.on('error', () => resolve())
     request.write('half')
-    setTimeout(() => request.destroy(), 50)
+    void until(() => readdirSync(mediaFolder).some(name => name.includes('half'))).then(() => request.destroy())
   })
   await until(() => !readdirSync(mediaFolder).some(name => name.includes('half')))
   const elsewhere = await serve()
