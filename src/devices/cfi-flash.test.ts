@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { CfiFlash } from './cfi-flash.ts'
 import { TestBus } from './test-bus.ts'
+import { randomBelow } from './test-random.ts'
 
 const AT = 0xffc00000
 
@@ -77,13 +78,7 @@ test('buffered writes, identifier, query, unknown commands, reset', () => {
 
 test('random writes end somewhere and grow nothing', () => {
   const { bus, flash, write } = setUp()
-  let x = 7
-  const random = (limit: number) => {
-    x ^= x << 13
-    x ^= x >>> 17
-    x ^= x << 5
-    return (x >>> 0) % limit
-  }
+  const random = randomBelow(7)
   const commands = [0x10, 0x20, 0xe8, 0xd0, 0xff, 0x70, 0x50, 0x90, 0x98, 0x40]
   for (let i = 0; i < 20_000; i++) {
     const offset = random(0x4000)

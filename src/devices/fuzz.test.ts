@@ -19,6 +19,7 @@ import { ResetControl } from './reset-control.ts'
 import { Rtc } from './rtc.ts'
 import { SmbusHost } from './smbus.ts'
 import { TestBus } from './test-bus.ts'
+import { randomBelow, weigh } from './test-random.ts'
 import { Uart16550 } from './uart16550.ts'
 import { StdVga } from './vga/stdvga.ts'
 import { TestMemory } from './vga/test-memory.ts'
@@ -87,30 +88,12 @@ function createMachine(express: boolean) {
   return { bus, system, devices, uart, terminal, pci, windows, keyboard, vga, tablet }
 }
 
-/** A small generator with a seed (xorshift32): numbers below `limit`. */
-function generator(seed: number): (limit: number) => number {
-  let x = seed
-  return limit => {
-    x ^= x << 13
-    x ^= x >>> 17
-    x ^= x << 5
-    return (x >>> 0) % limit
-  }
-}
-
-/** How much a state holds, in numbers. */
-function weigh(value: unknown): number {
-  if (value instanceof Uint8Array) return value.length
-  if (typeof value !== 'object' || value === null) return 1
-  return Object.values(value).reduce((sum: number, part) => sum + weigh(part), 0)
-}
-
 test('random accesses to every register: no exception, no odd value, no growth, no storm', () => {
   for (const seed of [1, 20_240_229, 0x7fffffff]) {
     const machine = createMachine(seed !== 1)
     const { bus, system, devices, uart, terminal, keyboard, vga, tablet } = machine
     const keys = [...KEYS.keys()]
-    const random = generator(seed)
+    const random = randomBelow(seed)
     const values = [0, 1, 0xff, 0xffff, 0xffffffff, 0x80000000]
     const value = () => (random(3) === 0 ? values[random(values.length)] : random(2) ? random(256) : random(2 ** 32))
     let simulated = 0

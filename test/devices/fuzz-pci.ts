@@ -1,7 +1,7 @@
 /** PCI as a guest sees it, by ports CF8h and CFCh. */
 import type { AccessSize } from '../../src/devices/bus.ts'
+import type { Random } from '../../src/devices/test-random.ts'
 import type { MachineInterface } from '../../src/engines/contract.ts'
-import type { Random } from './fuzz-random.ts'
 
 const ADDRESS = 0xcf8
 const DATA = 0xcfc

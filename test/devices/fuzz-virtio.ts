@@ -1,9 +1,9 @@
 /** A driver of virtio devices of any kind that starts them rightly and then lies: what is in its rings is random. */
 import type { AccessSize } from '../../src/devices/bus.ts'
+import type { Random } from '../../src/devices/test-random.ts'
 import type { MachineInterface } from '../../src/engines/contract.ts'
 import type { PhysicalMemory } from '../../src/memory/physical.ts'
 import type { PciTarget } from './fuzz-pci.ts'
-import type { Random } from './fuzz-random.ts'
 
 /** Vendor capabilities (virtio 1.2, 4.1.4). */
 const VENDOR = 9

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict'
 import type { AccessSize } from '../../src/devices/bus.ts'
 import { immediateDisk } from '../../src/devices/storage/test-disk.ts'
+import { type Random, randomBelow, weigh } from '../../src/devices/test-random.ts'
 import type { Disk } from '../../src/disk/disk.ts'
 import { MemoryDisk } from '../../src/disk/memory.ts'
 import type { DriveConfiguration } from '../../src/machine/drives.ts'
@@ -13,7 +14,6 @@ import type { MachineConfiguration, MachineName } from '../../src/machine/messag
 import { Pc } from '../../src/machine/pc.ts'
 import type { Processor, ProcessorOptions } from '../../src/machine/processor.ts'
 import { FuzzPci } from './fuzz-pci.ts'
-import { type Random, randomBelow } from './fuzz-random.ts'
 import { VirtioDriver } from './fuzz-virtio.ts'
 import { MemoryGuard } from './memory-guard.ts'
 
@@ -44,13 +44,6 @@ export interface FuzzOptions {
   machine?: MachineName
   /** Is told how far it is, so that a hang can be named. */
   progress?(step: number): void
-}
-
-/** How much a state holds, in numbers. */
-function weigh(value: unknown): number {
-  if (ArrayBuffer.isView(value)) return value.byteLength
-  if (typeof value !== 'object' || value === null) return 1
-  return Object.values(value).reduce((sum: number, part) => sum + weigh(part), 0)
 }
 
 const DRIVES: readonly [

@@ -6,6 +6,7 @@ import { Dma8237 } from '../dma8237.ts'
 import { PciBus } from '../pci.ts'
 import { PCI_COMMAND, PCI_CONFIG, type PciFunction } from '../pci-function.ts'
 import { TestBus } from '../test-bus.ts'
+import { randomBelow, weigh } from '../test-random.ts'
 import { VirtioBlk } from '../virtio/blk.ts'
 import { VirtioPci } from '../virtio/transport-pci.ts'
 import { AhciController } from './ahci.ts'
@@ -25,24 +26,6 @@ const PACKETS = [
 const WINDOWS = { memory: { start: 0xe0000000, length: 0x1000000 }, ports: { start: 0xc000, length: 0x1000 } }
 /** What the state of one controller may weigh: buffers of 64 KiB, sectors, tables. */
 const MOST_WEIGHT = 400_000
-
-/** A generator with a seed (xorshift32): numbers below `limit`. */
-function generator(seed: number): (limit: number) => number {
-  let x = seed | 0 || 1
-  return limit => {
-    x ^= x << 13
-    x ^= x >>> 17
-    x ^= x << 5
-    return (x >>> 0) % limit
-  }
-}
-
-/** How much a state holds, in numbers. */
-function weigh(value: unknown): number {
-  if (value instanceof Uint8Array) return value.length
-  if (typeof value !== 'object' || value === null) return 1
-  return Object.values(value).reduce((sum: number, part) => sum + weigh(part), 0)
-}
 
 /** Every controller with disks that answer at once and disks that do not. */
 function createMachine() {
@@ -90,7 +73,7 @@ export async function fuzzStorage(
   steps: number,
   progress: (step: number) => void = () => {},
 ): Promise<void> {
-  const random = generator(seed)
+  const random = randomBelow(seed)
   const machine = createMachine()
   const { bus, devices } = machine
   const view = new DataView(bus.ram.buffer)
