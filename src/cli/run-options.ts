@@ -101,7 +101,7 @@ const options = {
   vga: {
     value: 'NAME',
     choices: VGA_ADAPTERS,
-    help: "The display adapter: std is a VGA with VESA modes up to 2560×1600, with the BIOS of Debian's package seabios; none leaves it out. Default: std where the machine starts in firmware or has a display, otherwise none.",
+    help: "The display adapter: std is a VGA with VESA modes up to 2560×1600, with the BIOS of Debian's package seabios; virtio has a virtio GPU besides, whose driver systems of today have, with a hardware cursor and a size that follows the viewer's window where the guest lets it; none leaves it out. Default: std where the machine starts in firmware or has a display, otherwise none.",
   },
   sound: {
     value: 'WHERE',

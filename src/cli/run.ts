@@ -134,7 +134,7 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
   if (own.kernel && boot && options.bios === undefined && options.uefi === undefined)
     throw new UserError('--boot is for firmware, and a kernel is loaded without: leave out --boot or --kernel')
   const { firmware, variables } = await readFirmware(options, host)
-  const shown = displayChoices(options.display).length > 0 || options.vga === 'std'
+  const shown = displayChoices(options.display).length > 0 || (options.vga !== undefined && options.vga !== 'none')
   const videoBios = firmware || shown ? await readVideoBios(options, host, firmware !== undefined) : undefined
   if (firmware && !own.kernel) {
     for (const name of ['initrd', 'append'] as const)

@@ -24,7 +24,8 @@ export async function readVideoBios(
   if (options.vga === 'none' || options.uefi !== undefined) return undefined
   const progress = new Progress(host.stderr)
   try {
-    const [, path] = await host.firmware('seabios', (text, fraction) => progress.show(text, fraction))
+    const [, std, virtio] = await host.firmware('seabios', (text, fraction) => progress.show(text, fraction))
+    const path = options.vga === 'virtio' ? virtio : std
     return path === undefined ? undefined : () => readWhole(path, "the display adapter's BIOS")
   } catch (error) {
     // Firmware of the user's own may do without, and so may a kernel.

@@ -13,6 +13,7 @@ export class TestScreen implements Screen {
   width: number
   height: number
   pixels: Uint32Array
+  preferSize?: (width: number, height: number) => void
   /** Changes that were read, by all readers. */
   read = 0
   readonly #readers = new Set<{ changed: Rectangle | undefined; wake: (() => void) | undefined; close: () => void }>()

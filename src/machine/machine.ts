@@ -83,11 +83,11 @@ export interface MachineOptions {
    */
   display?: boolean
   /**
-   * The display adapter: `std` is a VGA with VESA modes up to 2560×1600, `none` none at all. Default: `std` where there is
-   * firmware or a `display`.
+   * The display adapter: `std` is a VGA with VESA modes up to 2560×1600, `virtio` has a virtio GPU besides, for guests with a driver of
+   * it, and `none` is none at all. Default: `std` where there is firmware or a `display`.
    */
   vga?: VgaAdapter
-  /** The adapter's BIOS, as vgabios-stdvga.bin of SeaBIOS: firmware other than UEFI shows nothing without. */
+  /** The adapter's BIOS, as vgabios-stdvga.bin or vgabios-virtio.bin of SeaBIOS: firmware other than UEFI shows nothing without. */
   videoBios?: ImageSource
   /**
    * What the guest may sound with: `true` is all there is, or the names of some; the PC's speaker is always among them. Without
@@ -164,7 +164,7 @@ function configurationOf(options: MachineOptions): MachineConfiguration {
     throw new MachineError(`there is no machine '${machine}': choose ${MACHINES.join(' or ')}`)
   const vga = options.vga ?? (options.firmware || options.display ? 'std' : 'none')
   if (!VGA_ADAPTERS.includes(vga))
-    throw new MachineError(`there is no display adapter '${vga}': choose ${VGA_ADAPTERS.join(' or ')}`)
+    throw new MachineError(`there is no display adapter '${vga}': choose ${VGA_ADAPTERS.join(', ')}`)
   if (options.display && vga === 'none')
     throw new MachineError('a display is asked for, and no display adapter: leave out display, or vga: none')
   if (!['host', 'instructions'].includes(clock))
@@ -354,6 +354,8 @@ export class Machine extends EventTarget {
     const { drives, transfer } = driveConfigurations(options, sentence => new MachineError(sentence))
     const machine = new this((options.worker ?? browserWorker)(), sources, options.variables)
     if (configuration.vga !== 'none') machine.screen = machine.#screen
+    if (configuration.vga === 'virtio')
+      machine.#screen.preferSize = (width, height) => machine.#post({ type: 'screen-size', width, height })
     if (configuration.sound) machine.sound = machine.#sound
     machine.drives = drives.map(drive => new Drive(drive, request => machine.#changeMedium(request)))
     const allFiles = { images: files.images, transfer: [...files.transfer, ...transfer] }

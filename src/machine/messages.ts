@@ -29,8 +29,8 @@ export interface Images {
 export const MACHINES = ['pc', 'q35'] as const
 export type MachineName = (typeof MACHINES)[number]
 
-/** The display adapters there are: none, and a VGA with Bochs's VBE extensions (QEMU's `stdvga`). */
-export const VGA_ADAPTERS = ['std', 'none'] as const
+/** The display adapters there are: a VGA with Bochs's VBE extensions (QEMU's `stdvga`), one with a virtio GPU besides, and none. */
+export const VGA_ADAPTERS = ['std', 'virtio', 'none'] as const
 export type VgaAdapter = (typeof VGA_ADAPTERS)[number]
 
 /** How firmware finds what to boot. */
@@ -141,6 +141,8 @@ export type ToWorker =
   | { type: 'screen-watch'; on: boolean }
   /** What `screen-changed` said was taken; the next may come. */
   | { type: 'screen-taken' }
+  /** Whoever looks would like the screen to have so many pixels. */
+  | { type: 'screen-size'; width: number; height: number }
   /** Somebody listens from now on, or nobody any more. */
   | { type: 'sound-listen'; on: boolean }
   /** A `sound` was taken. */

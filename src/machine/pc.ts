@@ -18,7 +18,7 @@ import { Rtc } from '../devices/rtc.ts'
 import type { SoundMixer } from '../devices/sound/mixer.ts'
 import { TestDevice } from '../devices/test-device.ts'
 import { Uart16550 } from '../devices/uart16550.ts'
-import type { StdVga } from '../devices/vga/stdvga.ts'
+import type { AdapterOptions, DisplayAdapter } from '../devices/vga/adapter.ts'
 import { VirtioConsole } from '../devices/virtio/console.ts'
 import type { VirtioDevice } from '../devices/virtio/device.ts'
 import { VirtioTablet } from '../devices/virtio/input.ts'
@@ -111,7 +111,7 @@ export class Pc implements Runnable {
   readonly #console: VirtioConsole
   readonly hostWork: MachineHostWork
   readonly #storage: Storage
-  readonly #vga: StdVga | undefined
+  readonly #vga: DisplayAdapter | undefined
   readonly #sound: SoundDevices | undefined
   /** There are keyboard and mouse: a kernel that is loaded directly is spared the time to look for them. */
   readonly #attended: boolean
@@ -165,8 +165,7 @@ export class Pc implements Runnable {
       random32: random32(configuration.clock),
     })
     const multiboot = kernel !== undefined && isMultiboot(kernel)
-    // Who has no screen does not wait for its code to be loaded.
-    const adapter = configuration.vga === 'std' ? (await import('../devices/vga/stdvga.ts')).StdVga : undefined
+    const adapter = await adapterOf(configuration)
     const pc = new Pc({
       configuration,
       hooks,
@@ -204,7 +203,7 @@ export class Pc implements Runnable {
     processor: Processor
     multiboot: boolean
     firmware: boolean
-    adapter: typeof StdVga | undefined
+    adapter: AdapterConstructor | undefined
     videoBios: Uint8Array | undefined
     drives: readonly OpenDrive[]
   }) {
@@ -329,6 +328,7 @@ export class Pc implements Runnable {
         memory: new MachineVideoMemory(memory, map),
         rom: videoBios,
         allocate: hooks.allocatePicture ?? (pixels => new Int32Array(pixels)),
+        message: (low, high, data) => this.#interrupts.message(low, high, data),
       })
       pci.addAnywhere(this.#vga.function)
     }
@@ -597,6 +597,14 @@ export class Pc implements Runnable {
   }
 }
 
+type AdapterConstructor = new (bus: MachineBus, options: AdapterOptions) => DisplayAdapter
+
+/** The display adapter of a machine. Who has none does not wait for its code to be loaded. */
+async function adapterOf({ vga }: MachineConfiguration): Promise<AdapterConstructor | undefined> {
+  if (vga === 'std') return (await import('../devices/vga/stdvga.ts')).StdVga
+  return vga === 'virtio' ? (await import('../devices/vga/virtio-vga.ts')).VirtioVga : undefined
+}
+
 /** @throws BootError where it can be no firmware, or no flash beneath it */
 function checkFirmware(firmware: Uint8Array, variables: Uint8Array | undefined): void {
   if (firmware.length % 4096 !== 0 || firmware.length < 0x10000 || firmware.length > LARGEST_ROM)
@@ -616,7 +624,7 @@ function makeMemory({ memory: bytes, machine, vga }: MachineConfiguration): Phys
   try {
     const size = Math.min(bytes, MOST_RAM)
     // Frames that are written while others hold them get copies.
-    const limit = Math.min(2 * size + (vga === 'std' ? VIDEO_MEMORY_SIZE : 0), 2 ** 32)
+    const limit = Math.min(2 * size + (vga !== undefined && vga !== 'none' ? VIDEO_MEMORY_SIZE : 0), 2 ** 32)
     return new PhysicalMemory(size, limit, lowRamLimit(machine, size))
   } catch (error) {
     if (!(error instanceof RangeError)) throw error

@@ -12,6 +12,8 @@ export interface Display {
   readonly picture: { readonly width: number; readonly height: number }
   /** The characters, while it is text. */
   cells(): TextCells | undefined
+  /** Whoever looks would like so many pixels: the guest is told, where the adapter can tell it. */
+  resize?(width: number, height: number): void
 }
 
 /** Milliseconds between two updates. */
@@ -67,6 +69,11 @@ export class ScreenServer {
     this.#uncopied++
     const { width, height } = this.#display.picture
     this.#post({ type: 'screen-state', id, width, height, cells: this.#display.cells() })
+  }
+
+  /** Whoever looks would like so many pixels. */
+  resize(width: number, height: number): void {
+    this.#display.resize?.(width, height)
   }
 
   /** No updates any more until {@link watch}. */

@@ -41,6 +41,11 @@ export interface Screen {
    * a second, and a slow reader gets changes merged: never a queue that grows.
    */
   changes(): ReadableStream<ScreenChange>
+  /**
+   * Tells the guest that whoever looks would like so many pixels, as a monitor would that was plugged in. What it makes of that is its own
+   * matter: desktops change to it, text consoles do not. Only there where the adapter can tell (`vga: 'virtio'`).
+   */
+  preferSize?(width: number, height: number): void
 }
 
 /** A rectangle without its pixels: x, y, width, height. */
@@ -100,6 +105,7 @@ interface Request {
  * again only when that was taken: so a picture is never half of one frame and half of another for whoever keeps up.
  */
 export class ScreenView implements Screen {
+  preferSize?: (width: number, height: number) => void
   readonly #post: (message: ToWorker) => void
   readonly #endedError: () => Error
   /** The picture as the worker draws it; its rows have no gaps. */

@@ -134,6 +134,9 @@ class MachineServer {
         this.#pc?.resizeConsole(message.columns, message.rows)
         this.#runner?.wake()
         break
+      case 'screen-size':
+        this.#screen?.resize(message.width, message.height)
+        break
       case 'screen-watch':
         this.#screen?.watch(message.on)
         break

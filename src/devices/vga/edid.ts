@@ -1,7 +1,7 @@
 /** The monitor's own description (VESA E-EDID standard, release A), which drivers read for its modes. */
 
-/** What it prefers; more would be slow to draw for a guest without acceleration, and it can still be had. */
-const PREFERRED = { width: 1024, height: 768 }
+/** What a monitor prefers; more would be slow to draw for a guest without acceleration, and it can still be had. */
+export const PREFERRED_SIZE = { width: 1024, height: 768 }
 const NAME = 'typetwo'
 
 /** Established timings I and II: 640×480 to 1024×768 at 60 Hz, and 720×400. */
@@ -56,8 +56,8 @@ function text(tag: number, words: string): number[] {
   return [0, 0, 0, tag, 0, ...new TextEncoder().encode(characters)]
 }
 
-/** The 128 bytes. */
-export function edid(): Uint8Array {
+/** The 128 bytes. @param preferred what it prefers, at most 4095 pixels each way */
+export function edid(preferred = PREFERRED_SIZE): Uint8Array {
   const bytes = new Uint8Array(128)
   bytes.set([0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0])
   // Manufacturer 'TTW' in five bits each, big-endian; product and serial number; week and year of manufacture; version 1.4.
@@ -69,7 +69,7 @@ export function edid(): Uint8Array {
   bytes.set([0xee, 0x91, 0xa3, 0x54, 0x4c, 0x99, 0x26, 0x0f, 0x50, 0x54], 25)
   bytes.set(ESTABLISHED, 35)
   for (const [i, [width, aspect]] of STANDARD.entries()) bytes.set([width / 8 - 31, aspect << 6], 38 + 2 * i)
-  bytes.set(detailed(PREFERRED.width, PREFERRED.height), 54)
+  bytes.set(detailed(preferred.width, preferred.height), 54)
   // Range limits: 50 to 75 Hz, 30 to 160 kHz, 300 MHz, no further timing formulas.
   bytes.set([0, 0, 0, 0xfd, 0, 50, 75, 30, 160, 30, 1, 0x0a, 0x20, 0x20, 0x20, 0x20, 0x20, 0x20], 72)
   bytes.set(text(0xfc, NAME), 90)

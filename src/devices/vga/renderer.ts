@@ -41,10 +41,18 @@ export class Renderer {
   /** What was drawn last, as text. */
   #signature = ''
 
-  /** @param allocate gives a place for so many pixels */
-  constructor(memory: VideoMemory, allocate: (pixels: number) => Int32Array<ArrayBufferLike>) {
+  /**
+   * @param allocate gives a place for so many pixels
+   * @param widest most pixels of a line, where somebody else draws wider ones into the picture than a VGA does
+   */
+  constructor(memory: VideoMemory, allocate: (pixels: number) => Int32Array<ArrayBufferLike>, widest = 0) {
     this.#memory = memory
-    this.picture = new Picture(allocate, WIDEST)
+    this.picture = new Picture(allocate, Math.max(WIDEST, widest))
+  }
+
+  /** Somebody else has drawn into the picture: the next update draws all of it. */
+  invalidate(): void {
+    this.#signature = ''
   }
 
   /** Draws what has changed. @returns its areas */

@@ -32,6 +32,8 @@ const DEVICE_AT = 2
 const NOTIFY_AT = 3
 const NOTIFY_MULTIPLIER = 4
 const MSIX_BAR = 1
+/** What a {@link SharedFunction} has in front of the structures. */
+const FRONT_BYTES = 4 * STRUCTURE_BYTES
 /** The BAR of the structures: the first, which in a transitional device is that of the legacy registers. */
 const MODERN_BAR = 0
 const TRANSITIONAL_BAR = 2
@@ -87,14 +89,31 @@ function offered(device: VirtioDevice): number[] {
 }
 
 /** A capability that says where a structure is (4.1.4). */
-function structure(bar: number, type: number, page: number, length: number, more: number[] = []): PciCapability {
+function structureCapability(
+  bar: number,
+  type: number,
+  offset: number,
+  length: number,
+  more: number[] = [],
+): PciCapability {
   const dword = (value: number) => [value & 0xff, (value >> 8) & 0xff, (value >> 16) & 0xff, value >>> 24]
-  const bytes = [16 + more.length, type, bar, 0, 0, 0, ...dword(page * STRUCTURE_BYTES), ...dword(length)]
+  const bytes = [16 + more.length, type, bar, 0, 0, 0, ...dword(offset), ...dword(length)]
   return { id: VENDOR_CAPABILITY, bytes: [...bytes, ...more] }
 }
 
+/** A function that is more than its virtio device, as a VGA with one is. */
+export interface SharedFunction {
+  /** Answers the first 16 KiB of the structures' BAR; the structures are behind. */
+  front: MmioHandler
+  /** BARs of the rest, by their numbers. */
+  bars: readonly (BarDeclaration | undefined)[]
+  structuresBar: number
+  msixBar: number
+  expansionRom?: Uint8Array
+}
+
 /** What of a virtio function is saved. */
-interface VirtioPciState {
+export interface VirtioPciState {
   transport: TransportState
   queues: VirtqueueState[]
   msix: MsiXState
@@ -114,12 +133,18 @@ export class VirtioPci implements Device, VirtioTransport {
   readonly #queues: Virtqueue[]
   readonly #features: readonly number[]
   readonly #structuresBar: number
+  /** The structures' BAR: how long it is, and its handler. */
+  readonly #structuresBytes: number
+  readonly #structures: MmioHandler
   /** Where the window's capability is in configuration space. */
   #windowAt = 0
   #state: TransportState
 
-  /** @param message sends a message-signalled interrupt. */
-  constructor(bus: Bus, device: VirtioDevice, message: MessageSignal) {
+  /**
+   * @param message sends a message-signalled interrupt.
+   * @param shared the rest of the function, where the device is not all of it
+   */
+  constructor(bus: Bus, device: VirtioDevice, message: MessageSignal, shared?: SharedFunction) {
     this.name = device.name
     this.version = device.version
     this.#bus = bus
@@ -137,17 +162,26 @@ export class VirtioPci implements Device, VirtioTransport {
         ),
     )
     this.#msix = new MsiX(device.queueSizes.length + 1, message)
-    const structures: MmioHandler = {
-      readMmio: (offset, size) => this.#read(offset, size),
-      writeMmio: (offset, size, value) => this.#write(offset, size, value),
+    const front = shared?.front
+    const base = front ? FRONT_BYTES : 0
+    this.#structuresBytes = base + 4 * STRUCTURE_BYTES
+    this.#structures = {
+      readMmio: (offset, size) => (offset < base ? front!.readMmio(offset, size) : this.#read(offset - base, size)),
+      writeMmio: (offset, size, value) => {
+        if (offset < base) front!.writeMmio(offset, size, value)
+        else this.#write(offset - base, size, value)
+      },
     }
     const transitional = device.transitional ?? false
-    const bar = transitional ? TRANSITIONAL_BAR : MODERN_BAR
+    const bar = shared?.structuresBar ?? (transitional ? TRANSITIONAL_BAR : MODERN_BAR)
+    const msixBar = shared?.msixBar ?? MSIX_BAR
     this.#structuresBar = bar
-    const bars: BarDeclaration[] = []
+    const bars: (BarDeclaration | undefined)[] = [...(shared?.bars ?? [])]
     if (transitional) bars[0] = { kind: 'ports', size: LEGACY_BYTES, handler: legacyRegisters(this.#legacy()) }
-    bars[MSIX_BAR] = { kind: 'memory', size: 0x1000, handler: this.#msix.handler }
-    bars[bar] = { kind: 'memory', size: 4 * STRUCTURE_BYTES, handler: structures }
+    bars[msixBar] = { kind: 'memory', size: 0x1000, handler: this.#msix.handler }
+    bars[bar] = { kind: 'memory', size: this.#structuresBytes, handler: this.#structures }
+    const structure = (type: number, page: number, length: number, more?: number[]) =>
+      structureCapability(bar, type, base + page * STRUCTURE_BYTES, length, more)
     this.function = new PciFunction(bus, {
       name: `${device.name}-pci`,
       vendorId: VIRTIO_VENDOR,
@@ -159,10 +193,10 @@ export class VirtioPci implements Device, VirtioTransport {
       interruptPin: 1,
       bars,
       capabilities: [
-        structure(bar, CAP_COMMON_CFG, COMMON_AT, COMMON_BYTES),
-        structure(bar, CAP_ISR_CFG, ISR_AT, 1),
-        structure(bar, CAP_DEVICE_CFG, DEVICE_AT, STRUCTURE_BYTES),
-        structure(bar, CAP_NOTIFY_CFG, NOTIFY_AT, NOTIFY_MULTIPLIER * device.queueSizes.length, [
+        structure(CAP_COMMON_CFG, COMMON_AT, COMMON_BYTES),
+        structure(CAP_ISR_CFG, ISR_AT, 1),
+        structure(CAP_DEVICE_CFG, DEVICE_AT, STRUCTURE_BYTES),
+        structure(CAP_NOTIFY_CFG, NOTIFY_AT, NOTIFY_MULTIPLIER * device.queueSizes.length, [
           NOTIFY_MULTIPLIER,
           0,
           0,
@@ -170,11 +204,12 @@ export class VirtioPci implements Device, VirtioTransport {
         ]),
         // BAR, offset, length and data of the window can be written.
         {
-          ...structure(bar, CAP_PCI_CFG, 0, 0, [0, 0, 0, 0]),
+          ...structureCapability(bar, CAP_PCI_CFG, 0, 0, [0, 0, 0, 0]),
           writable: [0, 0, 0xff, 0, 0, 0, ...new Array(12).fill(0xff)],
         },
-        this.#msix.capability(MSIX_BAR),
+        this.#msix.capability(msixBar),
       ],
+      expansionRom: shared?.expansionRom,
       onRead: (offset, size) => this.#window(offset, size, false),
       onWrite: (offset, size) => {
         this.#window(offset, size, true)
@@ -472,11 +507,11 @@ export class VirtioPci implements Device, VirtioTransport {
     const { config } = this.function.state
     const length = this.function.read32(at + 12)
     const from = this.function.read32(at + 8)
-    if (config[at + 4] !== this.#structuresBar || length !== size || from % size !== 0 || from >= 4 * STRUCTURE_BYTES)
+    if (config[at + 4] !== this.#structuresBar || length !== size || from % size !== 0 || from >= this.#structuresBytes)
       return
-    if (write) this.#write(from, size, maskTo(this.function.read32(at + 16), size))
+    if (write) this.#structures.writeMmio(from, size, maskTo(this.function.read32(at + 16), size))
     else {
-      const value = this.#read(from, size)
+      const value = this.#structures.readMmio(from, size)
       for (let i = 0; i < size; i++) config[at + 16 + i] = value >>> (8 * i)
     }
   }

@@ -55,7 +55,7 @@ export const FENCE = { blockBefore: 1, blockAfter: 2, syncNext: 4, request: 0x80
 export const SIZE_REASON = { server: 0, client: 1 } as const
 
 /** What became of a client's wish for a size: in ExtendedDesktopSize's y. */
-export const SIZE_STATUS = { ok: 0, prohibited: 1 } as const
+export const SIZE_STATUS = { ok: 0, prohibited: 1, forwarded: 4 } as const
 
 /** The peer does not follow the protocol; the message says where. */
 export class ProtocolError extends Error {

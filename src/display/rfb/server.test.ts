@@ -246,8 +246,8 @@ test('a viewer that knows new sizes is told, and one that does not gets what fit
   }
 })
 
-test("a viewer's wish for another size is refused", async () => {
-  const { view } = testServer()
+test("a viewer's wish for another size is refused, or told to the guest", async () => {
+  const { view, screen } = testServer()
   const viewer = await view()
   await viewer.setEncodings(ENCODING.raw, ENCODING.extendedDesktopSize)
   await viewer.request(false)
@@ -257,6 +257,14 @@ test("a viewer's wish for another size is refused", async () => {
   await viewer.request(true)
   await viewer.update()
   assert.deepEqual(viewer.sizeAnswer, [1, 1])
+  assert.equal(viewer.picture.width, 200)
+  const wishes: number[][] = []
+  screen.preferSize = (width, height) => wishes.push([width, height])
+  await viewer.send(new ByteWriter().u8(251).u8(0).u16(800).u16(600).u8(1).u8(0).bytes(new Uint8Array(16)))
+  await viewer.request(true)
+  await viewer.update()
+  assert.deepEqual(wishes, [[800, 600]])
+  assert.deepEqual(viewer.sizeAnswer, [1, 4])
   assert.equal(viewer.picture.width, 200)
 })
 

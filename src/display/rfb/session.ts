@@ -1,5 +1,6 @@
 /** One viewer, once it may see the screen: its messages, and what it is sent. RFC 6143 sections 7.3 to 7.8 */
 import type { Keyboard, Mouse } from '../../machine/input.ts'
+import type { Screen } from '../../machine/screen.ts'
 import { Damage, intersect, type Rectangle } from '../damage.ts'
 import type { ScreenFollower, Viewer } from '../follower.ts'
 import type { Copy } from '../scroll.ts'
@@ -23,6 +24,7 @@ import { MOST_PIXELS, UpdateWriter } from './update-writer.ts'
 
 /** What a viewer sees and moves. */
 export interface Console {
+  readonly screen: Pick<Screen, 'preferSize'>
   readonly follower: ScreenFollower
   readonly keyboard: Keyboard
   readonly mouse: Mouse
@@ -72,8 +74,8 @@ export class Session implements Viewer {
   /** What the client gets without asking. */
   #continuous: Rectangle | undefined
   #announcements = new Set<Announcement>()
-  /** The answer to a client's wish for another size is owed. */
-  #sizeRefused = false
+  /** The answer to a client's wish for another size, which is owed. */
+  #sizeAnswer: number | undefined
   #answers: Uint8Array[] = []
   #isFenceTold = false
   #isContinuousTold = false
@@ -209,12 +211,15 @@ export class Session implements Viewer {
         case CLIENT_MESSAGE.setDesktopSize: {
           await reader.need(7)
           reader.u8()
-          reader.u32()
+          const [width, height] = [reader.u16(), reader.u16()]
           const screens = reader.u8()
           reader.u8()
           await reader.skip(screens * 16)
-          this.#sizeRefused = true
+          const { screen } = this.#console
+          screen.preferSize?.(width, height)
+          this.#sizeAnswer = screen.preferSize ? SIZE_STATUS.forwarded : SIZE_STATUS.prohibited
           this.#wake?.()
+          await this.#limit.take()
           break
         }
         case CLIENT_MESSAGE.qemu: {
@@ -364,7 +369,7 @@ export class Session implements Viewer {
   }
 
   get #hasNews(): boolean {
-    if (this.#announcements.size > 0 || this.#sizeRefused) return true
+    if (this.#announcements.size > 0 || this.#sizeAnswer !== undefined) return true
     return this.#damage.any && !this.#isElsewhere && this.#console.follower.isFresh
   }
 
@@ -427,14 +432,14 @@ export class Session implements Viewer {
   /** Writes an update of pseudo-rectangles, if any are due. @returns whether it did */
   #announce(writer: ByteWriter): boolean {
     const due = this.#announcements
-    if (due.size === 0 && !this.#sizeRefused) return false
+    if (due.size === 0 && this.#sizeAnswer === undefined) return false
     writer
       .u8(SERVER_MESSAGE.framebufferUpdate)
       .u8(0)
-      .u16(due.size + (this.#sizeRefused ? 1 : 0))
+      .u16(due.size + (this.#sizeAnswer === undefined ? 0 : 1))
     if (due.has('cursor')) writeCursor(writer, this.#writer.format)
     if (due.has('qemuKeys')) writeHeader(writer, NOWHERE, ENCODING.qemuExtendedKeyEvent)
-    if (this.#sizeRefused) this.#writeExtendedSize(writer, SIZE_REASON.client, SIZE_STATUS.prohibited)
+    if (this.#sizeAnswer !== undefined) this.#writeExtendedSize(writer, SIZE_REASON.client, this.#sizeAnswer)
     if (due.has('extendedDesktopSize') || due.has('desktopSize')) {
       this.#isSizeNew = this.#isOtherSize
       this.#width = this.#damage.width
@@ -443,7 +448,7 @@ export class Session implements Viewer {
       else writeHeader(writer, { x: 0, y: 0, width: this.#width, height: this.#height }, ENCODING.desktopSize)
     }
     this.#announcements = new Set()
-    this.#sizeRefused = false
+    this.#sizeAnswer = undefined
     return true
   }
 

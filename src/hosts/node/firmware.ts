@@ -19,10 +19,14 @@ interface FirmwarePackage {
 
 /** The firmware that has a name of its own. */
 export const FIRMWARE = {
-  /** A PC's BIOS, and that of its display adapter. */
+  /** A PC's BIOS, and those of its display adapters. */
   seabios: {
     package: 'seabios',
-    files: ['usr/share/seabios/bios-256k.bin', 'usr/share/seabios/vgabios-stdvga.bin'],
+    files: [
+      'usr/share/seabios/bios-256k.bin',
+      'usr/share/seabios/vgabios-stdvga.bin',
+      'usr/share/seabios/vgabios-virtio.bin',
+    ],
   },
   /** UEFI: the code, and what its variables are when the machine is new. */
   ovmf: { package: 'ovmf', files: ['usr/share/OVMF/OVMF_CODE_4M.fd', 'usr/share/OVMF/OVMF_VARS_4M.fd'] },

@@ -1,0 +1,106 @@
+/** A disk with a small Debian desktop: X, a window manager, a terminal, made by debootstrap on the host, which takes root. */
+import { chmod, mkdir, readdir, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { UserError } from '../../src/hosts/node/index.ts'
+import { execute, packagePool, type Say } from '../install/packages.ts'
+import { grubDisk } from '../systems/images.ts'
+
+const SUITE = 'bookworm'
+
+/** What is installed besides what every Debian has. */
+const PACKAGES = [
+  'linux-image-amd64',
+  'systemd-sysv',
+  'udev',
+  'dbus',
+  'kmod',
+  'procps',
+  'xserver-xorg-core',
+  'xserver-xorg-input-libinput',
+  'xinit',
+  'xauth',
+  'x11-xserver-utils',
+  'xfonts-base',
+  'fonts-dejavu-core',
+  'icewm',
+  'xterm',
+  'x11-apps',
+  'alsa-utils',
+]
+
+/** What debootstrap installs besides, without being asked. */
+const WITH_DEBOOTSTRAP = ['usr-is-merged']
+
+/** What the initial RAM file system needs to find its disk, and no more: it is unpacked at each start. */
+const MODULES = ['ata_piix', 'ata_generic', 'ahci', 'sd_mod', 'ext4', 'virtio_pci', 'virtio_blk', 'nvme']
+
+/** Files of the system: a root without password, who is logged in at the first terminal and at COM1 and has X there. */
+const FILES: Record<string, string> = {
+  'etc/hostname': 'desktop\n',
+  'etc/fstab': '/dev/sda1 / ext4 errors=remount-ro 0 1\n',
+  'etc/systemd/system/getty@tty1.service.d/typetwo.conf':
+    '[Service]\nExecStart=\nExecStart=-/sbin/agetty --autologin root --noclear %I linux\n',
+  'etc/systemd/system/serial-getty@ttyS0.service.d/typetwo.conf':
+    '[Service]\nExecStart=\nExecStart=-/sbin/agetty --autologin root --keep-baud 115200 %I vt100\n',
+  // The processor draws: there is nothing that could do it for it.
+  'etc/X11/xorg.conf.d/typetwo.conf':
+    'Section "Device"\n  Identifier "card"\n  Driver "modesetting"\n  Option "AccelMethod" "none"\nEndSection\n',
+  'root/.profile': '[ "$(tty)" = /dev/tty1 ] && exec startx >/root/startx.log 2>&1\n',
+  'root/.xinitrc': `xset s off -dpms
+xterm -geometry 80x24+100+80 -bg white -fg black -title terminal &
+xclock -digital -update 1 -geometry 200x40+700+600 &
+exec icewm
+`,
+  // What is to be seen does not change by itself.
+  'root/.icewm/preferences': `ShowWorkspaces=0
+TaskBarShowClock=0
+TaskBarShowCPUStatus=0
+TaskBarShowNetStatus=0
+TaskBarShowMEMStatus=0
+DesktopBackgroundColor="rgb:30/60/90"
+DesktopBackgroundImage=""
+ShowAbout=0
+ShowSettingsMenu=0
+`,
+}
+
+/** Lays a Debian out in a folder. */
+async function installDesktop(root: string, say: Say): Promise<void> {
+  if (process.getuid?.() !== 0) throw new UserError('debootstrap needs root: start this as root')
+  const pool = await packagePool('desktop-pool', SUITE, [...PACKAGES, ...WITH_DEBOOTSTRAP], say)
+  say('Laying out a Debian desktop')
+  const include = `--include=${PACKAGES.join(',')}`
+  await execute('debootstrap', ['--variant=minbase', '--no-check-gpg', include, SUITE, root, `file://${pool}`])
+  for (const [path, content] of Object.entries(FILES)) {
+    await mkdir(join(root, path, '..'), { recursive: true })
+    await writeFile(join(root, path), content)
+  }
+  await chmod(join(root, 'root/.xinitrc'), 0o755)
+  await writeFile(join(root, 'etc/initramfs-tools/modules'), `${MODULES.join('\n')}\n`)
+  await writeFile(join(root, 'etc/initramfs-tools/conf.d/typetwo'), 'MODULES=list\nCOMPRESS=gzip\n')
+  const inside = (...words: string[]) => execute('chroot', [root, ...words])
+  await inside('update-initramfs', '-u')
+  await inside('passwd', '-d', 'root')
+  await inside('systemctl', 'disable', 'apt-daily.timer', 'apt-daily-upgrade.timer', 'e2scrub_all.timer')
+  const boot = join(root, 'boot')
+  const files = await readdir(boot)
+  for (const [prefix, name] of [
+    ['vmlinuz-', 'vmlinuz'],
+    ['initrd.img-', 'initrd'],
+  ])
+    await rename(join(boot, files.find(file => file.startsWith(prefix))!), join(boot, name))
+  await execute('sh', ['-c', 'for at in proc sys dev/pts dev; do umount "$1/$at" 2>/dev/null; done; true', 'sh', root])
+}
+
+/** What the kernel is started with; nothing of it changes what the desktop does. */
+const APPEND = 'root=/dev/sda1 ro console=tty0 console=ttyS0,115200 mitigations=off cryptomgr.notests quiet'
+
+/** The disk, raw, in the cache. @returns its path */
+export function desktopDisk(say: Say): Promise<string> {
+  return grubDisk('desktop', {
+    tree: root => installDesktop(root, say),
+    configuration: `set root=(hd0,msdos1)\nlinux /boot/vmlinuz ${APPEND}\ninitrd /boot/initrd\nboot\n`,
+    size: 2 * 2 ** 30,
+    say,
+  })
+}
