@@ -1,6 +1,6 @@
 /**
- * `npm run fuzz-devices -- [--count N] [--seed S]`: random guests at every device of both PCs, and at the storage controllers with
- * structures that are mostly right.
+ * `npm run fuzz-devices -- [--count N] [--seed S]`: random guests at every device of both PCs, and at the storage controllers and
+ * the GPU with structures that are mostly right.
  *
  * The guests run in a worker. This thread sees that they get on, and that neither heap nor resident memory grow.
  */
@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 import v8 from 'node:v8'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 import { fuzzStorage } from '../../src/devices/storage/fuzz.ts'
+import { fuzzGpu } from '../../src/devices/virtio/gpu-fuzz.ts'
 import { fuzzMachine } from './machine-fuzz.ts'
 
 /** Accesses with one seed. */
@@ -21,7 +22,7 @@ const MOST_RESIDENT = 256 << 20
 const WARM_UP = 6
 
 /** What is run with each seed, in turn. */
-const KINDS = ['pc', 'q35', 'storage'] as const
+const KINDS = ['pc', 'q35', 'storage', 'gpu'] as const
 
 interface Work {
   count: number
@@ -40,6 +41,7 @@ async function work({ count, seed: first, place }: Work): Promise<void> {
     const kind = KINDS[round % KINDS.length]
     place.set([round % KINDS.length, seed, 0])
     if (kind === 'storage') await fuzzStorage(seed, steps, step => Atomics.store(place, 2, step))
+    else if (kind === 'gpu') fuzzGpu(seed, steps, step => Atomics.store(place, 2, step))
     else await fuzzMachine({ seed, steps, machine: kind, progress: step => Atomics.store(place, 2, step) })
     await new Promise(resolve => setTimeout(resolve, 20))
     collect()

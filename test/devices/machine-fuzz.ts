@@ -7,10 +7,11 @@ import assert from 'node:assert/strict'
 import type { AccessSize } from '../../src/devices/bus.ts'
 import { immediateDisk } from '../../src/devices/storage/test-disk.ts'
 import { type Random, randomBelow, weigh } from '../../src/devices/test-random.ts'
+import { GPU_PICTURE_BYTES } from '../../src/devices/virtio/gpu-resources.ts'
 import type { Disk } from '../../src/disk/disk.ts'
 import { MemoryDisk } from '../../src/disk/memory.ts'
 import type { DriveConfiguration } from '../../src/machine/drives.ts'
-import type { MachineConfiguration, MachineName } from '../../src/machine/messages.ts'
+import type { MachineConfiguration, MachineName, VgaAdapter } from '../../src/machine/messages.ts'
 import { Pc } from '../../src/machine/pc.ts'
 import type { Processor, ProcessorOptions } from '../../src/machine/processor.ts'
 import { FuzzPci } from './fuzz-pci.ts'
@@ -21,6 +22,8 @@ const RAM = 4 << 20
 const FIRMWARE_SIZE = 0x10000
 /** What all states together may weigh: buffers of 64 KiB, tables, configuration space. Memory of a display adapter is apart. */
 const MOST_WEIGHT = 4 << 20
+/** Bytes of a GPU's pictures: its limit, and a cursor. */
+const MOST_PICTURES = GPU_PICTURE_BYTES + 0x4000
 /** Bytes that one access may move: what the burst of a controller allows (src/devices/storage/block.ts), and as much again. */
 const MOST_BYTES = 160 << 20
 /** Accesses between two times at which the guest puts everything in order again. */
@@ -46,6 +49,15 @@ export interface FuzzOptions {
   progress?(step: number): void
 }
 
+/** Bytes of a GPU's pictures, which have a limit of their own. */
+function pictures(value: unknown): number {
+  if (ArrayBuffer.isView(value) || typeof value !== 'object' || value === null) return 0
+  return Object.entries(value).reduce(
+    (sum, [name, part]) => sum + (name === 'pixels' && ArrayBuffer.isView(part) ? part.byteLength : pictures(part)),
+    0,
+  )
+}
+
 const DRIVES: readonly [
   name: string,
   kind: DriveConfiguration['kind'],
@@ -65,7 +77,7 @@ const DRIVES: readonly [
 ]
 
 /** A PC with every device that there is, and no processor. */
-async function createPc(machine: MachineName, instructions: () => number) {
+async function createPc(machine: MachineName, vga: VgaAdapter, instructions: () => number) {
   let ports: ProcessorOptions['machine'] | undefined
   const nothing = () => {}
   const processor: Processor = {
@@ -94,7 +106,7 @@ async function createPc(machine: MachineName, instructions: () => number) {
     reboot: true,
     boot: { order: ['disk'], menu: false },
     holdInput: false,
-    vga: 'std',
+    vga,
     display: true,
     sound: ['speaker', 'sb16', 'ac97'],
     drives: DRIVES.map(([name, kind, bus]) => {
@@ -127,7 +139,9 @@ async function createPc(machine: MachineName, instructions: () => number) {
 export async function fuzzMachine({ seed, steps, machine = 'pc', progress }: FuzzOptions): Promise<FuzzReport> {
   const random = randomBelow(seed)
   let step = 0
-  const { pc, ports, firmware, images } = await createPc(machine, () => step)
+  // Each adapter with each machine, in turn.
+  const vga = seed % 2 === 0 ? 'virtio' : 'std'
+  const { pc, ports, firmware, images } = await createPc(machine, vga, () => step)
   const { devices, bus } = pc.inspect()
   pc.mixer?.listen(true)
   const { memory } = pc
@@ -218,10 +232,13 @@ export async function fuzzMachine({ seed, steps, machine = 'pc', progress }: Fuz
       await pc.hostWork.held
     }
     if (step % 10_000 === 9_999) {
-      const weights = devices.map((device): [string, number] => [device.name, weigh(device.state)])
+      const weights = devices.map((device): [string, number] => [device.name, weigh(device.state) - pictures(device.state)])
       const total = weights.reduce((sum, [, weight]) => sum + weight, 0)
       const heaviest = weights.sort(([, a], [, b]) => b - a).slice(0, 3)
       assert.ok(total < MOST_WEIGHT, `${where()}: states hold ${total} numbers, most of them ${heaviest.join(', ')}`)
+      const pixels = devices.reduce((sum, device) => sum + pictures(device.state), 0)
+      assert.ok(pixels <= MOST_PICTURES, `${where()}: pictures hold ${pixels} bytes`)
+      pc.display?.update()
       const there = memory.read(2 ** 32 - FIRMWARE_SIZE, FIRMWARE_SIZE)
       assert.ok(Buffer.from(there).equals(firmware), `${where()}: the firmware's ROM was written`)
       if (random(3) === 0) {

@@ -95,8 +95,9 @@ export class VirtioGpu implements VirtioDevice {
   /** Commands go on when it fires. */
   readonly #rest: Timer
   #resting = false
-  /** Bytes moved since the last rest. */
+  /** Bytes moved, less one for each nanosecond since then, and when that was counted. */
   #burst = 0
+  #counted = 0
   #transport: VirtioTransport | undefined
   #enabled = false
   #events = 0
@@ -109,7 +110,6 @@ export class VirtioGpu implements VirtioDevice {
     this.#resources = new GpuResources(bus.memory)
     this.#rest = bus.clock.timer(() => {
       this.#resting = false
-      this.#burst = 0
       if (this.#transport?.running) this.notify(CONTROL)
     })
   }
@@ -177,6 +177,9 @@ export class VirtioGpu implements VirtioDevice {
 
   notify(index: number): void {
     if (index === CONTROL && this.#resting) return
+    const now = this.#bus.clock.now()
+    this.#burst = Math.max(0, this.#burst - (now - this.#counted))
+    this.#counted = now
     const queue = this.#transport!.queue(index)
     for (let count = 0; count < queue.maximum; count++) {
       const chain = queue.pop()
@@ -186,7 +189,7 @@ export class VirtioGpu implements VirtioDevice {
       queue.push(chain)
       if (index === CONTROL && this.#burst > BURST_BYTES) {
         this.#resting = true
-        this.#rest.arm(this.#bus.clock.now() + this.#burst)
+        this.#rest.arm(now + this.#burst)
         break
       }
     }
