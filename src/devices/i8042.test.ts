@@ -73,6 +73,27 @@ test('port 92h and the keyboard controller are one gate: the last write counts',
   assert.deepEqual(events, ['a20 false', 'a20 true', 'a20 false', 'a20 true'])
 })
 
+test('a system that is started without firmware finds a keyboard that can be used', () => {
+  const bus = new TestBus()
+  const controller = new I8042(bus, { onReset() {}, devices: true })
+  controller.reset()
+  controller.keyboard!.press('KeyA')
+  bus.clock.advance(1e6)
+  assert.equal(bus.in(0x64) & 1, 0, 'it is disabled')
+  controller.reset()
+  controller.enableKeyboard()
+  bus.clock.advance(1e6)
+  assert.equal(bus.in(0x64) & 1, 0, 'nothing is left of its self-test')
+  controller.keyboard!.press('KeyB')
+  bus.clock.advance(1e6)
+  assert.equal(bus.line(1), true)
+  assert.equal(bus.in(0x60), 0x30, 'of set 1')
+  bus.out(0x64, 0x20)
+  assert.equal(bus.in(0x60), 0x65)
+  const none = new I8042(new TestBus(), { onReset() {} })
+  none.enableKeyboard()
+})
+
 test('debug ports', () => {
   const bus = new TestBus()
   const seen: (number | string)[] = []

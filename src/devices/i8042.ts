@@ -148,6 +148,14 @@ export class I8042 implements Device {
     this.#update()
   }
 
+  /** Leaves what a BIOS would leave, for systems that are started without: the keyboard can be used, its keys are those of set 1. */
+  enableKeyboard(): void {
+    if (!this.keyboard) return
+    while (this.keyboard.ready) this.keyboard.take()
+    this.#state.config = CONFIG_KEYBOARD_INTERRUPT | CONFIG_AUX_DISABLED | CONFIG_SYSTEM | CONFIG_TRANSLATE
+    this.#update()
+  }
+
   restored(): void {
     this.keyboard?.restored()
     this.mouse?.restored()

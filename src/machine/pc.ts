@@ -113,6 +113,7 @@ export class Pc implements Runnable {
   readonly #storage: Storage
   readonly #vga: DisplayAdapter | undefined
   readonly #sound: SoundDevices | undefined
+  readonly #keyboardController: I8042
   /** There are keyboard and mouse: a kernel that is loaded directly is spared the time to look for them. */
   readonly #attended: boolean
   /** Keyboard, mouse and pointers. */
@@ -344,6 +345,7 @@ export class Pc implements Runnable {
       onA20: enabled => resetControl.setA20(enabled),
       devices: this.#attended,
     })
+    this.#keyboardController = controller
     const tablet = this.#vga && new VirtioTablet()
     this.input = new InputDevices(clock, {
       controller,
@@ -593,6 +595,7 @@ export class Pc implements Runnable {
       rsdp: tables.rsdp,
       textScreen: videoBios && this.#vga?.showText(videoBios),
     })
+    this.#keyboardController.enableKeyboard()
     this.#processor.boot(state)
   }
 }

@@ -1,4 +1,5 @@
 /** A disk with a small Debian desktop: X, a window manager, a terminal, made by debootstrap on the host, which takes root. */
+import { createHash } from 'node:crypto'
 import { chmod, mkdir, readdir, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { UserError } from '../../src/hosts/node/index.ts'
@@ -31,10 +32,14 @@ const PACKAGES = [
 /** What debootstrap installs besides, without being asked. */
 const WITH_DEBOOTSTRAP = ['usr-is-merged']
 
+/** The desktop's background, and where its terminal is. */
+export const DESKTOP_COLOR = '#1e3c5a'
+export const DESKTOP_TERMINAL = '+100+80'
+
 /** What the initial RAM file system needs to find its disk, and no more: it is unpacked at each start. */
 const MODULES = ['ata_piix', 'ata_generic', 'ahci', 'sd_mod', 'ext4', 'virtio_pci', 'virtio_blk', 'nvme']
 
-/** Files of the system: a root without password, who is logged in at the first terminal and at COM1 and has X there. */
+/** Files of the system: a root without password, who is logged in at the first terminal and at COM1. */
 const FILES: Record<string, string> = {
   'etc/hostname': 'desktop\n',
   'etc/fstab': '/dev/sda1 / ext4 errors=remount-ro 0 1\n',
@@ -45,29 +50,22 @@ const FILES: Record<string, string> = {
   // The processor draws: there is nothing that could do it for it.
   'etc/X11/xorg.conf.d/typetwo.conf':
     'Section "Device"\n  Identifier "card"\n  Driver "modesetting"\n  Option "AccelMethod" "none"\nEndSection\n',
-  'root/.profile': '[ "$(tty)" = /dev/tty1 ] && exec startx >/root/startx.log 2>&1\n',
+  // Nothing is to be seen that changes by itself: no clock, no blinking cursor, no blank screen.
   'root/.xinitrc': `xset s off -dpms
-xterm -geometry 80x24+100+80 -bg white -fg black -title terminal &
-xclock -digital -update 1 -geometry 200x40+700+600 &
+xsetroot -solid '${DESKTOP_COLOR}'
+xterm -geometry 80x24${DESKTOP_TERMINAL} -bg white -fg black -title terminal &
 exec icewm
 `,
-  // What is to be seen does not change by itself.
-  'root/.icewm/preferences': `ShowWorkspaces=0
-TaskBarShowClock=0
-TaskBarShowCPUStatus=0
-TaskBarShowNetStatus=0
-TaskBarShowMEMStatus=0
-DesktopBackgroundColor="rgb:30/60/90"
-DesktopBackgroundImage=""
-ShowAbout=0
-ShowSettingsMenu=0
-`,
+  'root/.icewm/preferences':
+    'TaskBarShowClock=0\nTaskBarShowCPUStatus=0\nTaskBarShowNetStatus=0\nTaskBarShowMEMStatus=0\n',
 }
+
+const hashOf = (value: unknown) => createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 8)
 
 /** Lays a Debian out in a folder. */
 async function installDesktop(root: string, say: Say): Promise<void> {
   if (process.getuid?.() !== 0) throw new UserError('debootstrap needs root: start this as root')
-  const pool = await packagePool('desktop-pool', SUITE, [...PACKAGES, ...WITH_DEBOOTSTRAP], say)
+  const pool = await packagePool(`desktop-pool-${hashOf(PACKAGES)}`, SUITE, [...PACKAGES, ...WITH_DEBOOTSTRAP], say)
   say('Laying out a Debian desktop')
   const include = `--include=${PACKAGES.join(',')}`
   await execute('debootstrap', ['--variant=minbase', '--no-check-gpg', include, SUITE, root, `file://${pool}`])
@@ -97,7 +95,7 @@ const APPEND = 'root=/dev/sda1 ro console=tty0 console=ttyS0,115200 mitigations=
 
 /** The disk, raw, in the cache. @returns its path */
 export function desktopDisk(say: Say): Promise<string> {
-  return grubDisk('desktop', {
+  return grubDisk(`desktop-${hashOf([PACKAGES, MODULES, FILES])}`, {
     tree: root => installDesktop(root, say),
     configuration: `set root=(hd0,msdos1)\nlinux /boot/vmlinuz ${APPEND}\ninitrd /boot/initrd\nboot\n`,
     size: 2 * 2 ** 30,

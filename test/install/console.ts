@@ -54,6 +54,11 @@ export class Console {
     return this.#errors
   }
 
+  /** The process has ended. */
+  get isOver(): boolean {
+    return this.#over
+  }
+
   /** Types text. */
   type(text: string): void {
     this.#child.stdin!.write(text)

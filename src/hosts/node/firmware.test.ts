@@ -30,7 +30,11 @@ function fakeSource(files: Record<string, string>): FirmwareSource & { downloads
 }
 
 /** The package as it is, in small. */
-const SEABIOS = { 'usr/share/seabios/bios-256k.bin': 'a BIOS', 'usr/share/seabios/vgabios-stdvga.bin': 'a VGA BIOS' }
+const SEABIOS = {
+  'usr/share/seabios/bios-256k.bin': 'a BIOS',
+  'usr/share/seabios/vgabios-stdvga.bin': 'a VGA BIOS',
+  'usr/share/seabios/vgabios-virtio.bin': 'another',
+}
 const empty = join(base, 'empty')
 
 test('firmware is got once, kept, and got again when it is damaged', async () => {
