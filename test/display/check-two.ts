@@ -1,0 +1,9 @@
+/** Two systems beside each other. */
+import type { Check } from './checks.ts'
+
+export const sideBySide: Check = {
+  name: 'two',
+  how: '',
+  shows: '',
+  async use() {},
+}
