@@ -40,12 +40,14 @@ async function playInvaders(seat: Seat): Promise<void> {
   const begin = ship(before)
   const many = invaders(before)
   await seat.look('begin')
-  await seat.keys('left', 'left', 'left')
-  const left = ship(await seat.text())
-  if (left !== begin - 3) throw new Error(`the ship is in column ${left} after three steps to the left from ${begin}`)
-  await seat.keys('right', 'right')
-  const right = ship(await seat.text())
-  if (right !== begin - 1) throw new Error(`the ship is in column ${right} after two steps to the right from ${left}`)
+  for (const [key, steps] of [
+    ['left', -5],
+    ['right', 5],
+  ] as const)
+    for (let presses = 0; Math.sign(steps) * (ship(await seat.text()) - begin - steps) < 0; presses++) {
+      if (presses > 60) throw new Error(`the ship is in column ${ship(await seat.text())}, and does not go ${key}`)
+      await seat.keys(key)
+    }
   // The invaders fly to and fro above it.
   for (let shots = 0; invaders(await seat.text()) > many - 3; shots++) {
     if (shots > 60) throw new Error(`${shots} shots hit fewer than three of ${many} invaders`)

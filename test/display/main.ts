@@ -30,7 +30,7 @@ async function use(check: Check, { keep, show }: { keep?: string; show: boolean 
       },
     })
   } catch (caught) {
-    error = (caught as Error).message
+    error = `${(caught as Error).message}\n${seats.map(({ com1 }) => com1.errors.slice(-500)).join('')}`
   }
   for (const seat of seats) await seat.close()
   const cpu = seats.reduce((sum, { com1 }) => sum + com1.seconds, 0)

@@ -68,18 +68,17 @@ export function differences(a: Picture, b: Picture, except?: Area): number {
 /** Eight pixels a line, sixteen lines a character, 256 characters: the most significant bit is the leftmost pixel. */
 export type Font = Uint8Array
 
+/** Dots in which a character may differ from the font's: fonts that go back to the VGA's have letters of their own. */
+const MOST_DOTS = 16
+
 /**
- * Reads text of a console that is drawn in cells of 8 × 16 pixels: what has a character's form in two colors is that character.
+ * Reads text of a console that is drawn in cells of 8 × 16 pixels: what has nearly a character's form is that character.
  * @returns the rows, without blanks at their ends
  */
 export function readText(picture: Picture, font: Font): string {
-  const characters = new Map<string, string>()
-  for (let code = 0x7e; code > 0x20; code--) {
-    const form = font.subarray(16 * code, 16 * code + 16)
-    characters.set(form.join(), String.fromCharCode(code))
-  }
   const rows: string[] = []
   const form = new Uint8Array(16)
+  const known = new Map<string, string>()
   for (let top = 0; top + 16 <= picture.height; top += 16) {
     let row = ''
     for (let left = 0; left + 8 <= picture.width; left += 8) {
@@ -90,11 +89,27 @@ export function readText(picture: Picture, font: Font): string {
           bits = (bits << 1) | (picture.pixels[(top + y) * picture.width + left + x] === background ? 0 : 1)
         form[y] = bits
       }
-      row += form.every(bits => bits === 0) ? ' ' : (characters.get(form.join()) ?? '\ufffd')
+      const key = form.join()
+      if (!known.has(key)) known.set(key, nearest(form, font))
+      row += known.get(key)
     }
     rows.push(row.trimEnd())
   }
   return rows.join('\n')
+}
+
+/** The character that is most like a form. */
+function nearest(form: Uint8Array, font: Font): string {
+  let best = '\ufffd'
+  let least = MOST_DOTS + 1
+  for (let code = 0x20; code < 0x7f; code++) {
+    let dots = 0
+    for (let y = 0; y < 16; y++) for (let bits = form[y] ^ font[16 * code + y]; bits; bits &= bits - 1) dots++
+    if (dots >= least) continue
+    least = dots
+    best = String.fromCharCode(code)
+  }
+  return best
 }
 
 /** The color of most pixels of a cell. */

@@ -55,10 +55,21 @@ export class Seat {
     return new Seat(own, com1, folder, keep)
   }
 
+  /** Runs a command for this machine; again, where the machine does not answer yet or was stopped for a while. */
+  async #command(command: string, ...words: string[]): Promise<string> {
+    for (let tries = 0; ; tries++)
+      try {
+        return await typetwo(command, this.name, ...words)
+      } catch (error) {
+        if (this.com1.isOver || tries > 60 || !/there is no running machine/.test((error as Error).message)) throw error
+        await sleep(2000)
+      }
+  }
+
   /** A screenshot. @param label names it, where it is kept */
   async look(label?: string): Promise<Picture> {
     const file = join(this.#folder, 'screen.png')
-    await typetwo('screenshot', this.name, file)
+    await this.#command('screenshot', file)
     const png = await readFile(file)
     if (label !== undefined && this.#keep !== undefined) {
       const number = String(++this.#shots).padStart(2, '0')
@@ -69,22 +80,22 @@ export class Seat {
 
   /** The characters of a text mode. @throws Error in a graphics mode */
   text(): Promise<string> {
-    return typetwo('screen', this.name)
+    return this.#command('screen')
   }
 
   /** Types a text. */
   async type(text: string): Promise<void> {
-    await typetwo('type', this.name, text)
+    await this.#command('type', text)
   }
 
   /** Presses keys together, one such after the other. */
   async keys(...all: string[]): Promise<void> {
-    for (const keys of all) await typetwo('send-keys', this.name, keys)
+    for (const keys of all) await this.#command('send-keys', keys)
   }
 
   /** Moves the pointer, and does something there. */
   async mouse(x: number, y: number, action?: string): Promise<void> {
-    await typetwo('mouse', this.name, String(x), String(y), ...(action === undefined ? [] : [action]))
+    await this.#command('mouse', String(x), String(y), ...(action === undefined ? [] : [action]))
   }
 
   /**

@@ -12,7 +12,7 @@ const RESCUE_CD = '/usr/lib/grub-rescue/grub-rescue-cdrom.iso'
 /** Seconds pass on a busy host; one that hangs must not hold up everything else. Milliseconds. */
 const timeout = 300_000
 
-const [bios, videoBios] = await ensureFirmware('seabios')
+const [bios, videoBios, virtioBios] = await ensureFirmware('seabios')
 
 async function start(context: TestContext, options: Partial<MachineOptions> = {}): Promise<Machine> {
   const machine = await Machine.create({
@@ -73,6 +73,20 @@ test('SeaBIOS shows itself: text, picture, changes, PNG', { timeout }, async con
   assert.equal(lines.length, 400 * (720 * 3 + 1))
   await machine.destroy()
   assert.equal((await reader.read().then(async result => (result.done ? result : reader.read()))).done, true)
+})
+
+test('firmware shows itself on the VGA of a virtio GPU', { timeout }, async context => {
+  const machine = await start(context, { vga: 'virtio', videoBios: await readFile(virtioBios) })
+  await until(machine, /No bootable device/)
+  const { width, height } = await machine.screen!.image()
+  machine.screen!.preferSize!(1280, 800)
+  assert.deepEqual([width, height], [720, 400])
+  await assert.rejects(
+    Machine.create({ vga: 'cirrus' as 'std', firmware: new Uint8Array(65536) }),
+    /^MachineError: there is no display adapter 'cirrus': choose std, virtio, none$/,
+  )
+  const { screen } = await start(context)
+  assert.equal(screen!.preferSize, undefined, 'a VGA cannot tell its guest')
 })
 
 test("GRUB's menu follows the keys, and its command line shows what is typed", {
