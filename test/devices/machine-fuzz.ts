@@ -232,7 +232,10 @@ export async function fuzzMachine({ seed, steps, machine = 'pc', progress }: Fuz
       await pc.hostWork.held
     }
     if (step % 10_000 === 9_999) {
-      const weights = devices.map((device): [string, number] => [device.name, weigh(device.state) - pictures(device.state)])
+      const weights = devices.map((device): [string, number] => [
+        device.name,
+        weigh(device.state) - pictures(device.state),
+      ])
       const total = weights.reduce((sum, [, weight]) => sum + weight, 0)
       const heaviest = weights.sort(([, a], [, b]) => b - a).slice(0, 3)
       assert.ok(total < MOST_WEIGHT, `${where()}: states hold ${total} numbers, most of them ${heaviest.join(', ')}`)
