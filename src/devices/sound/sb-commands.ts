@@ -1,5 +1,7 @@
 /** The commands of a Sound Blaster 16's DSP, version 4.05 ("Sound Blaster Series Hardware Programming Guide", chapter 6). */
 
+import type { AdpcmBits } from './sb-adpcm.ts'
+
 /** What a command transfers by DMA. */
 export interface SbTransfer {
   bits: 8 | 16
@@ -9,6 +11,8 @@ export interface SbTransfer {
   automatic: boolean
   /** The guest records. */
   input: boolean
+  /** Bytes of ADPCM: bits of a sample, and whether the next byte is a sample of 8 bits, from which the others go on. */
+  adpcm?: { bits: AdpcmBits; reference: boolean }
 }
 
 /** Parameters that follow commands that have some, in bytes; by the number of the command. */
@@ -74,8 +78,26 @@ export function sb16Transfer(command: number, mode: number): SbTransfer {
   }
 }
 
-/** Bytes of ADPCM, whose decoding is not there: every command that plays them. */
-export const ADPCM: readonly number[] = [0x16, 0x17, 0x1f, 0x74, 0x75, 0x76, 0x77, 0x7d, 0x7f]
+/** The commands that play ADPCM: bits of a sample, and whether the first byte is a sample of 8 bits. */
+const ADPCM = new Map<number, { bits: AdpcmBits; reference: boolean; automatic: boolean }>([
+  [0x16, { bits: 2, reference: false, automatic: false }],
+  [0x17, { bits: 2, reference: true, automatic: false }],
+  [0x1f, { bits: 2, reference: true, automatic: true }],
+  [0x74, { bits: 4, reference: false, automatic: false }],
+  [0x75, { bits: 4, reference: true, automatic: false }],
+  [0x76, { bits: 3, reference: false, automatic: false }],
+  [0x77, { bits: 3, reference: true, automatic: false }],
+  [0x7d, { bits: 4, reference: true, automatic: true }],
+  [0x7f, { bits: 3, reference: true, automatic: true }],
+])
+
+/** What a command plays of ADPCM; undefined if it is none of them. */
+export function adpcmTransfer(command: number): SbTransfer | undefined {
+  const found = ADPCM.get(command)
+  if (!found) return undefined
+  const { bits, reference, automatic } = found
+  return { bits: 8, stereo: false, signed: false, automatic, input: false, adpcm: { bits, reference } }
+}
 
 /** What command E3h gives. */
 export const COPYRIGHT = 'COPYRIGHT (C) CREATIVE TECHNOLOGY LTD, 1992.\0'

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Dma8237 } from '../dma8237.ts'
 import { TestBus } from '../test-bus.ts'
+import { adpcmSamples, decodeAdpcm } from './sb-adpcm.ts'
 import { Sb16 } from './sb16.ts'
 import { residue, strongest, TestListener } from './test-signal.ts'
 
@@ -187,7 +188,7 @@ test('silence of command 80h interrupts after its time; command 10h plays by its
   assert.equal(Math.round(strongest(listener.channel(from + 4800, 38400), 2000)), 440)
 })
 
-test('blocks of a sample make no storm; ADPCM is told of', () => {
+test('blocks of a sample make no storm', () => {
   const { bus, command, channel } = setUp()
   channel(1, 2)
   command(0x41, 0xac, 0x44, 0xc6, 0, 0, 0)
@@ -196,9 +197,81 @@ test('blocks of a sample make no storm; ADPCM is told of', () => {
     bus.in(0x22e)
   }
   assert.ok(bus.clock.callbacks < 60_000)
-  command(0x74, 0, 1)
-  assert.match([...bus.log.values()].join(), /ADPCM/)
 })
+
+test('ADPCM: steps grow and shrink, and stay in their limits', () => {
+  const state = { value: 128, level: 0 }
+  const decode = (bits: 2 | 3 | 4, ...bytes: number[]) => bytes.flatMap(byte => decodeAdpcm(state, bits, byte))
+  assert.deepEqual(decode(4, 0x77, 0x77, 0x77), [135, 150, 180, 240, 255, 255])
+  assert.deepEqual(decode(4, 0xf8, 0x88), [195, 191, 189, 188])
+  assert.deepEqual(state, { value: 188, level: 0 })
+  state.value = 100
+  // Two samples of three bits and one of two, to which a zero is added.
+  assert.deepEqual(decode(3, 0b011_001_01), [103, 106, 111])
+  assert.deepEqual(decode(3, 0b111_111_11), [104, 90, 70])
+  Object.assign(state, { value: 128, level: 0 })
+  assert.deepEqual(decode(2, 0b01_01_01_01, 0b11_00_10_00), [129, 132, 138, 150, 126, 142, 134, 138])
+})
+
+/** Codes whose decoding comes closest to samples. */
+function encode(bits: 2 | 3 | 4, samples: number[]): number[] {
+  const state = { value: samples[0], level: 0 }
+  const bytes: number[] = []
+  for (let at = 1; at + adpcmSamples(bits) <= samples.length; at += adpcmSamples(bits)) {
+    const wanted = samples.slice(at, at + adpcmSamples(bits))
+    let best = 0
+    let least = Number.POSITIVE_INFINITY
+    for (let byte = 0; byte < 256; byte++) {
+      const decoded = decodeAdpcm({ ...state }, bits, byte)
+      const error = decoded.reduce((sum, value, i) => sum + (value - wanted[i]) ** 2, 0)
+      if (error < least) [best, least] = [byte, error]
+    }
+    decodeAdpcm(state, bits, best)
+    bytes.push(best)
+  }
+  return bytes
+}
+
+for (const [bits, first, next, automatic, most] of [
+  [4, 0x75, 0x74, 0x7d, 0.05],
+  [3, 0x77, 0x76, 0x7f, 0.15],
+  [2, 0x17, 0x16, 0x1f, 0.3],
+] as const)
+  test(`440 Hz as ADPCM of ${bits} bits: with a first sample, without, and without end`, () => {
+    const rate = 11025
+    const samples = Array.from(
+      { length: 8000 },
+      (_, i) => 128 + Math.round(60 * Math.sin((2 * Math.PI * 440 * i) / rate)),
+    )
+    const bytes = [samples[0], ...encode(bits, samples)]
+    for (const way of ['blocks', 'automatic'] as const) {
+      const { bus, command, channel, loud, listener } = setUp()
+      loud()
+      bus.ram.set(bytes, BUFFER)
+      channel(1, bytes.length)
+      command(0x41, rate >> 8, rate & 0xff)
+      // Two blocks, of which the second goes on from the first.
+      const half = bytes.length >> 1
+      const block = (count: number) => [(count - 1) & 0xff, (count - 1) >> 8]
+      if (way === 'blocks') command(first, ...block(half))
+      else command(0x48, ...block(half), automatic)
+      const ends: number[] = []
+      while (ends.length < 2 && bus.clock.now() < 2e9) {
+        bus.clock.advance(0.1e6)
+        if (!bus.line(5)) continue
+        ends.push(bus.clock.now())
+        bus.in(0x22e)
+        if (way === 'blocks' && ends.length === 1) command(next, ...block(bytes.length - half))
+      }
+      const expected = ((half - 1) * adpcmSamples(bits) * 1e9) / rate
+      assert.ok(Math.abs(ends[0] - expected) < 1e6, `${ends[0]}, not ${expected}`)
+      for (const from of [1200, Math.round(ends[0] * 48e-6) + 1200]) {
+        const heard = listener.channel(from, 14_400)
+        assert.equal(Math.round(strongest(heard)), 440)
+        assert.ok(residue(heard, 440) < most, `${way}, from ${from}: ${residue(heard, 440)}`)
+      }
+    }
+  })
 
 test('a host that is late gives the guest its moment for each block: nothing is played twice', () => {
   const machine = setUp()

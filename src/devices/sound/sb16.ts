@@ -4,7 +4,16 @@ import type { Dma8237, DmaChannel } from '../dma8237.ts'
 import { attachBytes } from '../registers.ts'
 import type { SoundMixer, SoundSource } from './mixer.ts'
 import { SampleStream } from './sample-stream.ts'
-import { ADPCM, COPYRIGHT, parametersOf, plainTransfer, type SbTransfer, sb16Transfer, VERSION } from './sb-commands.ts'
+import { type AdpcmState, adpcmSamples, decodeAdpcm } from './sb-adpcm.ts'
+import {
+  adpcmTransfer,
+  COPYRIGHT,
+  parametersOf,
+  plainTransfer,
+  type SbTransfer,
+  sb16Transfer,
+  VERSION,
+} from './sb-commands.ts'
 import {
   initialSbMixer,
   isStereo,
@@ -40,7 +49,7 @@ const MOST_BYTES = 4096
 
 /** What the DSP transfers. */
 interface Transfer extends SbTransfer {
-  /** Samples until it interrupts, and of a whole block. */
+  /** Samples until it interrupts, and of a whole block; of ADPCM bytes. */
   left: number
   block: number
   /** Silence of command 80h, for which nothing is read. */
@@ -68,12 +77,14 @@ interface Sb16State {
   interrupts: number
   /** The sample of command 10h, 0 to 255. */
   direct: number
+  /** What ADPCM goes on from, also in the next transfer. */
+  adpcm: AdpcmState
 }
 
 /** The card without its synthesiser. */
 export class Sb16 implements Device, SoundSource {
   readonly name = 'sb16'
-  readonly version = 1
+  readonly version = 2
   state: Sb16State = initial()
   readonly #bus: Bus
   readonly #clock: Clock
@@ -229,6 +240,11 @@ export class Sb16 implements Device, SoundSource {
     const { state } = this
     const { transfer } = state
     const count = (first | (second << 8)) + 1
+    const packed = adpcmTransfer(command)
+    if (packed) {
+      this.#start(packed, parametersOf(command) === 0 ? state.block : count)
+      return
+    }
     const plain = plainTransfer(command, isStereo(state.mixer))
     if (plain) {
       this.#start(plain, parametersOf(command) === 0 ? state.block : count, { halved: plain.stereo })
@@ -312,11 +328,7 @@ export class Sb16 implements Device, SoundSource {
         this.#answer(0)
         break
       default:
-        this.#log(
-          ADPCM.includes(command)
-            ? `command 0x${command.toString(16)} plays ADPCM, which is not there`
-            : `command 0x${command.toString(16)} does nothing`,
-        )
+        this.#log(`command 0x${command.toString(16)} does nothing`)
     }
   }
 
@@ -365,14 +377,13 @@ export class Sb16 implements Device, SoundSource {
     const { transfer } = this.state
     if (transfer === undefined || transfer.paused || this.#starved) return
     let due = this.#stream.due(now)
-    const channels = transfer.stereo ? 2 : 1
     while (due > 0) {
-      const frames = Math.min(due, Math.ceil(transfer.left / channels), MOST_BYTES / 4)
-      const wanted = Math.min(transfer.left, frames * channels)
+      const most = Math.min(due, framesOf(transfer, transfer.left), MOST_BYTES / 4)
+      const wanted = Math.min(transfer.left, samplesOf(transfer, most))
       const samples = transfer.silent ? wanted : this.#transfer(transfer, wanted)
-      if (transfer.silent) this.#stream.skip(frames)
+      if (transfer.silent) this.#stream.skip(wanted)
       if (samples === 0) return
-      due -= Math.ceil(samples / channels)
+      due -= framesOf(transfer, samples)
       transfer.left -= samples
       if (transfer.left === 0) {
         this.#blockEnded(transfer)
@@ -392,10 +403,29 @@ export class Sb16 implements Device, SoundSource {
     const moved = channel && (transfer.input ? channel.write(bytes) : channel.read(bytes)).count
     const samples = Math.floor((moved ?? 0) / size)
     this.#starved = samples === 0
-    const frames = Math.ceil(samples / (transfer.stereo ? 2 : 1))
-    if (transfer.input || !this.#mixer.running) this.#stream.skip(frames)
+    if (transfer.adpcm) this.#playAdpcm(transfer.adpcm, bytes.subarray(0, samples))
+    else if (transfer.input || !this.#mixer.running) this.#stream.skip(framesOf(transfer, samples))
     else this.#play(transfer, bytes, samples)
     return samples
+  }
+
+  /** Plays bytes of ADPCM, or lets them go by: what follows depends on them. */
+  #playAdpcm(adpcm: NonNullable<Transfer['adpcm']>, bytes: Uint8Array): void {
+    const [left, right] = sbLoudness(this.state.mixer, 'voice')
+    const state = this.state.adpcm
+    for (const byte of bytes) {
+      if (adpcm.reference) {
+        adpcm.reference = false
+        state.value = byte
+        state.level = 0
+        continue
+      }
+      for (const sample of decodeAdpcm(state, adpcm.bits, byte)) {
+        const value = (sample - 128) / 128
+        if (this.#mixer.running) this.#stream.play(value * left, value * right)
+        else this.#stream.skip(1)
+      }
+    }
   }
 
   #play({ signed, stereo, bits }: Transfer, bytes: Uint8Array<ArrayBuffer>, samples: number): void {
@@ -435,8 +465,7 @@ export class Sb16 implements Device, SoundSource {
     if (number !== undefined) this.#channels.get(number)!.request(true)
     if (transfer === undefined || transfer.paused || this.#starved) this.#timer.cancel()
     else {
-      const frames = Math.ceil(transfer.left / (transfer.stereo ? 2 : 1))
-      this.#timer.arm(this.#stream.deadline(frames, this.#clock.now()))
+      this.#timer.arm(this.#stream.deadline(framesOf(transfer, transfer.left), this.#clock.now()))
     }
     this.#mixer.wake()
   }
@@ -444,6 +473,18 @@ export class Sb16 implements Device, SoundSource {
   #log(what: string): void {
     this.#bus.logOnce(`sb16 ${what}`, `Sound Blaster: ${what}`)
   }
+}
+
+/** How many frames so many samples are, of ADPCM bytes. */
+function framesOf({ adpcm, stereo }: SbTransfer, samples: number): number {
+  if (adpcm) return samples * adpcmSamples(adpcm.bits)
+  return Math.ceil(samples / (stereo ? 2 : 1))
+}
+
+/** How many samples so many frames take. */
+function samplesOf({ adpcm, stereo }: SbTransfer, frames: number): number {
+  if (adpcm) return Math.ceil(frames / adpcmSamples(adpcm.bits))
+  return stereo ? 2 * frames : frames
 }
 
 function clampRate(rate: number): number {
@@ -465,5 +506,6 @@ function initial(): Sb16State {
     test: 0,
     interrupts: 0,
     direct: 128,
+    adpcm: { value: 128, level: 0 },
   }
 }
