@@ -47,6 +47,8 @@ const FILES: Record<string, string> = {
     '[Service]\nExecStart=\nExecStart=-/sbin/agetty --autologin root --noclear %I linux\n',
   'etc/systemd/system/serial-getty@ttyS0.service.d/typetwo.conf':
     '[Service]\nExecStart=\nExecStart=-/sbin/agetty --autologin root --keep-baud 115200 %I vt100\n',
+  // A busy host is no reason to give up.
+  'etc/systemd/system.conf.d/typetwo.conf': '[Manager]\nDefaultTimeoutStartSec=1h\nDefaultDeviceTimeoutSec=1h\n',
   // The processor draws: there is nothing that could do it for it.
   'etc/X11/xorg.conf.d/typetwo.conf':
     'Section "Device"\n  Identifier "card"\n  Driver "modesetting"\n  Option "AccelMethod" "none"\nEndSection\n',
