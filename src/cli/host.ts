@@ -39,9 +39,13 @@ export type RunningMachine = Pick<Machine, 'serial' | 'parallel' | 'stats' | 'pr
   Partial<Pick<Machine, 'sound'>>
 
 /** What a machine is made of: the library's options, with the host left to choose the worker. */
-export type MachineRequest = Omit<MachineOptions, 'worker' | 'kernel' | 'initrd' | 'firmware' | 'videoBios'> & {
+export type MachineRequest = Omit<
+  MachineOptions,
+  'worker' | 'kernel' | 'initrd' | 'modules' | 'firmware' | 'videoBios'
+> & {
   kernel?: () => Promise<Uint8Array>
   initrd?: () => Promise<Uint8Array>
+  modules?: readonly { image: () => Promise<Uint8Array>; text: string }[]
   firmware?: () => Promise<Uint8Array>
   videoBios?: () => Promise<Uint8Array>
   commandLine: string

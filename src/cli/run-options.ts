@@ -8,12 +8,12 @@ const options = {
   kernel: {
     value: 'FILE',
     example: 'vmlinuz',
-    help: 'The kernel to boot: a Linux bzImage (32- or 64-bit boot protocol), an ELF vmlinux, an ELF file with a PVH note, or a multiboot 1 image. Default: the kernel of the default guest.',
+    help: 'The kernel to boot: a Linux bzImage (32- or 64-bit boot protocol), an ELF vmlinux, an ELF file with a PVH note, or a multiboot 1 image; without firmware it may be compressed by gzip. Default: the kernel of the default guest.',
   },
   initrd: {
-    value: 'FILE',
+    value: 'FILE[,…]',
     example: 'initrd.img',
-    help: 'The initial RAM disk, or for a multiboot kernel its one module. Default: with the default kernel that of the default guest, with another kernel none.',
+    help: "The initial RAM disk. For a multiboot or PVH kernel its modules, separated by commas: each a file, and behind a blank what it is to be told (a comma is written twice), as 'vmlinuz console=hvc0,initrd.img'. Default: with the default kernel that of the default guest, with another kernel none.",
   },
   append: {
     value: 'TEXT',

@@ -79,6 +79,28 @@ test('what the machine is made of', async () => {
   })
 })
 
+test('a kernel that is not a bzImage gets modules, a bzImage an initrd of any name', async () => {
+  const { host, machine, status } = await start(['--initrd', `${kernel} console=hvc0,${initrd}`])
+  machine.end({ reason: 'poweroff' })
+  await status
+  const { modules = [] } = host.request!
+  assert.deepEqual(
+    modules.map(({ text }) => text),
+    [`${kernel} console=hvc0`, initrd],
+  )
+  assert.equal(Buffer.from(await modules[1].image()).toString(), 'an initrd')
+  assert.equal(host.request!.initrd, undefined)
+
+  const linux = join(folder, 'bzImage')
+  writeFileSync(linux, `${'\0'.repeat(0x202)}HdrS`)
+  writeFileSync(join(folder, 'the initrd, for it'), 'another')
+  const direct = await start(['--kernel', linux, '--initrd', join(folder, 'the initrd, for it')])
+  direct.machine.end({ reason: 'poweroff' })
+  await direct.status
+  assert.equal(direct.host.request!.modules, undefined)
+  assert.equal(Buffer.from(await direct.host.request!.initrd!()).toString(), 'another')
+})
+
 test('--uefi starts the machine in UEFI firmware, with its variables in a file', async () => {
   const host = new FakeHost()
   host.firmwareFiles.ovmf = [kernel, initrd]

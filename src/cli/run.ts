@@ -11,6 +11,7 @@ import { parseCdrom, parseDisk, parseFloppy } from './drive-options.ts'
 import { type Ending, endingOf, STATUS } from './ending.ts'
 import { part, SIGNALS, watchForEnd } from './ending-watch.ts'
 import { type CommandHost, type MachineRequest, print, type RunningMachine, say } from './host.ts'
+import { parseModules } from './module-options.ts'
 import { PanicWatch } from './panic.ts'
 import { formatProfile } from './profile-report.ts'
 import { Progress } from './progress.ts'
@@ -126,10 +127,10 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
         : parseSymbols(await readWhole(options.symbols, 'the file of symbols'), `--symbols ${options.symbols}`),
   }
   const dump = options['dump-code'] === undefined ? undefined : await CodeDump.create(options['dump-code'])
-  const own = {
-    kernel: options.kernel === undefined ? undefined : await readFile(options.kernel, 'the kernel'),
-    initrd: options.initrd === undefined ? undefined : await readFile(options.initrd, 'the initrd'),
-  }
+  const kernel = options.kernel === undefined ? undefined : await readFile(options.kernel, 'the kernel')
+  const takesModules =
+    kernel !== undefined && !isBzImage(kernel.bytes) && options.bios === undefined && options.uefi === undefined
+  const own = { kernel, ...(await readInitrd(options.initrd, takesModules)) }
   const boot = options.boot === undefined ? undefined : parseBoot(options.boot)
   if (own.kernel && boot && options.bios === undefined && options.uefi === undefined)
     throw new UserError('--boot is for firmware, and a kernel is loaded without: leave out --boot or --kernel')
@@ -157,6 +158,7 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
       variables,
       kernel: rereadable(own.kernel),
       initrd: own.initrd && rereadable(own.initrd),
+      ...(own.modules && { modules: own.modules.map(({ text, file }) => ({ text, image: rereadable(file) })) }),
       commandLine,
     }
   }
@@ -227,6 +229,22 @@ interface ReadFile {
 async function readFile(path: string, what: string): Promise<ReadFile> {
   const again = () => readWhole(path, what)
   return { bytes: await again(), again }
+}
+
+/**
+ * Reads what `--initrd` names: one file, or modules with what they are to be told.
+ * @param takesModules the kernel is not one of Linux's, whose initrd may have any name
+ */
+async function readInitrd(
+  text: string | undefined,
+  takesModules: boolean,
+): Promise<{ initrd?: ReadFile; modules?: { text: string; file: ReadFile }[] }> {
+  if (text === undefined) return {}
+  if (!takesModules || !/[, ]/.test(text)) return { initrd: await readFile(text, 'the initrd') }
+  const modules = []
+  for (const { path, text: words } of parseModules(text))
+    modules.push({ text: words, file: await readFile(path, 'the module') })
+  return { modules }
 }
 
 /** Gives what was read once; after that, should the guest start again, the file is read again instead of being kept. */

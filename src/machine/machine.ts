@@ -1,5 +1,7 @@
 /** The library's machine: a handle on a PC that runs in a worker. */
 import { CPU_NAMES, type CpuName } from '../isa/cpu-models.ts'
+import { isGzip, unpackKernelFile } from './boot/gzip.ts'
+import type { BootModule } from './boot/index.ts'
 import type { ClockKind } from './clock.ts'
 import {
   type CdromOptions,
@@ -67,7 +69,7 @@ export interface VariableStore {
 export interface MachineOptions {
   /** Bytes of memory, a multiple of 4096; 256 MiB by default. */
   memory?: number
-  /** A bzImage, an ELF vmlinux (Linux or PVH), or a multiboot kernel. */
+  /** A bzImage, an ELF vmlinux (Linux or PVH), or a multiboot kernel; also compressed by gzip, where it is loaded without firmware. */
   kernel?: ImageSource
   /**
    * Firmware, as SeaBIOS's bios-256k.bin: a multiple of 4 KiB up to 16 MiB, mapped so that it ends at 4 GiB, where the processor
@@ -94,8 +96,13 @@ export interface MachineOptions {
    * (default) there is no {@link Machine.sound}.
    */
   sound?: boolean | readonly SoundDevice[]
-  /** The initial RAM disk, or the module of a multiboot kernel. */
+  /** The initial RAM disk, or the first module of a multiboot or PVH kernel. */
   initrd?: ImageSource
+  /**
+   * Modules of a multiboot or PVH kernel that is loaded without firmware, with the text that the kernel reads of each: by custom its name
+   * and what it is to be told.
+   */
+  modules?: readonly { image: ImageSource; text: string }[]
   /** The kernel's command line; empty by default. */
   commandLine?: string
   /** What executes the guest; `auto` by default. */
@@ -251,32 +258,45 @@ export class Drive {
 }
 
 /** Where a guest's files come from. */
-type ImageSources = { [name in keyof Images]: ImageSource }
+type ImageSources = { [name in keyof Omit<Images, 'modules'>]: ImageSource } & Pick<MachineOptions, 'modules'>
 
 /** @throws MachineError where there is nothing to boot */
-function sourcesOf({ kernel, initrd, firmware, variables, videoBios }: MachineOptions): ImageSources {
+function sourcesOf({ kernel, initrd, modules, firmware, variables, videoBios }: MachineOptions): ImageSources {
   if (!kernel && !firmware) throw new MachineError('the machine has nothing to boot: give a kernel or firmware')
   if (variables && !firmware)
     throw new MachineError('there are variables for UEFI firmware, but no firmware: give it too')
-  return { kernel, initrd, firmware, videoBios, variables: variables && (() => variables.read()) }
+  if (modules && modules.length > 0 && (firmware || !kernel))
+    throw new MachineError('there are modules, which are for a kernel that is loaded without firmware: leave them out')
+  return { kernel, initrd, modules, firmware, videoBios, variables: variables && (() => variables.read()) }
 }
 
 /** Gives a guest's files. @returns them, and the buffers among them that may move instead of being copied */
 async function readImages(sources: ImageSources): Promise<{ images: Images; transfer: ArrayBuffer[] }> {
   const transfer = new Set<ArrayBuffer>()
   const images: Images = {}
-  for (const name of ['kernel', 'initrd', 'firmware', 'variables', 'videoBios'] as const) {
-    const source = sources[name]
-    if (source === undefined) continue
-    if (typeof source !== 'function') {
-      images[name] = source
-      continue
-    }
+  const bytesOf = async (source: ImageSource) => {
+    if (typeof source !== 'function') return source
     const bytes = await source()
     const { buffer } = bytes
     // Smaller ones may lie in a buffer with other things, as Node's do.
     if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.length) transfer.add(buffer)
-    images[name] = bytes
+    return bytes
+  }
+  for (const name of ['kernel', 'initrd', 'firmware', 'variables', 'videoBios'] as const) {
+    const source = sources[name]
+    if (source !== undefined) images[name] = await bytesOf(source)
+  }
+  if (sources.modules && sources.modules.length > 0) {
+    const modules: BootModule[] = []
+    for (const { image, text } of sources.modules) modules.push({ bytes: await bytesOf(image), text })
+    images.modules = modules
+  }
+  if (images.kernel && !images.firmware && isGzip(images.kernel)) {
+    transfer.delete(images.kernel.buffer as ArrayBuffer)
+    images.kernel = await unpackKernelFile(images.kernel).catch((error: Error) => {
+      throw new MachineError(error.message)
+    })
+    transfer.add(images.kernel.buffer as ArrayBuffer)
   }
   return { images, transfer: [...transfer] }
 }

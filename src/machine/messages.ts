@@ -3,6 +3,7 @@ import type { ActivityGroup } from '../cpu/activity.ts'
 import type { TextCells } from '../devices/vga/cells.ts'
 import type { TranslatedCode } from '../engines/translator/listing.ts'
 import type { CpuName } from '../isa/cpu-models.ts'
+import type { BootModule } from './boot/index.ts'
 import type { ClockKind } from './clock.ts'
 import type { BootDevice } from './cmos.ts'
 import type { DriveConfiguration, MediumConfiguration } from './drives.ts'
@@ -17,6 +18,8 @@ export type EngineChoice = 'auto' | 'interpreter' | 'translator'
 export interface Images {
   kernel?: Uint8Array
   initrd?: Uint8Array
+  /** Modules of a multiboot or PVH kernel. */
+  modules?: readonly BootModule[]
   /** What is mapped beneath 4 GiB, for the processor to start in. */
   firmware?: Uint8Array
   /** The contents of the flash that lies beneath the firmware, at the machine's creation. */

@@ -573,7 +573,7 @@ export class Pc implements Runnable {
     }
   }
 
-  #load({ kernel, initrd, variables, videoBios }: Images): void {
+  #load({ kernel, initrd, modules, variables, videoBios }: Images): void {
     const { commandLine } = this.#configuration
     this.#processor.reset()
     if (this.#firmware) {
@@ -591,6 +591,7 @@ export class Pc implements Runnable {
     const state = loadKernel(bootMemory(this.memory), {
       kernel: kernel!,
       initrd,
+      modules,
       commandLine,
       rsdp: tables.rsdp,
       textScreen: videoBios && this.#vga?.showText(videoBios),

@@ -317,8 +317,8 @@ class MachineServer {
 }
 
 /** Gives their memory back at once: a collection that would find them is far off. */
-function free({ kernel, initrd, firmware, variables, videoBios }: Images): void {
-  for (const image of [kernel, initrd, firmware, variables, videoBios])
+function free({ kernel, initrd, modules = [], firmware, variables, videoBios }: Images): void {
+  for (const image of [kernel, initrd, firmware, variables, videoBios, ...modules.map(({ bytes }) => bytes)])
     if (image?.buffer instanceof ArrayBuffer) image.buffer.transfer(0)
 }
 

@@ -1,5 +1,6 @@
 /** Systems that are to boot, how, and what shows that they did. */
 import { join } from 'node:path'
+import { ensureDefaultGuest } from '../../src/hosts/node/index.ts'
 import type { Console } from '../install/console.ts'
 import { type Say, unpackedKernel, unpackedPackages } from '../install/packages.ts'
 import { fileThatBegins, grubCd, grubDisk, isolinuxCd, rootOfDefaultGuest } from './images.ts'
@@ -116,6 +117,18 @@ function memtest(file: string, architecture: string): Check {
   }
 }
 
+const DOM0 = /Linux version[\s\S]*Booting (paravirtualized )?kernel on Xen|Linux version[\s\S]*Hypervisor detected: Xen/
+
+/** Xen's files, and a kernel for its dom0. */
+async function xenFiles(say: Say): Promise<{ xen: string; kernel: string }> {
+  const root = await unpackedPackages('xen', ['xen-hypervisor-4.17-amd64'], { say })
+  const kernel = await unpackedKernel('linux-image-amd64', { say })
+  return {
+    xen: join(root, 'boot/xen-4.17-amd64.gz'),
+    kernel: await fileThatBegins(join(kernel, 'boot'), 'vmlinuz-'),
+  }
+}
+
 /** All of them. */
 export const CHECKS: readonly Check[] = [
   {
@@ -175,27 +188,38 @@ export const CHECKS: readonly Check[] = [
     shows: 'the hypervisor, and a dom0 kernel that it starts',
     seconds: 1200,
     async words(say) {
-      const root = await unpackedPackages('xen', ['xen-hypervisor-4.17-amd64'], { say })
-      const kernel = await unpackedKernel('linux-image-amd64', { say })
+      const { xen, kernel } = await xenFiles(say)
       const configuration = [
         'multiboot2 /xen.gz com1=115200,8n1 console=com1 dom0_mem=256M',
         'module2 /vmlinuz console=hvc0 earlyprintk=xen',
         'boot',
       ].join('\n')
-      const files = {
-        'xen.gz': join(root, 'boot/xen-4.17-amd64.gz'),
-        vmlinuz: await fileThatBegins(join(kernel, 'boot'), 'vmlinuz-'),
-      }
+      const files = { 'xen.gz': xen, vmlinuz: kernel }
       return ['--memory', '512M', '--cdrom', await grubCd('xen', configuration, files, say)]
     },
     async talk(machine) {
       await machine.until(/Xen version 4\.17/, 300)
-      await machine.until(
-        /Linux version[\s\S]*Booting paravirtualized kernel on Xen|Linux version[\s\S]*Hypervisor detected: Xen/,
-        900,
-      )
+      await machine.until(DOM0, 900)
       // It has no root, which is as far as it can go.
       await machine.until(/Kernel panic - not syncing: VFS|Unable to mount root/, 900)
+    },
+  },
+  {
+    name: 'xen-direct',
+    how: '--kernel xen.gz, multiboot 1 with two modules, no firmware',
+    shows: 'the hypervisor, and as its dom0 the default guest to its shell',
+    seconds: 1200,
+    async words(say) {
+      const { xen, kernel } = await xenFiles(say)
+      const { initrd } = await ensureDefaultGuest()
+      const append = 'com1=115200,8n1 console=com1 dom0_mem=256M'
+      const modules = `${kernel} console=hvc0 mitigations=off,${initrd}`
+      return ['--memory', '512M', '--kernel', xen, '--append', append, '--initrd', modules]
+    },
+    async talk(machine) {
+      await machine.until(/Xen version 4\.17/, 300)
+      await machine.until(DOM0, 900)
+      await machine.until(/typetwo:~# /, 900)
     },
   },
 ]

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
+import { isGzip, unpackKernelFile } from './gzip.ts'
 import { BootError, type BootImage, loadKernel } from './index.ts'
 import { checkInitrd, verifyInitrd } from './initrd.ts'
 import { COMMAND_LINE_ADDRESS, memoryMap, PARAMETERS_ADDRESS } from './layout.ts'
@@ -332,6 +333,74 @@ test('a multiboot kernel gets its magic, module and map', () => {
   const map = view.getUint32(info + 48, true)
   assert.equal(view.getUint32(map, true), 20)
   assert.equal(Number(view.getBigUint64(map + 12, true)), 0x9fc00)
+})
+
+test('multiboot and PVH kernels get modules with their texts, in ascending order; others take one', () => {
+  const modules = [
+    { bytes: new Uint8Array(5000).fill(1), text: 'linux console=hvc0' },
+    { bytes: new Uint8Array(100).fill(2), text: 'disk.img' },
+  ]
+  const { memory, view, bytes } = ram(16 * MiB)
+  const textAt = (at: number) => new TextDecoder().decode(bytes.subarray(at, bytes.indexOf(0, at)))
+  const seen = (start: number, end: number, text: number) => [bytes[start], bytes[end - 1], end - start, textAt(text)]
+  const expected = [
+    [0x30, cpio[cpio.length - 1], cpio.length, 'initrd'],
+    [1, 1, 5000, 'linux console=hvc0'],
+    [2, 2, 100, 'disk.img'],
+  ]
+
+  const info = loadKernel(memory, image(multiboot(), { initrd: cpio, modules, commandLine: 'a b' })).registers.rbx!
+  assert.equal(view.getUint32(info + 20, true), 3)
+  const list = view.getUint32(info + 24, true)
+  const word = (module: number, index: number) => view.getUint32(list + 16 * module + 4 * index, true)
+  assert.deepEqual(
+    [0, 1, 2].map(i => seen(word(i, 0), word(i, 1), word(i, 2))),
+    expected,
+  )
+  for (const i of [0, 1, 2]) assert.equal(word(i, 0) % 4096, 0)
+  assert.ok(word(0, 1) <= word(1, 0) && word(1, 1) <= word(2, 0) && word(2, 1) <= 16 * MiB)
+  assert.equal(view.getUint32(view.getUint32(info + 48, true), true), 20, 'the memory map follows')
+  assert.equal(textAt(view.getUint32(info + 64, true)), 'typetwo')
+
+  const pvh = loadKernel(memory, image(elf(64, MiB), { initrd: cpio, modules })).registers.rbx!
+  assert.equal(view.getUint32(pvh + 12, true), 3)
+  const entries = view.getUint32(pvh + 16, true)
+  const field = (module: number, index: number) => view.getUint32(entries + 32 * module + 8 * index, true)
+  assert.deepEqual(
+    [0, 1, 2].map(i => seen(field(i, 0), field(i, 0) + field(i, 1), field(i, 2))),
+    expected,
+  )
+
+  refused(() => loadKernel(memory, image(bzImage(), { initrd: cpio, modules })), /takes one initrd, and there are 3/)
+  refused(() => loadKernel(memory, image(elf(64), { modules })), /takes one initrd/)
+  const many = Array.from({ length: 65 }, () => modules[1])
+  refused(() => loadKernel(memory, image(multiboot(), { modules: many })), /give at most 64/)
+  const long = [{ bytes: cpio, text: 'x'.repeat(70_000) }]
+  refused(() => loadKernel(memory, image(multiboot(), { modules: long })), /no room any more/)
+  const large = [{ bytes: new Uint8Array(20 * MiB), text: 'large one' }]
+  refused(() => loadKernel(memory, image(multiboot(), { modules: large })), /module 'large one' has 20\.0 MiB/)
+})
+
+test('where a BIOS would be, its data area says how much memory there is, and vectors lead to handlers', () => {
+  const { memory, view, bytes } = ram(16 * MiB)
+  loadKernel(memory, image(multiboot()))
+  assert.equal(view.getUint16(0x413, true), 639)
+  assert.equal(view.getUint16(0x40e, true) << 4, 0x9fc00)
+  assert.equal(bytes[0x9fc00], 1)
+  for (let vector = 0; vector < 256; vector++) {
+    const handler = (view.getUint16(4 * vector + 2, true) << 4) + view.getUint16(4 * vector, true)
+    assert.ok(handler >= 0xf0000 && handler < 0x100000)
+    assert.notEqual(bytes[handler], 0)
+  }
+})
+
+test('a kernel that gzip packed is unpacked, and a damaged one refused', async () => {
+  const { gzipSync } = await import('node:zlib')
+  const packed = gzipSync(multiboot())
+  assert.ok(isGzip(packed) && !isGzip(multiboot()))
+  assert.deepEqual(await unpackKernelFile(packed), multiboot())
+  assert.deepEqual(await unpackKernelFile(Buffer.concat([packed, Buffer.alloc(64)])), multiboot())
+  await assert.rejects(unpackKernelFile(packed.subarray(0, -9)), { name: 'BootError', message: /truncated or damaged/ })
 })
 
 test('a multiboot kernel may lie in conventional memory, but not on what it is told', () => {

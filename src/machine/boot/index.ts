@@ -1,11 +1,13 @@
 /** Direct boot: recognises a kernel by its content, loads it, and says in what state the processor starts. */
+import { writeBiosArea } from './bios-area.ts'
 import { isElf, loadElf } from './elf.ts'
 import { checkInitrd } from './initrd.ts'
+import { onlyInitrd } from './layout.ts'
 import { isLinuxImage, loadLinux } from './linux.ts'
 import { findMultibootHeader, loadMultiboot } from './multiboot.ts'
 import { BootError, type BootImage, type BootMemory, type BootState } from './state.ts'
 
-export type { BootImage, BootMemory, BootSegment, BootState } from './state.ts'
+export type { BootImage, BootMemory, BootModule, BootSegment, BootState } from './state.ts'
 export { BootError } from './state.ts'
 
 /** Whether a kernel is booted as multiboot. */
@@ -21,9 +23,10 @@ export function loadKernel(memory: BootMemory, image: BootImage): BootState {
   const { kernel, initrd } = image
   if (kernel.length === 0)
     throw new BootError('the kernel is empty: give a bzImage, an ELF vmlinux or a multiboot kernel')
+  writeBiosArea(memory)
   if (isLinuxImage(kernel)) {
     if (initrd) checkInitrd(initrd)
-    return loadLinux(memory, image)
+    return loadLinux(memory, { ...image, initrd: onlyInitrd(image), modules: [] })
   }
   const header = findMultibootHeader(kernel)
   if (header !== undefined) return loadMultiboot(memory, image, header)

@@ -2,6 +2,7 @@
  * Recognises an initial RAM disk, so that a foreign or truncated one is refused with a sentence instead of a panic in
  * the guest. The cpio format is that of Linux's Documentation/driver-api/early-userspace/buffer-format.rst.
  */
+import { gzipPieces, isAboutWhatFollows } from './gzip.ts'
 import { BootError } from './state.ts'
 
 /** Compressed forms that Linux unpacks, by their first bytes. */
@@ -69,18 +70,10 @@ export async function verifyInitrd(initrd: Uint8Array): Promise<void> {
   const compressed = checkInitrd(initrd)
   if (compressed?.compression !== 'gzip') return
   try {
-    // Not a Response: Node loads all of fetch for the first one.
-    const packed = new ReadableStream<Uint8Array<ArrayBuffer>>({
-      start(controller) {
-        controller.enqueue(compressed.bytes as Uint8Array<ArrayBuffer>)
-        controller.close()
-      },
-    })
-    for await (const _ of packed.pipeThrough(new DecompressionStream('gzip')));
+    for await (const _ of gzipPieces(compressed.bytes));
   } catch (error) {
-    const { code, message } = error as Error & { code?: string }
     // More archives or padding may follow the first.
-    if (/junk|trailing|after the end/i.test(`${code} ${message}`)) return
+    if (isAboutWhatFollows(error)) return
     throw new BootError(
       `the initrd is truncated or damaged: its gzip data ends or fails early: fetch or build it again`,
     )

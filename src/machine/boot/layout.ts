@@ -1,5 +1,5 @@
 /** Where direct boot puts things in guest memory, and the memory map that the guest is told. */
-import { BootError, type BootMemory } from './state.ts'
+import { BootError, type BootImage, type BootMemory, type BootModule } from './state.ts'
 
 /** struct boot_params ("zero page"), or the start info of PVH or multiboot. */
 export const PARAMETERS_ADDRESS = 0x7000
@@ -119,19 +119,81 @@ export function writeIdentityTables(memory: BootMemory): void {
  * Puts the initrd as high as it may be, on a page of its own.
  * @param above first free byte above the kernel
  * @param limit one more than the last address it may use
+ * @param what it is, for the sentence
  * @returns its address
  */
-export function placeInitrd(memory: BootMemory, initrd: Uint8Array, above: number, limit: number): number {
+export function placeInitrd(
+  memory: BootMemory,
+  initrd: Uint8Array,
+  above: number,
+  limit: number,
+  what = 'the initrd',
+): number {
   const address = Math.floor((Math.min(limit, extendedEnd(memory.regions)) - initrd.length) / 4096) * 4096
   if (address < above) {
     const room = Math.max(0, Math.min(limit, extendedEnd(memory.regions)) - above)
     throw new BootError(
-      `the initrd has ${megabytes(initrd.length)}, but only ${megabytes(room)} of memory are free above the kernel: ` +
+      `${what} has ${megabytes(initrd.length)}, but only ${megabytes(room)} of memory are free above the kernel: ` +
         'give the machine more with --memory',
     )
   }
   memory.write(address, initrd)
   return address
+}
+
+/** A module as it lies in memory: addresses of its bytes and of its zero-terminated text. */
+export interface PlacedModule {
+  address: number
+  length: number
+  text: number
+}
+
+/** How many modules a kernel may get: their list lies in the page of the information structure. */
+export const MOST_MODULES = 64
+
+/** What a kernel is given beside itself: the initrd, under that name, and the modules. */
+export function modulesOf({ initrd, modules = [] }: BootImage): readonly BootModule[] {
+  return initrd && initrd.length > 0 ? [{ bytes: initrd, text: 'initrd' }, ...modules] : modules
+}
+
+/**
+ * The initrd of a kernel that takes no more than one: given as such, or as the only module.
+ * @throws BootError where there are several
+ */
+export function onlyInitrd(image: BootImage): Uint8Array | undefined {
+  const modules = modulesOf(image)
+  if (modules.length > 1)
+    throw new BootError(
+      `the kernel takes one initrd, and there are ${modules.length} modules: modules are for multiboot and PVH kernels`,
+    )
+  return modules[0]?.bytes
+}
+
+/**
+ * Puts modules at the top of memory, each on pages of its own, in ascending order, and their texts behind the command line.
+ * @param above first free byte above the kernel
+ * @throws BootError with one sentence where there is no room
+ */
+export function placeModules(memory: BootMemory, image: BootImage, above: number): PlacedModule[] {
+  const modules = modulesOf(image)
+  if (modules.length > MOST_MODULES)
+    throw new BootError(`there are ${modules.length} modules for the kernel: give at most ${MOST_MODULES}`)
+  const encoder = new TextEncoder()
+  let text = COMMAND_LINE_ADDRESS + COMMAND_LINE_ROOM
+  let limit = 2 ** 32
+  const last = COMMAND_LINE_ADDRESS + encoder.encode(image.commandLine).length + 16
+  return modules
+    .toReversed()
+    .map(({ bytes, text: words }) => {
+      const what = words === 'initrd' ? 'the initrd' : `the initrd's module '${words}'`
+      const line = encoder.encode(`${words}\0`)
+      text -= line.length
+      if (text < last) throw new BootError(`${what} has a command line for which there is no room any more: shorten it`)
+      memory.write(text, line)
+      limit = placeInitrd(memory, bytes, above, limit, what)
+      return { address: limit, length: bytes.length, text }
+    })
+    .toReversed()
 }
 
 /** A size for people: `'12.3 MiB'`. */

@@ -9,6 +9,7 @@ import {
   extendedEnd,
   megabytes,
   memoryMap,
+  onlyInitrd,
   PAGE_TABLES_ADDRESS,
   PARAMETERS_ADDRESS,
   placeInitrd,
@@ -212,9 +213,10 @@ function fillParameters(
   const view = new DataView(parameters.buffer)
   writeCommandLine(memory, image.commandLine, limits.commandLine)
   view.setUint32(FIELD.cmd_line_ptr, COMMAND_LINE_ADDRESS, true)
-  if (image.initrd && image.initrd.length > 0) {
-    view.setUint32(FIELD.ramdisk_image, placeInitrd(memory, image.initrd, kernelEnd, limits.initrd), true)
-    view.setUint32(FIELD.ramdisk_size, image.initrd.length, true)
+  const initrd = onlyInitrd(image)
+  if (initrd) {
+    view.setUint32(FIELD.ramdisk_image, placeInitrd(memory, initrd, kernelEnd, limits.initrd), true)
+    view.setUint32(FIELD.ramdisk_size, initrd.length, true)
   }
   if (image.textScreen) {
     parameters[FIELD.orig_video_mode] = 3

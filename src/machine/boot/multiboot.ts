@@ -1,4 +1,4 @@
-/** Multiboot 1 kernels (Multiboot Specification 0.6.96): ELF32 or the a.out kludge, one module, memory map. */
+/** Multiboot 1 kernels (Multiboot Specification 0.6.96): ELF32 or the a.out kludge, modules, memory map. */
 import { isElf, loadSegments, parseElf, physicalEntry } from './elf.ts'
 import {
   COMMAND_LINE_ADDRESS,
@@ -7,7 +7,7 @@ import {
   extendedEnd,
   memoryMap,
   PARAMETERS_ADDRESS,
-  placeInitrd,
+  placeModules,
   STACK_ADDRESS,
   writeCommandLine,
 } from './layout.ts'
@@ -27,8 +27,9 @@ const INFO_MODULES = 1 << 3
 const INFO_MEMORY_MAP = 1 << 6
 const INFO_LOADER_NAME = 1 << 9
 
-/** Offsets behind the 88-byte information structure, within one page at {@link PARAMETERS_ADDRESS}. */
-const LAYOUT = { loaderName: 0x80, moduleName: 0xa0, module: 0xc0, map: 0x100 } as const
+/** Offsets behind the 88-byte information structure, within one page at {@link PARAMETERS_ADDRESS}; the memory map follows the modules. */
+const LAYOUT = { loaderName: 0x80, modules: 0xa0 } as const
+const MODULE_LENGTH = 16
 
 /** The offset of the multiboot header in the file, or undefined. */
 export function findMultibootHeader(kernel: Uint8Array): number | undefined {
@@ -41,7 +42,7 @@ export function findMultibootHeader(kernel: Uint8Array): number | undefined {
   return undefined
 }
 
-/** Loads a multiboot kernel; the initrd becomes its one module. The command line's first word is `kernel`. */
+/** Loads a multiboot kernel; the initrd becomes its first module. The command line's first word is `kernel`. */
 export function loadMultiboot(memory: BootMemory, image: BootImage, headerOffset: number): BootState {
   const { kernel } = image
   const view = new DataView(kernel.buffer, kernel.byteOffset, kernel.byteLength)
@@ -104,37 +105,38 @@ function loadByAddresses(
 
 /** The information structure that EBX points at (3.3). */
 function writeInformation(memory: BootMemory, image: BootImage, kernelEnd: number): void {
+  const modules = placeModules(memory, image, kernelEnd)
   const map = memoryMap(memory.regions)
-  const bytes = new Uint8Array(LAYOUT.map + 24 * map.length)
+  const mapOffset = LAYOUT.modules + MODULE_LENGTH * modules.length
+  const bytes = new Uint8Array(mapOffset + 24 * map.length)
   const info = new DataView(bytes.buffer)
   let flags = INFO_MEMORY | INFO_COMMAND_LINE | INFO_MEMORY_MAP | INFO_LOADER_NAME
   info.setUint32(4, 639, true)
   info.setUint32(8, Math.floor((extendedEnd(memory.regions) - EXTENDED_START) / 1024), true)
   writeCommandLine(memory, `kernel ${image.commandLine}`.trimEnd(), Number.POSITIVE_INFINITY)
   info.setUint32(16, COMMAND_LINE_ADDRESS, true)
-  const text = (offset: number, value: string) => {
-    bytes.set(new TextEncoder().encode(value), offset)
-    return PARAMETERS_ADDRESS + offset
-  }
-  if (image.initrd && image.initrd.length > 0) {
+  if (modules.length > 0) {
     flags |= INFO_MODULES
-    const address = placeInitrd(memory, image.initrd, kernelEnd, 2 ** 32)
-    info.setUint32(20, 1, true)
-    info.setUint32(24, PARAMETERS_ADDRESS + LAYOUT.module, true)
-    info.setUint32(LAYOUT.module, address, true)
-    info.setUint32(LAYOUT.module + 4, address + image.initrd.length, true)
-    info.setUint32(LAYOUT.module + 8, text(LAYOUT.moduleName, 'initrd'), true)
+    info.setUint32(20, modules.length, true)
+    info.setUint32(24, PARAMETERS_ADDRESS + LAYOUT.modules, true)
   }
+  modules.forEach(({ address, length, text }, i) => {
+    const at = LAYOUT.modules + MODULE_LENGTH * i
+    info.setUint32(at, address, true)
+    info.setUint32(at + 4, address + length, true)
+    info.setUint32(at + 8, text, true)
+  })
   info.setUint32(44, 24 * map.length, true)
-  info.setUint32(48, PARAMETERS_ADDRESS + LAYOUT.map, true)
+  info.setUint32(48, PARAMETERS_ADDRESS + mapOffset, true)
   map.forEach((entry, i) => {
-    const at = LAYOUT.map + 24 * i
+    const at = mapOffset + 24 * i
     info.setUint32(at, 20, true)
     info.setBigUint64(at + 4, BigInt(entry.address), true)
     info.setBigUint64(at + 12, BigInt(entry.length), true)
     info.setUint32(at + 20, entry.type, true)
   })
-  info.setUint32(64, text(LAYOUT.loaderName, 'typetwo'), true)
+  bytes.set(new TextEncoder().encode('typetwo'), LAYOUT.loaderName)
+  info.setUint32(64, PARAMETERS_ADDRESS + LAYOUT.loaderName, true)
   info.setUint32(0, flags, true)
   memory.write(PARAMETERS_ADDRESS, bytes)
 }

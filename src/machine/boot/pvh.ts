@@ -3,7 +3,7 @@ import {
   COMMAND_LINE_ADDRESS,
   memoryMap,
   PARAMETERS_ADDRESS,
-  placeInitrd,
+  placeModules,
   STACK_ADDRESS,
   writeCommandLine,
 } from './layout.ts'
@@ -18,24 +18,29 @@ const MAP_ENTRY_LENGTH = 24
 export function startPvh(memory: BootMemory, image: BootImage, entry: number, kernelEnd: number): BootState {
   writeCommandLine(memory, image.commandLine, Number.POSITIVE_INFINITY)
   const map = memoryMap(memory.regions)
-  const modules = PARAMETERS_ADDRESS + START_INFO_LENGTH
-  const mapAddress = modules + MODULE_LENGTH
-  const info = new DataView(new ArrayBuffer(START_INFO_LENGTH + MODULE_LENGTH + map.length * MAP_ENTRY_LENGTH))
+  const modules = placeModules(memory, image, kernelEnd)
+  const list = PARAMETERS_ADDRESS + START_INFO_LENGTH
+  const mapOffset = START_INFO_LENGTH + MODULE_LENGTH * modules.length
+  const info = new DataView(new ArrayBuffer(mapOffset + map.length * MAP_ENTRY_LENGTH))
   const u64 = (offset: number, value: number) => info.setBigUint64(offset, BigInt(value), true)
   info.setUint32(0, START_INFO_MAGIC, true)
   info.setUint32(4, 1, true)
-  if (image.initrd && image.initrd.length > 0) {
-    info.setUint32(12, 1, true)
-    u64(16, modules)
-    u64(START_INFO_LENGTH, placeInitrd(memory, image.initrd, kernelEnd, 2 ** 32))
-    u64(START_INFO_LENGTH + 8, image.initrd.length)
+  if (modules.length > 0) {
+    info.setUint32(12, modules.length, true)
+    u64(16, list)
   }
+  modules.forEach(({ address, length, text }, i) => {
+    const at = START_INFO_LENGTH + MODULE_LENGTH * i
+    u64(at, address)
+    u64(at + 8, length)
+    u64(at + 16, text)
+  })
   u64(24, COMMAND_LINE_ADDRESS)
   u64(32, image.rsdp)
-  u64(40, mapAddress)
+  u64(40, PARAMETERS_ADDRESS + mapOffset)
   info.setUint32(48, map.length, true)
   map.forEach((item, i) => {
-    const at = START_INFO_LENGTH + MODULE_LENGTH + i * MAP_ENTRY_LENGTH
+    const at = mapOffset + i * MAP_ENTRY_LENGTH
     u64(at, item.address)
     u64(at + 8, item.length)
     info.setUint32(at + 16, item.type, true)

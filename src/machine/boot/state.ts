@@ -46,12 +46,21 @@ export class BootError extends Error {
   override name = 'BootError'
 }
 
+/** A file that a boot loader puts beside the kernel. */
+export interface BootModule {
+  bytes: Uint8Array
+  /** Its command line as the kernel reads it: by custom its name first. */
+  text: string
+}
+
 /** What to boot. */
 export interface BootImage {
   /** bzImage, ELF or multiboot. */
   kernel: Uint8Array
-  /** The initial RAM disk, or the module of a multiboot kernel. */
+  /** The initial RAM disk, or the first module of a multiboot or PVH kernel. */
   initrd?: Uint8Array
+  /** Modules of a multiboot or PVH kernel, behind the initrd if there is one. */
+  modules?: readonly BootModule[]
   /** Text of the kernel's command line, without the kernel's name. */
   commandLine: string
   /** Guest-physical address of the ACPI root pointer. */
