@@ -6,6 +6,10 @@ import { readFileSync } from 'node:fs'
 // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what they are made of
 const SEQUENCES = /\x1b(?:\[[0-9;?]*[ -/]*[@-~]|[()][0-9A-B]|[=>78cDEHM])|[\x00\x0e\x0f]/g
 
+/** The beginning of one at the end of what came so far. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: as above
+const UNFINISHED = /\x1b(?:\[[0-9;?]*[ -/]*|[()])?$/
+
 /** A machine in a process of its own. */
 export class Console {
   /** All that the guest wrote, without escape sequences. */
@@ -16,6 +20,7 @@ export class Console {
   readonly #name: string
   readonly #ended: Promise<number | null>
   #over = false
+  #unfinished = ''
   #waiting: (() => void) | undefined
   #errors = ''
   /** Processor time that it took, in seconds, as of the last look. */
@@ -30,7 +35,11 @@ export class Console {
     this.#child = spawn(command, words, { stdio: ['pipe', 'pipe', 'pipe'] })
     const wake = () => this.#waiting?.()
     this.#child.stdout!.setEncoding('latin1').on('data', (text: string) => {
-      this.text = (this.text + text).replace(SEQUENCES, '')
+      // A sequence may come in pieces.
+      const both = this.#unfinished + text
+      const end = UNFINISHED.exec(both)?.index ?? both.length
+      this.#unfinished = both.slice(end)
+      this.text += both.slice(0, end).replace(SEQUENCES, '')
       show(text)
       wake()
     })

@@ -3,15 +3,17 @@
  * packages that apt downloads once.
  */
 import { spawnSync } from 'node:child_process'
-import { copyFile, mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { FIRMWARE, UserError } from '../../src/hosts/node/index.ts'
+import { UserError } from '../../src/hosts/node/index.ts'
 import { installationCd } from './cd.ts'
+import { compareBoots } from './compare.ts'
 import { Console } from './console.ts'
 import { INSTALLED, type InstallPlan, planOf } from './installer.ts'
 import { execute } from './packages.ts'
+import { qemuWords } from './qemu.ts'
 
 const ROOT = new URL('../..', import.meta.url).pathname
 const TYPETWO = join(ROOT, 'bin/typetwo')
@@ -25,6 +27,8 @@ Installs Debian from a CD of its own making and boots it, by BIOS and by UEFI un
   --clock NAME   its time: host (default), or instructions, with which it does not notice how busy the host is
   --keep DIR     keeps the disks there
   --only-boot    boots the disks in --keep DIR, which an earlier run has installed
+  --compare N    boots them N times in typetwo and in QEMU's TCG, each time from a fresh copy and pinned to one CPU, up to the login,
+                 and prints the times of both
   --quiet        does not show what the guests write
 `
 
@@ -113,57 +117,11 @@ async function bootsInTypetwo(plan: InstallPlan, disk: string, firmware: readonl
   }
 }
 
-const QEMU_DRIVES: Record<string, (file: string) => string[]> = {
-  ide: file => ['-drive', `file=${file},if=ide`],
-  sata: file => [
-    '-device',
-    'ahci,id=ahci',
-    '-drive',
-    `file=${file},if=none,id=d`,
-    '-device',
-    'ide-hd,drive=d,bus=ahci.0',
-  ],
-  nvme: file => ['-drive', `file=${file},if=none,id=d`, '-device', 'nvme,drive=d,serial=1'],
-  virtio: file => ['-drive', `file=${file},if=virtio`],
-}
-
 async function bootsInQemu(plan: InstallPlan, disk: string, folder: string, options: Options) {
   if (!has('qemu-system-x86_64')) return say('This host has no qemu-system-x86_64: not booted there')
   say(`Booting the same disk in QEMU (${plan.firmware}, ${options.bus})`)
-  const firmware: string[] = []
-  if (plan.firmware === 'uefi') {
-    const [code, template] = FIRMWARE.ovmf.files.map(file => `/${file}`)
-    const variables = join(folder, 'qemu-variables.fd')
-    await copyFile(template, variables).catch(() => {
-      throw new UserError("QEMU boots by UEFI with the host's ovmf: install the package ovmf")
-    })
-    firmware.push(
-      '-drive',
-      `if=pflash,format=raw,readonly=on,file=${code}`,
-      '-drive',
-      `if=pflash,format=raw,file=${variables}`,
-    )
-  }
-  const words = [
-    '-accel',
-    'tcg',
-    '-m',
-    '512',
-    '-display',
-    'none',
-    '-serial',
-    'stdio',
-    '-monitor',
-    'none',
-    '-nic',
-    'none',
-  ]
-  const machine = new Console(
-    'QEMU',
-    'qemu-system-x86_64',
-    [...words, ...firmware, ...QEMU_DRIVES[options.bus](disk)],
-    show(options),
-  )
+  const words = await qemuWords(disk, { firmware: plan.firmware, bus: options.bus, folder })
+  const machine = new Console('QEMU', 'qemu-system-x86_64', words, show(options))
   try {
     await visit(machine, plan)
     await machine.ended(300)
@@ -200,6 +158,7 @@ async function main(): Promise<void> {
       clock: { type: 'string', default: 'host' },
       keep: { type: 'string' },
       'only-boot': { type: 'boolean', default: false },
+      compare: { type: 'string' },
       quiet: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -213,14 +172,19 @@ async function main(): Promise<void> {
   if (wrong !== undefined) throw new UserError(`there is no firmware '${wrong}': say bios or uefi`)
   if (!(values.bus in DISK_NAMES))
     throw new UserError(`there is no bus '${values.bus}': choose ${Object.keys(DISK_NAMES).join(', ')}`)
-  if (values['only-boot'] && values.keep === undefined)
-    throw new UserError('--only-boot boots what is in a folder: give it with --keep DIR')
+  const only = values['only-boot'] ? '--only-boot' : values.compare === undefined ? undefined : '--compare'
+  if (only !== undefined && values.keep === undefined)
+    throw new UserError(`${only} boots what is in a folder: give it with --keep DIR`)
+  if (values.compare !== undefined && !/^[1-9]\d?$/.test(values.compare))
+    throw new UserError(`--compare takes how often each boots, from 1 to 99, not '${values.compare}'`)
   const folder = values.keep ?? (await mkdtemp(join(tmpdir(), 'typetwo-install-')))
   const { bus, engine, clock, quiet } = values
   const options = { bus, engine, clock, folder, quiet, onlyBoot: values['only-boot'] }
   try {
-    for (const kind of kinds) await whole(kind as InstallPlan['firmware'], options)
-    say('All is well')
+    for (const kind of kinds as InstallPlan['firmware'][])
+      if (values.compare === undefined) await whole(kind, options)
+      else process.stdout.write(await compareBoots(kind, { ...options, times: Number(values.compare), say }))
+    if (values.compare === undefined) say('All is well')
   } finally {
     if (values.keep === undefined) await rm(folder, { recursive: true, force: true })
   }
