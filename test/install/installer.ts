@@ -108,7 +108,8 @@ ${step('kernel and boot loader')}
 chroot $target apt-get -q update
 chroot $target apt-get -q -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io -o Dpkg::Options::=--force-confold install ${plan.boot.join(' ')}
 echo update_initramfs=yes >$target/etc/initramfs-tools/update-initramfs.conf
-chroot $target update-initramfs -c -k all
+# The kernel's package has made one, unless it came before initramfs-tools.
+ls $target/boot/initrd.img-* >/dev/null 2>&1 || chroot $target update-initramfs -c -k all
 chroot $target grub-install ${uefi ? '--no-nvram --force-extra-removable' : plan.disk}
 chroot $target update-grub
 echo root:${plan.password} | chroot $target chpasswd
