@@ -1,5 +1,6 @@
 /** `--initrd` for kernels that take modules. */
 import { UsageError } from './command.ts'
+import { commaWords } from './words.ts'
 
 /** A module: the host's file, and what the kernel reads of it, its name first. */
 export interface ModuleChoice {
@@ -12,8 +13,8 @@ export interface ModuleChoice {
  * @throws UsageError where one has no name
  */
 export function parseModules(text: string): ModuleChoice[] {
-  return text.split(/(?<!,),(?!,)/).map(part => {
-    const words = part.replaceAll(',,', ',').trim()
+  return commaWords(text).map(part => {
+    const words = part.trim()
     const path = words.split(' ', 1)[0]
     if (path === '')
       throw new UsageError(`--initrd '${text}': a module has no name: write FILE[ TEXT], separated by commas`)
