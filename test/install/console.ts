@@ -116,12 +116,13 @@ export class Console {
 
   /** Runs a command in the guest's shell. @returns what it wrote */
   async command(line: string, seconds = 60): Promise<string> {
-    // The mark as it is typed is not the mark as it is written.
-    this.type(`${line}; echo "==""end $?"\n`)
+    // The marks as they are typed are not the marks as they are written.
+    this.type(`echo "==""begin"; ${line}; echo "==""end $?"\n`)
+    await this.until(/==begin\r?\n/, seconds)
     const before = this.#read
     await this.until(/==end \d+/, seconds)
     const written = this.text.slice(before, this.#read)
-    return written.slice(written.indexOf('\n') + 1, written.lastIndexOf('==end')).trim()
+    return written.slice(0, written.lastIndexOf('==end')).trim()
   }
 
   /** Waits for the process to end. @returns its exit status */
