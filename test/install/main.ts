@@ -29,6 +29,7 @@ Installs Debian from a CD of its own making and boots it, by BIOS and by UEFI un
   --only-boot    boots the disks in --keep DIR, which an earlier run has installed
   --compare N    boots them N times in typetwo and in QEMU's TCG, each time from a fresh copy and pinned to one CPU, up to the login,
                  and prints the times of both
+  --stats        prints where the time of each run went, as typetwo run --stats does
   --quiet        does not show what the guests write
 `
 
@@ -38,6 +39,7 @@ interface Options {
   clock: string
   folder: string
   quiet: boolean
+  stats: boolean
   onlyBoot: boolean
 }
 
@@ -61,7 +63,13 @@ const has = (program: string) => spawnSync('sh', ['-c', `command -v ${program}`]
 /** A machine of typetwo's with the disk of a plan. */
 function typetwo(name: string, words: readonly string[], options: Options): Console {
   const all = ['run', '--memory', '512M', '--engine', options.engine, '--clock', options.clock, ...words]
+  if (options.stats) all.push('--stats')
   return new Console(name, TYPETWO, all, show(options))
+}
+
+/** What `--stats` wrote, behind typetwo's own messages. */
+function tellStats(machine: Console, { stats }: Options): void {
+  if (stats) process.stderr.write(machine.errors.replaceAll(/^typetwo: .*\n/gm, ''))
 }
 
 const since = (start: number) => `${((Date.now() - start) / 1000).toFixed(0)} s`
@@ -78,6 +86,7 @@ async function install(plan: InstallPlan, disk: string, firmware: readonly strin
   await machine.until(new RegExp(`^${INSTALLED}`, 'm'), 2 * HOUR)
   const status = await machine.ended(120)
   if (status !== 0) throw new Error(`the installation ended with status ${status}: ${machine.errors}`)
+  tellStats(machine, options)
   say(`Installed in ${since(start)}, ${machine.seconds.toFixed(0)} s of processor time`)
 }
 
@@ -112,6 +121,7 @@ async function bootsInTypetwo(plan: InstallPlan, disk: string, firmware: readonl
     await visit(machine, plan)
     const status = await machine.ended(300)
     if (status !== 0) throw new Error(`it ended with status ${status}: ${machine.errors}`)
+    tellStats(machine, options)
   } finally {
     machine.kill()
   }
@@ -160,6 +170,7 @@ async function main(): Promise<void> {
       'only-boot': { type: 'boolean', default: false },
       compare: { type: 'string' },
       quiet: { type: 'boolean', default: false },
+      stats: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   })
@@ -178,8 +189,8 @@ async function main(): Promise<void> {
   if (values.compare !== undefined && !/^[1-9]\d?$/.test(values.compare))
     throw new UserError(`--compare takes how often each boots, from 1 to 99, not '${values.compare}'`)
   const folder = values.keep ?? (await mkdtemp(join(tmpdir(), 'typetwo-install-')))
-  const { bus, engine, clock, quiet } = values
-  const options = { bus, engine, clock, folder, quiet, onlyBoot: values['only-boot'] }
+  const { bus, engine, clock, quiet, stats } = values
+  const options = { bus, engine, clock, folder, quiet, stats, onlyBoot: values['only-boot'] }
   try {
     for (const kind of kinds as InstallPlan['firmware'][])
       if (values.compare === undefined) await whole(kind, options)
