@@ -1,6 +1,6 @@
 /** `typetwo run`'s options and manual. */
 import { CPU_NAMES } from '../isa/cpu-models.ts'
-import { MACHINES, VGA_ADAPTERS } from '../machine/messages.ts'
+import { MACHINES, VGA_ADAPTERS, WATCHDOGS } from '../machine/messages.ts'
 import type { CommandDescription } from './command.ts'
 import { STATUS } from './ending.ts'
 
@@ -91,6 +91,11 @@ const options = {
     value: 'NAME',
     choices: MACHINES,
     help: "The chipset: pc is Intel's i440FX with PIIX3 and PIIX4, as of 1996; q35 the Q35 with ICH9, as of 2007, with PCI Express configuration space in memory. Default: pc.",
+  },
+  watchdog: {
+    value: 'NAME',
+    choices: WATCHDOGS,
+    help: "A watchdog, which resets the machine when the guest's system no longer answers: i6300esb is Intel's 6300ESB at PCI (Linux's driver i6300esb), none leaves it out. With --machine q35 there is the ICH9's in any case (Linux's driver iTCO_wdt). Default: none.",
   },
   display: {
     value: 'HOW',

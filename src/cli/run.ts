@@ -116,6 +116,7 @@ async function prepare(options: RunOptions, host: CommandHost, terminal: Termina
     ...(options.cdrom && { cdroms: options.cdrom.map(parseCdrom) }),
     ...(options.floppy && { floppies: options.floppy.map(parseFloppy) }),
     ...(options.machine !== undefined && { machine: options.machine as MachineRequest['machine'] }),
+    ...(options.watchdog !== undefined && { watchdog: options.watchdog as MachineRequest['watchdog'] }),
     ...(options.cpu !== undefined && { cpu: options.cpu as MachineRequest['cpu'] }),
     ...(displayChoices(options.display).length > 0 && { display: true }),
     ...(options.sound !== undefined && { sound: parseSound(options.sound)?.devices ?? false }),

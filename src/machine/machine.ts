@@ -29,6 +29,8 @@ import {
   type ToWorker,
   VGA_ADAPTERS,
   type VgaAdapter,
+  WATCHDOGS,
+  type Watchdog,
 } from './messages.ts'
 import { Profiler, type ProfileSource } from './profiler.ts'
 import { type Screen, ScreenView } from './screen.ts'
@@ -111,6 +113,11 @@ export interface MachineOptions {
   cpu?: CpuName
   /** Which chipset it has: `pc` (default) is Intel's i440FX with PIIX3 and PIIX4, `q35` the Q35 with ICH9 and PCI Express. */
   machine?: MachineName
+  /**
+   * Which watchdog it has, which resets it when its system no longer answers: `i6300esb`, Intel's 6300ESB at PCI, or `none` (default). A
+   * `q35` has its chipset's in any case.
+   */
+  watchdog?: Watchdog
   /** Where guest time comes from: the host (default), or the count of executed instructions, which makes runs repeatable. */
   clock?: ClockKind
   /** Whether a reset (or triple fault) starts the guest again, as a PC does (default), or ends the machine. */
@@ -169,6 +176,8 @@ function configurationOf(options: MachineOptions): MachineConfiguration {
   if (!CPU_NAMES.includes(cpu)) throw new MachineError(`there is no processor '${cpu}': choose ${CPU_NAMES.join(', ')}`)
   if (!MACHINES.includes(machine))
     throw new MachineError(`there is no machine '${machine}': choose ${MACHINES.join(' or ')}`)
+  if (!WATCHDOGS.includes(options.watchdog ?? 'none'))
+    throw new MachineError(`there is no watchdog '${options.watchdog}': choose ${WATCHDOGS.join(' or ')}`)
   const vga = options.vga ?? (options.firmware || options.display ? 'std' : 'none')
   if (!VGA_ADAPTERS.includes(vga))
     throw new MachineError(`there is no display adapter '${vga}': choose ${VGA_ADAPTERS.join(', ')}`)
@@ -183,6 +192,7 @@ function configurationOf(options: MachineOptions): MachineConfiguration {
   return {
     memory,
     ...(sound && { sound }),
+    ...(options.watchdog && { watchdog: options.watchdog }),
     commandLine: options.commandLine ?? '',
     engine,
     cpu,

@@ -36,6 +36,10 @@ export type MachineName = (typeof MACHINES)[number]
 export const VGA_ADAPTERS = ['std', 'virtio', 'none'] as const
 export type VgaAdapter = (typeof VGA_ADAPTERS)[number]
 
+/** The watchdogs that a machine may have: Intel's 6300ESB, a PCI function of its own. The Q35 has its chipset's besides. */
+export const WATCHDOGS = ['i6300esb', 'none'] as const
+export type Watchdog = (typeof WATCHDOGS)[number]
+
 /** How firmware finds what to boot. */
 export interface BootOptions {
   /** Kinds of devices, the first to try first; by default disk, CD-ROM, floppy. */
@@ -63,6 +67,8 @@ export interface MachineConfiguration {
   holdInput: boolean
   /** Which display adapter it has; none by default. */
   vga?: VgaAdapter
+  /** Which watchdog it has; none by default. */
+  watchdog?: Watchdog
   /** What it makes sound with besides the speaker; nothing sounds without. */
   sound?: readonly SoundDevice[]
   /** Somebody looks at the screen: firmware shows itself there instead of at COM1. */

@@ -7,6 +7,7 @@ import { DebugPorts } from '../devices/debug-ports.ts'
 import { Dma8237 } from '../devices/dma8237.ts'
 import { FwCfg } from '../devices/fw-cfg.ts'
 import { HPET_BASE, Hpet } from '../devices/hpet.ts'
+import { I6300Esb } from '../devices/i6300esb.ts'
 import { I8042 } from '../devices/i8042.ts'
 import { InterruptSystem } from '../devices/interrupts.ts'
 import { NumericError } from '../devices/numeric-error.ts'
@@ -373,6 +374,8 @@ export class Pc implements Runnable {
       sataFunction: chipset.sataFunction,
       everyController: firmware,
     })
+    const watchdog = configuration.watchdog === 'i6300esb' ? new I6300Esb(bus, reset) : undefined
+    if (watchdog) pci.addAnywhere(watchdog.function)
     this.#devices = [
       ...this.#interrupts.devices,
       pci,
@@ -405,6 +408,7 @@ export class Pc implements Runnable {
       ...virtio,
       ...this.#storage.devices,
       ...(this.#sound?.devices ?? []),
+      ...(watchdog ? [watchdog] : []),
     ]
   }
 

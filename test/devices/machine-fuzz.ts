@@ -107,6 +107,7 @@ async function createPc(machine: MachineName, vga: VgaAdapter, instructions: () 
     boot: { order: ['disk'], menu: false },
     holdInput: false,
     vga,
+    watchdog: 'i6300esb',
     display: true,
     sound: ['speaker', 'sb16', 'ac97'],
     drives: DRIVES.map(([name, kind, bus]) => {
