@@ -13,6 +13,8 @@ Boots the systems named, or all of them, and writes a table of what came of it.
 
   --list         names them
   --engine NAME  what executes the guests
+  --clock NAME   their time: host (default), or instructions, with which they do not notice how busy the host is
+  --stats        prints where the time of each went, for those that end by themselves
   --show         shows what the guests write
   --verbose      shows what the machine notices of its guests
 `
@@ -26,12 +28,19 @@ interface Outcome {
 
 async function boot(
   check: Check,
-  { engine, show, verbose }: { engine: string; show: boolean; verbose: boolean },
+  {
+    engine,
+    clock,
+    stats,
+    show,
+    verbose,
+  }: Record<'engine' | 'clock', string> & Record<'stats' | 'show' | 'verbose', boolean>,
 ): Promise<Outcome> {
   const say = (text: string) => void process.stderr.write(`${check.name}: ${text}\n`)
   const words = await check.words(say)
   const start = Date.now()
-  const all = ['run', '--engine', engine, ...(verbose ? ['--verbose'] : []), ...words]
+  const told = [...(verbose ? ['--verbose'] : []), ...(stats ? ['--stats'] : [])]
+  const all = ['run', '--engine', engine, '--clock', clock, ...told, ...words]
   const machine = new Console(check.name, TYPETWO, all, show ? text => void process.stdout.write(text) : undefined)
   const deadline = setTimeout(() => machine.kill(), 1000 * check.seconds)
   let error: string | undefined
@@ -42,8 +51,9 @@ async function boot(
   } finally {
     clearTimeout(deadline)
     machine.kill()
+    await machine.ended(60)
   }
-  if (verbose) process.stderr.write(machine.errors.replaceAll(/^typetwo: firmware: .*\n/gm, ''))
+  if (verbose || stats) process.stderr.write(machine.errors.replaceAll(/^typetwo: firmware: .*\n/gm, ''))
   return { check, error, seconds: [machine.seconds, (Date.now() - start) / 1000] }
 }
 
@@ -53,6 +63,8 @@ async function main(): Promise<void> {
     options: {
       list: { type: 'boolean', default: false },
       engine: { type: 'string', default: 'auto' },
+      clock: { type: 'string', default: 'host' },
+      stats: { type: 'boolean', default: false },
       show: { type: 'boolean', default: false },
       verbose: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
