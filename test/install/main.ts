@@ -26,12 +26,15 @@ Installs Debian from a CD of its own making and boots it, by BIOS and by UEFI un
   --engine NAME  what executes the guest
   --clock NAME   its time: host (default), or instructions, with which it does not notice how busy the host is
   --keep DIR     keeps the disks there
-  --only-boot    boots the disks in --keep DIR, which an earlier run has installed
+  --from STEP    begins there, with the disks in --keep DIR of an earlier run: install (default), boot, or qemu
   --compare N    boots them N times in typetwo and in QEMU's TCG, each time from a fresh copy and pinned to one CPU, up to the login,
                  and prints the times of both
   --stats        prints where the time of each run went, as typetwo run --stats does
   --quiet        does not show what the guests write
 `
+
+const STEPS = ['install', 'boot', 'qemu'] as const
+type Step = (typeof STEPS)[number]
 
 interface Options {
   bus: string
@@ -40,7 +43,7 @@ interface Options {
   folder: string
   quiet: boolean
   stats: boolean
-  onlyBoot: boolean
+  from: Step
 }
 
 const DISK_NAMES: Record<string, string> = {
@@ -151,10 +154,13 @@ async function whole(firmware: InstallPlan['firmware'], options: Options): Promi
   const plan = planOf(firmware, DISK_NAMES[bus])
   const disk = join(folder, `${firmware}.qcow2`)
   const words = firmware === 'uefi' ? ['--uefi', join(folder, 'variables.fd')] : []
-  if (!options.onlyBoot) await install(plan, disk, words, options)
+  const first = STEPS.indexOf(options.from)
+  if (first <= STEPS.indexOf('install')) await install(plan, disk, words, options)
   await check(disk)
-  await bootsInTypetwo(plan, disk, words, options)
-  await check(disk)
+  if (first <= STEPS.indexOf('boot')) {
+    await bootsInTypetwo(plan, disk, words, options)
+    await check(disk)
+  }
   await bootsInQemu(plan, disk, folder, options)
   await check(disk)
 }
@@ -167,7 +173,7 @@ async function main(): Promise<void> {
       engine: { type: 'string', default: 'auto' },
       clock: { type: 'string', default: 'host' },
       keep: { type: 'string' },
-      'only-boot': { type: 'boolean', default: false },
+      from: { type: 'string', default: 'install' },
       compare: { type: 'string' },
       quiet: { type: 'boolean', default: false },
       stats: { type: 'boolean', default: false },
@@ -183,14 +189,16 @@ async function main(): Promise<void> {
   if (wrong !== undefined) throw new UserError(`there is no firmware '${wrong}': say bios or uefi`)
   if (!(values.bus in DISK_NAMES))
     throw new UserError(`there is no bus '${values.bus}': choose ${Object.keys(DISK_NAMES).join(', ')}`)
-  const only = values['only-boot'] ? '--only-boot' : values.compare === undefined ? undefined : '--compare'
+  if (!STEPS.includes(values.from as Step))
+    throw new UserError(`there is no step '${values.from}': choose ${STEPS.join(', ')}`)
+  const only = values.from !== 'install' ? '--from' : values.compare === undefined ? undefined : '--compare'
   if (only !== undefined && values.keep === undefined)
     throw new UserError(`${only} boots what is in a folder: give it with --keep DIR`)
   if (values.compare !== undefined && !/^[1-9]\d?$/.test(values.compare))
     throw new UserError(`--compare takes how often each boots, from 1 to 99, not '${values.compare}'`)
   const folder = values.keep ?? (await mkdtemp(join(tmpdir(), 'typetwo-install-')))
   const { bus, engine, clock, quiet, stats } = values
-  const options = { bus, engine, clock, folder, quiet, stats, onlyBoot: values['only-boot'] }
+  const options = { bus, engine, clock, folder, quiet, stats, from: values.from as Step }
   try {
     for (const kind of kinds as InstallPlan['firmware'][])
       if (values.compare === undefined) await whole(kind, options)
