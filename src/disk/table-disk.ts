@@ -38,6 +38,8 @@ export abstract class TableDisk extends ClusterDisk {
   #preparing: Promise<void> | undefined
   #isReady = false
   #freed: Extent[] = []
+  /** Bytes that the file has on the medium at least. */
+  #durableSize = 0
 
   protected constructor(options: TableDiskOptions) {
     super(options)
@@ -147,24 +149,37 @@ export abstract class TableDisk extends ClusterDisk {
 
   protected async commit(needsBarrier: boolean): Promise<void> {
     const { file, metadata } = this
-    if (!metadata.isChanged) return file.flush()
+    if (!metadata.isChanged) return this.#flushFile()
     await this.beforeCommit()
     if (file.size < this.endOfFile()) await file.truncate(this.endOfFile())
     const fresh = metadata.parts(FRESH)
     await file.writeInOrder(fresh)
     metadata.written(FRESH)
-    if (needsBarrier || fresh.length > 0) await file.flush()
+    // Also zeros that are there only because the file reaches so far: an entry must not refer to what lies outside of it.
+    if (needsBarrier || fresh.length > 0 || file.size > this.#durableSize) await this.#flushFile()
     await this.writeTables()
-    await file.flush()
+    await this.#flushFile()
     const freed = joined(this.#freed)
     this.#freed = []
     this.giveBack(freed, this.space, this.unit)
     await this.trimEnd()
   }
 
+  async #flushFile(): Promise<void> {
+    const { size } = this.file
+    await this.file.flush()
+    this.#durableSize = size
+  }
+
   /** Cuts off what is free at the end of the file. */
   protected async trimEnd(): Promise<void> {
     await this.cut(this.space, this.unit)
+    this.noteCut(this.file.size)
+  }
+
+  /** Notes that the file was cut to that size, which may reach the medium at any time. */
+  protected noteCut(size: number): void {
+    this.#durableSize = Math.min(this.#durableSize, size)
   }
 
   protected override async finish(): Promise<void> {

@@ -178,6 +178,7 @@ export class VdiDisk extends TableDisk {
   protected unallocate(place: Place): void {
     this.#coming = 0
     void this.file.truncate(Math.min(this.file.size, place.offset)).catch(() => {})
+    this.noteCut(place.offset)
   }
 
   protected async link(cluster: number, count: number, offset: number): Promise<void> {

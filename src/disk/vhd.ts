@@ -257,6 +257,7 @@ export class VhdDisk extends TableDisk {
     const end = this.space.end * SECTOR
     await this.file.write(end, this.#header.footer)
     await this.file.truncate(end + SECTOR)
+    this.noteCut(end + SECTOR)
     this.space.wasCut()
   }
 

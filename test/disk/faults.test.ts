@@ -59,6 +59,25 @@ for (const options of KINDS) {
     }
   })
 
+  test(`the power fails while a disk grows: ${name}`, async () => {
+    const random = randomNumbers(1)
+    for (let left = 0; left < 12; left++)
+      for (let times = 0; times < 10; times++) {
+        let file = await make({ ...options, size: SIZE })
+        const disk = await open(file)
+        file.left = left
+        try {
+          await disk.write(3 * MiB, filled(SECTOR, 1))
+          await disk.flush()
+        } catch (error) {
+          assert.match((error as Error).message, /the power has failed/)
+        }
+        file = await file.fail(random)
+        // No entry refers to what the file has no room for.
+        await checkGood(file, options)
+      }
+  })
+
   test(`the host's disk is full: ${name}`, async () => {
     const size = 16 * MiB
     const file = await make({ ...options, size })
