@@ -68,6 +68,13 @@ test('buffered writes, identifier, query, unknown commands, reset', () => {
   assert.equal(bus.load(AT, 1), 0x89)
   write(0, 0x98)
   assert.equal(String.fromCharCode(bus.load(AT + 0x10, 1), bus.load(AT + 0x11, 1), bus.load(AT + 0x12, 1)), 'QRY')
+  const query = (at: number) => bus.load(AT + at, 1)
+  assert.deepEqual(
+    [query(0x13), query(0x27), query(0x2a), query(0x2c)],
+    [1, 14, 8, 1],
+    "Intel's, 2^14 bytes, 2^8 buffered",
+  )
+  assert.deepEqual([query(0x2d), query(0x2f), query(0x30)], [3, 0x10, 0], 'four blocks of 4096 bytes')
   flash.reset()
   assert.equal(bus.load(AT + 0x2000), 0x44332211)
   assert.deepEqual(changes, [[0x2000, [0x11, 0x22, 0x33, 0x44]]])

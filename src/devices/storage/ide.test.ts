@@ -254,6 +254,24 @@ test('a disk that answers by promises works the same', async () => {
   assert.equal(driver.read16(256)[0], 0x0909)
 })
 
+test('TRIM by DMA: the ranges of its data are discarded', async () => {
+  const { medium, driver } = disk()
+  const { bus } = driver
+  const discarded: number[][] = []
+  medium.discard = async (offset, length) => void discarded.push([offset, length])
+  const view = new DataView(bus.ram.buffer)
+  view.setUint32(0x1000, 0x20000, true)
+  view.setUint32(0x1004, 0x80000200, true)
+  // 48 bits of address, 16 of length.
+  view.setUint32(0x20000, 100, true)
+  view.setUint16(0x20006, 8, true)
+  bus.out(BM + 4, 0x1000, 4)
+  bus.out(BM, 1)
+  await driver.command(0x06, { feature: 1, count: 1, wide: true })
+  assert.equal(bus.in(BASE + 7), 0x50)
+  assert.deepEqual(discarded, [[100 * 512, 8 * 512]])
+})
+
 test('SMART says that all is well', async () => {
   const { driver } = disk()
   const key = 0xc24f00

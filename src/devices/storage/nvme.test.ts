@@ -101,6 +101,8 @@ test('reads and writes by one, two and lists of pages; the phase turns; flushes'
   assert.equal((await driver.run(1, 1, { prp1: DATA, dwords: [77, 0, 0x40000000] })).status, 0)
   assert.equal(driver.disk.bytes[77 * 512], 0x5a)
   assert.equal(driver.disk.flushes, 1, 'forced unit access')
+  assert.equal((await driver.run(1, 1, { prp1: DATA, dwords: [78, 0, 0] })).status, 0)
+  assert.equal(driver.disk.flushes, 1, 'others wait in the cache')
   assert.equal((await driver.run(1, 0)).status, 0)
   assert.equal(driver.disk.flushes, 2)
   assert.equal((await driver.run(1, 2, { prp1: DATA, dwords: [2047, 0, 1] })).status & 0x7ff, 0x80)

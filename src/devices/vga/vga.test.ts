@@ -131,6 +131,65 @@ test('text: fonts, colors, the ninth dot, cursor, and only what changed', () => 
   assert.deepEqual(adapter.update(), [[18, 13, 9, 2]], 'it blinks')
 })
 
+test('text: the second font, the place of the cursor, a first row that is shown in part', () => {
+  const { bus, memory, adapter } = makeAdapter()
+  setMode(bus, MODES.text)
+  const lit = (x: number, y: number) => adapter.picture.pixels[y * 720 + x] !== adapter.picture.pixels[y * 720 + 7]
+  // Character map select: characters with bit 3 of their attribute in font 1, at 4000h, others in font 0.
+  indexed(bus, 0x3c4, 3, 0x04)
+  memory.set(0x41 * 32 * 4 + 2, [0x80])
+  memory.set((0x4000 + 0x41 * 32) * 4 + 2, [0x40])
+  memory.set(0, [0x41, 0x07, 0, 0, 0x41, 0x0f, 0, 0])
+  indexed(bus, 0x3d4, 0xa, 0x0d)
+  indexed(bus, 0x3d4, 0xe, 0)
+  indexed(bus, 0x3d4, 0xf, 3 * 80 + 5)
+  adapter.update()
+  assert.deepEqual([lit(0, 0), lit(1, 0)], [true, false])
+  assert.deepEqual([lit(9, 0), lit(10, 0)], [false, true])
+  assert.deepEqual(adapter.cells()!.cursor, [5, 3])
+  indexed(bus, 0x3d4, 0xa, 0x2d)
+  assert.equal(adapter.cells()!.cursor, undefined)
+  indexed(bus, 0x3d4, 8, 15)
+  memory.set(80 * 4, [0x41, 0x07])
+  adapter.update()
+  assert.ok(!lit(0, 0) && lit(0, 1), 'its last line is the first of the picture')
+})
+
+test("the CGA's mode of four colors: pairs of bits, even and odd lines apart", () => {
+  const { bus, memory, adapter } = makeAdapter()
+  // Mode 4 of IBM's table of video parameters.
+  const hex = (text: string) => text.split(' ').map(byte => Number.parseInt(byte, 16))
+  setMode(bus, {
+    miscellaneous: 0x63,
+    sequencer: hex('03 09 03 00 02'),
+    crtc: hex('2d 27 28 90 2b 80 bf 1f 00 c1 00 00 00 00 00 00 9c 8e 8f 14 00 96 b9 a2 ff'),
+    graphics: hex('00 00 00 00 00 30 0f 00 ff'),
+    attribute: hex('00 13 15 17 02 04 06 07 10 11 12 13 14 15 16 17 01 00 03 00 00'),
+  })
+  // Bytes as the processor writes them, odd ones in plane 1.
+  bus.store(0xb8000, 0x1b, 1)
+  bus.store(0xb8001, 0xc0, 1)
+  bus.store(0xba000, 0x40, 1)
+  adapter.update()
+  const { width, pixels } = adapter.picture
+  assert.equal(width, 640)
+  const row = (y: number) => Array.from({ length: 8 }, (_, i) => pixels[y * width + 2 * i])
+  const [black, first, second, third] = row(0)
+  assert.equal(new Set([black, first, second, third]).size, 4)
+  assert.deepEqual(row(0), [black, first, second, third, third, black, black, black])
+  assert.deepEqual(row(1), row(0), 'every line twice')
+  assert.deepEqual(row(2), [first, ...new Array(7).fill(black)])
+  // Planes 2 and 3 are the upper two bits of a color, where the palette lets them through.
+  bus.in(0x3da)
+  bus.out(0x3c0, 0x32)
+  bus.out(0x3c0, 0x0f)
+  memory.set(0, [0, 0, 0x10, 0])
+  adapter.update()
+  const [, green] = row(0)
+  assert.ok(![black, first, second, third].includes(green))
+  assert.deepEqual(row(0), [black, green, ...new Array(6).fill(black)])
+})
+
 test("a kernel without firmware finds the BIOS's text mode in the BIOS's font", () => {
   const { bus, adapter } = makeAdapter()
   assert.equal(adapter.showText(new Uint8Array(40_000)), false)

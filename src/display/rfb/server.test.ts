@@ -178,13 +178,22 @@ test("the viewer's clipboard is typed on Ctrl-Alt-V, and not before", async () =
   const { input, view } = testServer()
   const viewer = await view()
   await viewer.send(new ByteWriter().u8(6).u8(0).u16(0).text('ls -l\r\n'))
+  const tap = async (keysym: number) => {
+    await viewer.key(true, keysym)
+    await viewer.key(false, keysym)
+  }
+  await tap(0x76)
   await viewer.key(true, 0xffe3)
+  await tap(0x76)
   await viewer.key(true, 0xffe9)
-  await viewer.key(true, 0x76)
-  await viewer.key(false, 0x76)
+  await tap(0x79)
+  await tap(0x76)
   await viewer.key(true, 0x78)
   await until(() => input.events.includes('+KeyX'))
-  assert.equal(input.events.join(' '), '+ControlLeft +AltLeft -ControlLeft -AltLeft type ls -l\n +KeyX')
+  assert.equal(
+    input.events.join(' '),
+    '+KeyV -KeyV +ControlLeft +KeyV -KeyV +AltLeft +KeyY -KeyY -ControlLeft -AltLeft type ls -l\n +KeyX',
+  )
 })
 
 test('a clipboard without end is read over, not kept', async () => {

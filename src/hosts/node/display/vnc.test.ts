@@ -67,6 +67,8 @@ async function authenticate(viewer: TestViewer, password: string): Promise<numbe
 test('single DES is that of FIPS 46', () => {
   const key = Buffer.from('0123456789abcdef', 'hex')
   assert.equal(Buffer.from(encryptDes(key, Buffer.from('Now is t'))).toString('hex'), '3fa40e8a984d4815')
+  // VNC takes the bits of a password's characters the other way round, and zeros behind its end.
+  assert.deepEqual([...desKey('a\x01\x80')], [0x86, 0x80, 0x01, 0, 0, 0, 0, 0])
 })
 
 test('a viewer comes by TCP, with a password', async () => {
