@@ -48,14 +48,19 @@ export function lookUpJump(code: Code, linear: Int, tlb: Int, found: (index: Int
 }
 
 /** Whether the TLB takes a linear address of code to this address in memory 1. */
-export function isMapped(code: Code, at: Int, address: Int): Int {
+export function isMapped(code: Code, at: Int, address: number): Int {
+  return isMappedTo(code, at, code.const(address & ~0xfff, 32))
+}
+
+/** Whether the TLB takes a linear address of code into a page at an address in memory 1. */
+export function isMappedTo(code: Code, at: Int, page: Int): Int {
   const { f } = code
   const linear = code.variable(64, at).value
   const low = linear.truncate(32)
   const entry = code.variable(32, code.get(F.tlb).add(tlbOffset(low))).value
   const tag = new Int(f, f.load(0x29, I64, 0, entry.node, TLB_FETCH), 64)
   const addend = new Int(f, f.load(0x28, I32, 0, entry.node, TLB_ADDEND), 32)
-  return tag.eq(linear.and(0xfffffffffffff000n)).and(addend.add(low).eq(address))
+  return tag.eq(linear.and(0xfffffffffffff000n)).and(addend.add(low.and(0xfffff000)).eq(page))
 }
 
 /** Enters a function into the table. @param address of the code in memory 1 */

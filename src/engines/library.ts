@@ -14,6 +14,9 @@ export interface Unit {
   uses: Iterable<Routine>
 }
 
+/** What a module of {@link CodeLibrary.assembleForTable} exports: a function that does nothing. */
+export const SMALL_FUNCTION = 'small'
+
 /** What was compiled so far, for reports. */
 export interface LibraryStatistics {
   modules: number
@@ -65,9 +68,24 @@ export class CodeLibrary {
    * @returns the functions by name
    */
   load(bytes: Uint8Array<ArrayBuffer>, own: Iterable<string>): Map<string, CallableFunction> {
-    const from = performance.now()
     const outside = this.activity?.enter(ACTIVITY_COMPILING)
+    const from = performance.now()
     const module = new WebAssembly.Module(bytes)
+    this.statistics.milliseconds += performance.now() - from
+    const exports = this.instantiate(module, bytes.length)
+    this.activity?.leave(outside!)
+    const made = new Map<string, CallableFunction>()
+    const hidden = new Set(own)
+    for (const [name, f] of Object.entries(exports)) {
+      if (!hidden.has(name)) this.functions.set(name, f as CallableFunction)
+      made.set(name, f as CallableFunction)
+    }
+    return made
+  }
+
+  /** Instantiates a module. @param length of its bytes @returns what it exports */
+  instantiate(module: WebAssembly.Module, length: number): WebAssembly.Exports {
+    const from = performance.now()
     const functions: Record<string, CallableFunction> = {}
     for (const { name, kind } of WebAssembly.Module.imports(module)) {
       if (kind === 'function') functions[name] = this.functions.get(name) ?? this.externals(name)
@@ -77,22 +95,36 @@ export class CodeLibrary {
       m: { 0: this.memory.cpuMemory, 1: this.memory.ramMemory },
       t: { 0: this.table },
     })
-    this.activity?.leave(outside!)
     this.statistics.milliseconds += performance.now() - from
     this.statistics.modules++
-    this.statistics.bytes += bytes.length
-    const made = new Map<string, CallableFunction>()
-    const hidden = new Set(own)
-    for (const [name, f] of Object.entries(instance.exports)) {
-      if (!hidden.has(name)) this.functions.set(name, f as CallableFunction)
-      made.set(name, f as CallableFunction)
-    }
-    return made
+    this.statistics.bytes += length
+    return instance.exports
   }
 
   /** A module of functions and the routines that they need and that were not compiled yet. */
   assemble(units: readonly Unit[]): Uint8Array<ArrayBuffer> {
-    const all = this.withRoutines(units)
+    const { module, index, all } = this.link(this.withRoutines(units, name => this.functions.has(name)))
+    for (const { name } of all) module.export(name, index.get(name)!)
+    return module.finish()
+  }
+
+  /**
+   * A module that puts its functions into the table, from an index on, and has all routines that they need: for another
+   * process to {@link instantiate}.
+   */
+  assembleForTable(units: readonly Unit[], from: number): Uint8Array<ArrayBuffer> {
+    const { module, index } = this.link(this.withRoutines(units, () => false))
+    module.fillTable(
+      from,
+      units.map(({ name }) => index.get(name)!),
+    )
+    const small = module.declare({ params: [], results: [] })
+    module.define(small, Uint8Array.of(0, 0x0b))
+    module.export(SMALL_FUNCTION, small)
+    return module.finish()
+  }
+
+  private link(all: readonly Unit[]) {
     const own = new Set(all.map(unit => unit.name))
     const module = new ModuleBuilder()
     const index = new Map<string, number>()
@@ -116,18 +148,17 @@ export class CodeLibrary {
     for (const unit of all) {
       const { body, hints } = unit.f.emit(linker)
       module.define(index.get(unit.name)!, body, hints)
-      module.export(unit.name, index.get(unit.name)!)
     }
-    return module.finish()
+    return { module, index, all }
   }
 
-  /** The functions and every routine that they reach and that was not compiled yet. */
-  private withRoutines(units: readonly Unit[]): Unit[] {
+  /** The functions and every routine that they reach and that is not there yet. */
+  private withRoutines(units: readonly Unit[], isThere: (name: string) => boolean): Unit[] {
     const all = [...units]
     const seen = new Set<string>()
     for (let i = 0; i < all.length; i++) {
       for (const routine of all[i].uses) {
-        if (seen.has(routine.name) || this.functions.has(routine.name)) continue
+        if (seen.has(routine.name) || isThere(routine.name)) continue
         seen.add(routine.name)
         all.push({ name: routine.name, ...routineFunction(routine) })
       }

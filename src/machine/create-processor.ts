@@ -4,7 +4,8 @@ import { services } from '../cpu/services/index.ts'
 import { F } from '../cpu/state.ts'
 import { Vcpu } from '../cpu/vcpu.ts'
 import type { CodeStore } from '../engines/code-store.ts'
-import { Interpreter } from '../engines/interpreter/interpreter.ts'
+import { FIRST_REGION, Interpreter } from '../engines/interpreter/interpreter.ts'
+import { KeptRegions } from '../engines/translator/kept-regions.ts'
 import { DEFAULT_HEAT, Translator } from '../engines/translator/translator.ts'
 import { CPU_MODELS, type CpuModel } from '../isa/cpu-models.ts'
 import { makeCpuid } from '../isa/cpuid.ts'
@@ -78,7 +79,11 @@ export function createPcProcessor(options: ProcessorOptions, store?: CodeStore):
   const cpu = new Vcpu(memory, machine, { cpuid, random32: options.random32, hypercall })
   vcpu = cpu
   const engine = new Interpreter(cpu, store)
-  const translator = options.engine === 'interpreter' ? undefined : new Translator(engine, HEAT[options.engine])
+  // Where every block is translated at once, it is to be translated.
+  const keeps = store && options.engine === 'auto' && options.guest !== undefined
+  const name = `regions-${memory.size}-${memory.arena.limit}-${options.guest}`
+  const kept = keeps ? new KeptRegions(store, name, engine.library, engine.table, memory, FIRST_REGION) : undefined
+  const translator = options.engine === 'interpreter' ? undefined : new Translator(engine, HEAT[options.engine], kept)
   if (translator) translator.onTranslated = options.onTranslated
   let before = 0
   return {
@@ -112,6 +117,7 @@ export function createPcProcessor(options: ProcessorOptions, store?: CodeStore):
       translatedInstructions: Number(cpu.state.get64(F.translatedInstructions)),
       ...engine.statistics,
       ...translator?.statistics,
+      ...kept?.statistics,
       decodedInstructions: engine.blocks.decodedInstructions,
       invalidations: engine.blocks.invalidations,
       flushes: engine.blocks.flushes,

@@ -43,6 +43,7 @@ import { cmosContents } from './cmos.ts'
 import { type MediumConfiguration, type MediumHost, openMedium, writeErrors } from './drives.ts'
 import { makeEntropy, random32 } from './entropy.ts'
 import { describeMachine, offerKernel } from './firmware.ts'
+import { guestName } from './guest-name.ts'
 import { MachineHostWork } from './host-work.ts'
 import { InputDevices } from './input-devices.ts'
 import { hypervisorLeaves, KvmClock } from './kvmclock.ts'
@@ -161,6 +162,7 @@ export class Pc implements Runnable {
       memory,
       engine: configuration.engine,
       cpu: configuration.cpu,
+      guest: guestName(configuration, images),
       machine: ports,
       hypervisorLeaves: hypervisorLeaves(),
       onTranslated: configuration.listCode ? code => hooks.translated?.(code) : undefined,

@@ -47,6 +47,8 @@ export interface ProcessorOptions {
   /** Which processor CPUID describes. */
   cpu: CpuName
   machine: MachineInterface
+  /** Names what the guest starts from: what is translated may be kept for the next run of the same. Undefined: it is not. */
+  guest: string | undefined
   /** CPUID leaves from 0x40000000 on. */
   hypervisorLeaves: ReadonlyMap<number, CpuidLeaf>
   /** Gets a listing of every region that is translated; undefined where nobody wants any. */

@@ -26,8 +26,16 @@ export const FRAME_TABLE_BASE = 0x200000
 export const MAX_FRAMES = 0x200000
 /** Where decoded blocks are found by address (src/engines/interpreter). 2 MiB. */
 export const BLOCK_TABLE_BASE = FRAME_TABLE_BASE + MAX_FRAMES * 4
+/** The most pages that a region has code in: one that is counted, and the one that takes its place while it may still be running. */
+export const REGION_PAGES = { counted: 2, other: 8 } as const
+const REGION_PAGES_EACH = REGION_PAGES.counted + REGION_PAGES.other
+/** Where the pages of each region's code were when it was made: addresses in memory 1. 2 MiB. */
+export const REGION_PAGES_BASE = BLOCK_TABLE_BASE + 0x200000
+/** Where that of one page lies. @param index of the region's function, at least 16384 @param page counts the region's pages */
+export const regionPageAddress = (index: number, counted: boolean, page: number): number =>
+  REGION_PAGES_BASE + ((index - 16384) * REGION_PAGES_EACH + (counted ? 0 : REGION_PAGES.counted) + page) * 4
 /** Decoded instructions (src/engines/interpreter). */
-export const RECORDS_BASE = BLOCK_TABLE_BASE + 0x200000
+export const RECORDS_BASE = REGION_PAGES_BASE + 0x200000
 /**
  * Where code was decoded from, eight bytes for each frame of memory 1: bit n stands for bytes 64 n to 64 n + 63. Writes elsewhere in a
  * frame that holds code are nobody's concern.

@@ -14,6 +14,11 @@ export class ByteWriter {
     this.bytes = larger
   }
 
+  /** Gives back the room that is not used. */
+  trim(): void {
+    this.bytes = this.bytes.slice(0, this.length)
+  }
+
   /** One byte. */
   byte(value: number): void {
     if (this.length === this.bytes.length) this.reserve(1)

@@ -34,6 +34,7 @@ export class ModuleBuilder {
     name: string | undefined
   }[] = []
   private readonly exports: { name: string; index: number }[] = []
+  private elements: { offset: number; functions: readonly number[] } | undefined
 
   /** The index of a function type, added if it is new. */
   type(type: FunctionType): number {
@@ -78,6 +79,11 @@ export class ModuleBuilder {
   /** Exports a function. */
   export(name: string, index: number): void {
     this.exports.push({ name, index })
+  }
+
+  /** Puts functions into the table, from an offset on, when the module is instantiated. */
+  fillTable(offset: number, functions: readonly number[]): void {
+    this.elements = { offset, functions }
   }
 
   /** The module's bytes. Throws if a declared function has no body. */
@@ -136,6 +142,18 @@ export class ModuleBuilder {
         w.unsigned(index)
       }
     })
+    const { elements } = this
+    if (elements) {
+      section(9, w => {
+        w.unsigned(1)
+        w.unsigned(0)
+        w.byte(0x41)
+        w.signed32(elements.offset)
+        w.byte(0x0b)
+        w.unsigned(elements.functions.length)
+        for (const index of elements.functions) w.unsigned(index)
+      })
+    }
     const hinted = this.functions.flatMap(({ hints }, i) => (hints.length ? [{ hints, i }] : []))
     if (hinted.length) {
       // WebAssembly branch hinting: unknown to an engine, the section is skipped.

@@ -11,6 +11,7 @@ import {
 } from '../../src/cpu/mode.ts'
 import { decodeMode } from '../../src/engines/interpreter/blocks.ts'
 import { shapeOf, usageOf } from '../../src/engines/interpreter/handlers.ts'
+import { FIRST_REGION } from '../../src/engines/interpreter/interpreter.ts'
 import { takesSegmentChecks, type Usage } from '../../src/engines/semantics.ts'
 import { functionText, listCode } from '../../src/engines/translator/listing.ts'
 import { findRegion, SMALL } from '../../src/engines/translator/region.ts'
@@ -52,7 +53,7 @@ export function goldenText({ name, bits, shows, code }: GoldenCase): string {
   }
   const found = findRegion(host, START, info, SMALL)
   const { text, bytes: size } = functionText(translateRegion(name, found, START, mode, info))
-  const copied = assembleRegion(name, found, START, mode, info, new Templates())
+  const copied = assembleRegion(name, found, START, mode, info, new Templates(), FIRST_REGION)
   if (!copied) throw new Error(`${name} is not made of templates`)
   const templates = functionText(copied)
   const listing = listCode(found, (distance, length) => bytes.subarray(distance, distance + length), 0n)

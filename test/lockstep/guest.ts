@@ -1,5 +1,6 @@
 /** A whole machine in this process, driven to exact instruction counts, for comparing engines with each other. */
 import type { Vcpu } from '../../src/cpu/vcpu.ts'
+import type { CodeStore } from '../../src/engines/code-store.ts'
 import type { Interpreter } from '../../src/engines/interpreter/interpreter.ts'
 import { NANOSECONDS_PER_INSTRUCTION } from '../../src/machine/clock.ts'
 import { createPcProcessor } from '../../src/machine/create-processor.ts'
@@ -18,6 +19,8 @@ export interface GuestOptions {
   memory: number
   /** What COM1 receives, as soon as it can. */
   input?: Uint8Array
+  /** Where code of earlier runs is, and goes; none by default. */
+  store?: CodeStore
   /** Hears each byte that COM1 transmits. */
   transmit?: (byte: number) => void
 }
@@ -63,7 +66,7 @@ export class Guest {
         receiveReady: feed,
         log: () => {},
         flush: () => true,
-        createProcessor: createPcProcessor,
+        createProcessor: processor => createPcProcessor(processor, options.store),
       },
     )
     guest = new Guest(pc)

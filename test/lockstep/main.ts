@@ -2,12 +2,13 @@
  * Engines in lock-step over a whole guest:
  *
  *     bin/node-new-enough test/lockstep/main.ts --kernel K --initrd I --append A [--engine auto|translator]
- *         [--memory MiB] [--slice N] [--memory-every N] [--limit N] [--pieces N] [--no-bisect] [--quiet]
+ *         [--memory MiB] [--slice N] [--memory-every N] [--limit N] [--pieces N] [--no-bisect] [--quiet] [--store DIR]
  */
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { setFlagsFromString } from 'node:v8'
 import { v8Flags } from '../../src/engines/tiering.ts'
+import { codeStore } from '../../src/hosts/node/code-store.ts'
 import type { EngineChoice } from '../../src/machine/messages.ts'
 import { lockstep } from './lockstep.ts'
 
@@ -23,6 +24,7 @@ const { values } = parseArgs({
     pieces: { type: 'string' },
     limit: { type: 'string', default: 'Infinity' },
     'no-bisect': { type: 'boolean', default: false },
+    store: { type: 'string' },
     quiet: { type: 'boolean', default: false },
   },
 })
@@ -43,6 +45,7 @@ const outcome = await lockstep({
   limit: Number(values.limit),
   pieces: values.pieces === undefined ? undefined : Number(values.pieces),
   bisect: !values['no-bisect'],
+  store: codeStore(values.store),
   transmit: values.quiet ? undefined : byte => process.stdout.write(Buffer.of(byte)),
 })
 const seconds = ((performance.now() - started) / 1000).toFixed(1)

@@ -91,6 +91,8 @@ const LARGEST_BLOCK = R.HEADER_SIZE + (FRAME_SIZE + 1) * R.RECORD_SIZE
 
 /** The count of entries of a block that is never reported as hot begins here. */
 const NEVER_HOT = 0x7fffffff
+/** So often a block is entered that an earlier run had a region for, before that is asked for. */
+const EXPECTED_HEAT = 8
 /** Blocks across two frames are kept for so many second frames each: a guest may map what it likes behind the first. */
 const MOST_SECOND_FRAMES = 8
 
@@ -146,6 +148,8 @@ export class BlockCache {
   private readonly crossing = new Uint8Array(32)
   /** How often a block must be entered before it is reported as hot; huge: never. */
   heat = 0x7fffffff
+  /** Whether there may be a region for the code at an address in memory 1 already: it is reported as hot very soon. */
+  expects: ((address: number, mode: number) => boolean) | undefined
   /** Instructions decoded so far. */
   decodedInstructions = 0
   flushes = 0
@@ -345,7 +349,8 @@ export class BlockCache {
     this.decodedInstructions += count
     const words = this.words
     // What goes on in another frame, or ends at a limit, is not translated.
-    const heat = limited ? NEVER_HOT : this.heat
+    const expected = !limited && this.expects?.(address, mode)
+    const heat = limited ? NEVER_HOT : expected ? Math.min(EXPECTED_HEAT, this.heat) : this.heat
     const to = first >> 2
     words[to + HEAT] = heat
     words[to + HEAT_THEN] = heat

@@ -5,19 +5,10 @@ import { CR0_PE } from '../../cpu/registers.ts'
 import { CS, F, RAX, RCX, SS } from '../../cpu/state.ts'
 import { testVcpu } from '../../cpu/test-vcpu.ts'
 import type { CodeStore } from '../code-store.ts'
+import { MemoryStore } from '../test-store.ts'
 import { HOT_SHAPES } from './hot-shapes.ts'
 import { Interpreter } from './interpreter.ts'
 import { readPrepared, writePrepared } from './prepared.ts'
-
-class MemoryStore implements CodeStore {
-  readonly kept = new Map<string, Uint8Array<ArrayBuffer>>()
-  read(name: string) {
-    return this.kept.get(name)
-  }
-  write(name: string, bytes: Uint8Array) {
-    this.kept.set(name, new Uint8Array(bytes))
-  }
-}
 
 /** Runs 32-bit code: MOV ECX,5; ADD EAX,ECX; ROR EAX,3; DEC ECX; JNZ; HLT. ROR and HLT are handlers of their own. */
 function run(store: CodeStore | undefined) {

@@ -181,7 +181,7 @@ export class RegionCode implements RegionPlace {
 
   /** Whether the page at a distance is still where it was when the region was made: at this address in memory 1. */
   isMapped(distance: number, address: number): Int {
-    return isMapped(this.code, this.ripAt(distance), this.code.const(address >>> 0, 32))
+    return isMapped(this.code, this.ripAt(distance), address)
   }
 
   /**

@@ -6,6 +6,7 @@
 import { DECODED, Decoded, type DecodeOutcome, MAXIMUM_LENGTH, MORE_BYTES } from '../../isa/decoder.ts'
 import { generalise } from '../../isa/general-forms.ts'
 import { decoder } from '../../isa/index.ts'
+import { REGION_PAGES } from '../../memory/layout.ts'
 import type { PhysicalMemory } from '../../memory/physical.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
 import type { Usage } from '../semantics.ts'
@@ -79,13 +80,19 @@ export interface RegionLimits {
   readonly pages: number
 }
 /** Of the first region that is made of an entry: soon made, soon compiled. */
-export const SMALL: RegionLimits = { instructions: 250, blocks: 80, calls: 0, recursion: 0, pages: 2 }
+export const SMALL: RegionLimits = {
+  instructions: 250,
+  blocks: 80,
+  calls: 0,
+  recursion: 0,
+  pages: REGION_PAGES.counted,
+}
 /** Of one whose pages cannot be looked up again: in segments with limits. */
 export const WITHIN_PAGE: RegionLimits = { ...SMALL, pages: 1 }
 /** Of a region made before its code was ever executed. */
 export const EAGER: RegionLimits = { instructions: 100, blocks: 40, calls: 2, recursion: 1, pages: 4 }
 /** Of the one that takes its place when the first turns out to be entered again and again. */
-export const LARGE: RegionLimits = { instructions: 400, blocks: 120, calls: 4, recursion: 2, pages: 8 }
+export const LARGE: RegionLimits = { instructions: 400, blocks: 120, calls: 4, recursion: 2, pages: REGION_PAGES.other }
 
 /** What the search asks of the engine. */
 export interface RegionHost {

@@ -2,7 +2,7 @@
 import { MODE_TLB_SHIFT } from '../../cpu/mode.ts'
 import { F } from '../../cpu/state.ts'
 import type { EmittedBody, Linker } from '../../ir/function.ts'
-import { regionHeatAddress, TLB_BASE } from '../../memory/layout.ts'
+import { regionHeatAddress, regionPageAddress, TLB_BASE } from '../../memory/layout.ts'
 import { TLB_SIZE } from '../../memory/tlb.ts'
 import type { FunctionType } from '../../wasm/types.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
@@ -24,10 +24,17 @@ interface Arrival {
 /** Above this an address to go on at is looked for one comparison after another. */
 const MOST_COMPARED = 3
 
+/** A function made of templates: besides the addresses of what is kept for the region's index nothing in it depends on that. */
+export interface RegionUnit extends Unit {
+  /** The function for a region of another index. */
+  at(index: number): Unit['f']
+}
+
 /**
  * Makes a region's function of templates.
  * @param start the entry's address in memory 1
- * @param index the region's number, if its entries are to be counted (src/memory/layout.ts, REGION_HEAT_BASE)
+ * @param index the region's number
+ * @param counted its entries are to be counted (src/memory/layout.ts, REGION_HEAT_BASE)
  * @returns undefined when something in it is not for templates
  */
 export function assembleRegion(
@@ -37,10 +44,13 @@ export function assembleRegion(
   mode: number,
   info: ReturnType<typeof decodeMode>,
   templates: Templates,
-  index?: number,
-): Unit | undefined {
+  index: number,
+  counted = false,
+): RegionUnit | undefined {
   const region = new TemplateRegion(found, start, mode, info, templates)
-  return region.write() ? { name, f: region.function(index), uses: region.out.routines } : undefined
+  if (!region.write()) return undefined
+  const at = region.finish(counted)
+  return { name, f: at(index), uses: region.out.routines, at }
 }
 
 class TemplateRegion {
@@ -50,7 +60,7 @@ class TemplateRegion {
   private readonly templates: Templates
   private readonly long: boolean
   private readonly info: ReturnType<typeof decodeMode>
-  private readonly pages: ReadonlyMap<number, number>
+  private readonly pages: readonly number[]
   /** Offset of the entry in its page. */
   private readonly offset: number
   private readonly forward: Depth[] = []
@@ -68,7 +78,7 @@ class TemplateRegion {
     info: ReturnType<typeof decodeMode>,
     templates: Templates,
   ) {
-    this.pages = found.pages
+    this.pages = [...found.pages.keys()]
     this.offset = start & 0xfff
     this.info = info
     this.long = info.mode === 'long'
@@ -212,9 +222,8 @@ class TemplateRegion {
   /** Leaves unless a page is where it was when the region was found. @param distance of something in it @param to where execution goes on */
   private guard(distance: number, to: number, by: Depth): void {
     const { out } = this
-    const at = this.offset + distance
-    const address = this.pages.get(Math.floor(at / 4096))! + (at & 0xfff)
-    out.guard(this.templates.guard(this.long), distance, address)
+    const page = this.pages.indexOf(Math.floor((this.offset + distance) / 4096))
+    out.guard(this.templates.guard(this.long), distance, page)
     out.if(true)
     this.leaveTo(to, by)
     out.end()
@@ -283,26 +292,23 @@ class TemplateRegion {
     out.end()
   }
 
-  /** The function, when all blocks are written. */
-  function(index: number | undefined): Unit['f'] {
-    const { out, info, plan, offset } = this
+  /** Ends the code, when all blocks are written. @returns what makes functions of it, for an index; it keeps nothing of the region else */
+  finish(counted: boolean): (index: number) => Unit['f'] {
+    const { out, info, plan, offset, templates } = this
     out.end()
     out.const32(1)
     out.set(LOCALS.bailing)
     out.end()
-    const { templates } = this
-    return {
+    out.trim()
+    const calls = new Map(out.callTypes)
+    if (counted) calls.set(REGION_IS_HOT, REGION_IS_HOT_TYPE)
+    const entered = plan.wayIn.length ? offset : undefined
+    const long = info.mode === 'long'
+    return index => ({
       type: REGION_TYPE,
-      calls: this.allCalls(index),
-      emit: linker =>
-        emitRegion(out, templates, info.mode === 'long', index, linker, plan.wayIn.length ? offset : undefined),
-    }
-  }
-
-  private allCalls(index: number | undefined): Map<string, FunctionType> {
-    const calls = new Map(this.out.callTypes)
-    if (index !== undefined) calls.set(REGION_IS_HOT, REGION_IS_HOT_TYPE)
-    return calls
+      calls,
+      emit: linker => emitRegion(out, templates, long, index, counted, linker, entered),
+    })
   }
 }
 
@@ -314,7 +320,8 @@ function emitRegion(
   written: TemplateWriter,
   templates: Templates,
   long: boolean,
-  index: number | undefined,
+  index: number,
+  counted: boolean,
   linker: Linker,
   offset: number | undefined,
 ): EmittedBody {
@@ -325,7 +332,7 @@ function emitRegion(
     out.unsigned(count)
     out.byte(type)
   }
-  if (index !== undefined) count(out, index, linker)
+  if (counted) count(out, index, linker)
   const load = (local: number, opcode: number, offset: number) => {
     out.get(0)
     out.access(opcode, offset)
@@ -350,6 +357,8 @@ function emitRegion(
     out.bytes[body + at + 1] = ((callee >> 7) & 0x7f) | 0x80
     out.bytes[body + at + 2] = callee >> 14
   }
+  const { pages } = written
+  for (let i = 0; i < pages.length; i += 2) out.number(body + pages[i], regionPageAddress(index, counted, pages[i + 1]))
   for (let i = 0; i < written.hints.length; i += 2) out.hints.push(body + written.hints[i], written.hints[i + 1])
   for (let n = 0; n < 16; n++) {
     if (((written.writtenGprs >>> n) & 1) === 0) continue

@@ -12,6 +12,7 @@ import {
   HOLE_GPR,
   HOLE_IMMEDIATE,
   HOLE_IMMEDIATE_64,
+  HOLE_PAGE,
   HOLE_PENDING,
   HOLE_RELATIVE,
   HOLE_START,
@@ -25,7 +26,7 @@ import {
 /** A place of a writer's open constructs that branches go to: how many there are, itself with them. */
 export type Depth = number
 
-/** Carries the address of a guard. */
+/** Carries the page of a guard. */
 const GUARDED = new Decoded()
 
 /** Writes a function's code. */
@@ -38,6 +39,8 @@ export class TemplateWriter extends ByteWriter {
   floats = false
   /** Offsets of calls with what they call. */
   readonly calls: { readonly at: number; readonly name: string }[] = []
+  /** Offsets of five bytes that the address of a word of the region's pages goes to, with the page's number, in turn. */
+  readonly pages: number[] = []
   readonly callTypes = new Map<string, FunctionType>()
   readonly routines = new Set<Routine>()
   /** Offset of a branch, and 1 if it is likely, in turn. */
@@ -141,9 +144,9 @@ export class TemplateWriter extends ByteWriter {
     for (const routine of template.routines) this.routines.add(routine)
   }
 
-  /** Puts on the stack whether the page at a distance is another than when the region was made: not at this address in memory 1. */
-  guard(template: Template, distance: number, address: number): void {
-    GUARDED.immLow = address | 0
+  /** Puts on the stack whether the page at a distance is another than when the region was made. @param page counts the region's pages */
+  guard(template: Template, distance: number, page: number): void {
+    GUARDED.immLow = page
     this.copy(template, GUARDED, distance, 0, 0)
   }
 
@@ -176,6 +179,9 @@ export class TemplateWriter extends ByteWriter {
       }
       case HOLE_IMMEDIATE:
         this.number(at, decoded.immLow)
+        break
+      case HOLE_PAGE:
+        this.pages.push(at, decoded.immLow)
         break
       case HOLE_DISPLACEMENT:
         this.number(at, decoded.displacement)
@@ -218,7 +224,7 @@ export class TemplateWriter extends ByteWriter {
   }
 
   /** A number of at most 34 bits and a sign in five bytes. */
-  private number(at: number, value: number): void {
+  number(at: number, value: number): void {
     const { bytes } = this
     bytes[at] = (value & 0x7f) | 0x80
     bytes[at + 1] = ((value >> 7) & 0x7f) | 0x80

@@ -70,6 +70,9 @@ export const HOLE_CALL = 11
 /** The distance that a relative jump goes to. */
 export const HOLE_TARGET = 12
 
+/** The address of the word that says where a page of the region's code was, in 5 bytes: of the page that the immediate counts. */
+export const HOLE_PAGE = 13
+
 /** The fields that registers come from. */
 const FIELDS = [
   'reg',

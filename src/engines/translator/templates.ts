@@ -1,16 +1,18 @@
 /** The templates of a processor: made when an instruction of a new kind is first translated. */
 import { F } from '../../cpu/state.ts'
+import { Int } from '../../ir/values.ts'
 import { Code, type Context, Variable } from '../../isa/semantics.ts'
+import { I32 } from '../../wasm/types.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
 import { shapeOf } from '../interpreter/handlers.ts'
 import { REGION_TYPE } from '../interpreter/main.ts'
-import { isMapped, lookUpJump } from '../jump-table.ts'
+import { isMappedTo, lookUpJump } from '../jump-table.ts'
 import type { Usage } from '../semantics.ts'
 import type { RegionInstruction } from './region.ts'
 import {
   type Exactness,
   exactness,
-  HOLE_IMMEDIATE,
+  HOLE_PAGE,
   HOLE_START,
   hasPlainAddress,
   KNOWN_NOTHING,
@@ -96,7 +98,7 @@ export class Templates {
     return template
   }
 
-  /** Leaves on the stack whether a page is not where it was: at HOLE_IMMEDIATE, for what lies at HOLE_START. */
+  /** Leaves on the stack whether a page is not where it was: where HOLE_PAGE says, for what lies at HOLE_START. */
   guard(long: boolean): Template {
     const key = long ? 1 : 0
     this.guards[key] ??= makeGuard(long)
@@ -115,7 +117,8 @@ function makeGuard(long: boolean): Template {
   const code = new Code(f)
   const entry = new Variable(f, 64, LOCALS.entry)
   const rip = entry.value.add(f.hole(HOLE_START, 64))
-  const moved = isMapped(code, long ? rip : rip.and(0xffffffff), f.hole(HOLE_IMMEDIATE, 32)).isZero()
+  const page = new Int(f, f.load(0x28, I32, 0, f.hole(HOLE_PAGE, 32).node, 0), 32)
+  const moved = isMappedTo(code, long ? rip : rip.and(0xffffffff), page).isZero()
   return new TemplateEmitter(f, undefined).template(moved.node, KNOWN_SAME, 'next', [])
 }
 

@@ -2,13 +2,16 @@
 import { MODE_USER } from '../../cpu/mode.ts'
 import { F } from '../../cpu/state.ts'
 import type { Decoded } from '../../isa/decoder.ts'
-import { CODE_MARK_SHIFT, regionHeatAddress } from '../../memory/layout.ts'
+import { CODE_MARK_SHIFT, regionHeatAddress, regionPageAddress } from '../../memory/layout.ts'
 import type { Block } from '../interpreter/blocks.ts'
 import { decodeMode } from '../interpreter/blocks.ts'
 import { FIRST_REGION, type Interpreter } from '../interpreter/interpreter.ts'
 import type { Unit } from '../library.ts'
 import type { Usage } from '../semantics.ts'
 import { type DeferredAssumption, hasWindows } from './deferred.ts'
+import { describeRegion } from './describe-region.ts'
+import type { KeptRegion, KeptRegions } from './kept-regions.ts'
+import type { KeptDescription } from './kept-segment.ts'
 import { listRegion, type TranslatedCode } from './listing.ts'
 import { RegionPlan } from './plan.ts'
 import {
@@ -22,7 +25,7 @@ import {
   WITHIN_PAGE,
 } from './region.ts'
 import { TranslatorSemantics } from './semantics.ts'
-import { assembleRegion } from './template-region.ts'
+import { assembleRegion, type RegionUnit } from './template-region.ts'
 import { Templates } from './templates.ts'
 import { translateRegion } from './translate.ts'
 import { assumedOfX87, wantsX87Locals, type X87Assumption } from './x87.ts'
@@ -42,6 +45,8 @@ interface Region {
   readonly extents: ReadonlyMap<number, Extent>
   /** The region in whose place, and under whose index, it is to be. */
   readonly replaces: Region | undefined
+  /** Its entries are counted, so that a larger one may take its place. */
+  readonly counted: boolean
   /** It is made with care, not of templates. */
   readonly careful: boolean
   /** Where else it can be entered: addresses in memory 1. */
@@ -59,7 +64,11 @@ interface Region {
 /** A region whose function is not compiled yet. */
 interface Waiting {
   readonly region: Region
-  readonly unit: Unit
+  readonly unit: Unit | RegionUnit
+  /** Where its pages are in memory 1. */
+  readonly pages: readonly number[]
+  /** What later runs are told of it. */
+  readonly description: KeptDescription | undefined
 }
 
 /** So many regions are compiled as one module: each module costs V8 some 20 KB and 100 µs, whatever is in it. */
@@ -132,6 +141,7 @@ export class Translator {
     dropped: 0,
     refused: 0,
     otherEntries: 0,
+    keptRegions: 0,
   }
   private readonly interpreter: Interpreter
   private readonly byFrame = new Map<number, Region[]>()
@@ -146,6 +156,7 @@ export class Translator {
   private waiting: Waiting[] = []
   private waitingSince = 0
   private readonly batch: number
+  private readonly kept: KeptRegions | undefined
   /** Whether regions that begin with x87 instructions count on its tags and control word from their entry on. */
   x87FromEntry: boolean
   /** How often regions count as having been entered where they did not fit, before they ever were. */
@@ -153,8 +164,14 @@ export class Translator {
   /** Gets a listing of each region that is translated (src/engines/translator/listing.ts). */
   onTranslated: ((code: TranslatedCode) => void) | undefined
 
-  constructor(interpreter: Interpreter, heat = DEFAULT_HEAT) {
+  /** @param kept what earlier runs left */
+  constructor(interpreter: Interpreter, heat = DEFAULT_HEAT, kept?: KeptRegions) {
     this.interpreter = interpreter
+    this.kept = kept
+    if (kept) {
+      this.next = kept.end
+      interpreter.blocks.expects = (address, mode) => kept.expects(address, mode)
+    }
     interpreter.blocks.heat = heat
     interpreter.eager = heat <= 1
     this.x87FromEntry = heat > 1
@@ -164,7 +181,10 @@ export class Translator {
     if (heat > 1) interpreter.onLongSlice = address => this.seenAt(address)
     interpreter.onHotRegion = index => this.regionIsHot(index)
     interpreter.onUnfitRegion = index => this.regionIsUnfit(index)
-    interpreter.beforeRun = () => this.compileOld()
+    interpreter.beforeRun = () => {
+      this.compileOld()
+      kept?.saveInTime()
+    }
     interpreter.blocks.onDrop = block => this.blockDropped(block)
     interpreter.onFlush = () => this.flush()
     interpreter.onMarkCode = frame => this.markCode(frame)
@@ -194,6 +214,7 @@ export class Translator {
    * waits until it was entered as often again, so that a loop of many blocks does not become a region for each of them.
    */
   private blockIsHot(block: Block): void {
+    if (this.kept && this.enterKept(this.kept, block)) return
     const region = this.interpreter.eager ? undefined : this.amidst.get(block.address)
     if (region && !region.dropped && region.block.mode === block.mode) {
       this.amidst.delete(block.address)
@@ -216,12 +237,15 @@ export class Translator {
     }
     const region = this.register(block, found, replaces, careful)
     if (region) {
-      this.onTranslated?.(listRegion(this.interpreter.vcpu, block, found, this.unit('region', found, region)))
-      const counted = !this.interpreter.eager && !info.segmented && !replaces ? region.index : undefined
-      const unit = this.unit(`region ${this.serial++}`, found, region, counted)
-      if (counted !== undefined) this.heats[regionHeatAddress(counted) >> 2] = REGION_HEAT
+      this.onTranslated?.(listRegion(this.interpreter.vcpu, block, found, this.unit('region', found, region, false)))
+      const { counted } = region
+      const unit = this.unit(`region ${this.serial++}`, found, region)
+      if (counted) this.heats[regionHeatAddress(region.index) >> 2] = REGION_HEAT
+      const { ram } = this.interpreter.memory
+      const keeps = this.kept && !info.segmented && 'at' in unit
+      const description = keeps ? describeRegion(found, block, counted, region.entries, ram) : undefined
       if (this.waiting.length === 0) this.waitingSince = this.interpreter.instructions
-      this.waiting.push({ region, unit })
+      this.waiting.push({ region, unit, pages: [...found.pages.values()], description })
       if (this.waiting.length >= this.batch) this.compile()
     }
     this.statistics.translateMilliseconds += this.translatingTime() - from
@@ -258,7 +282,7 @@ export class Translator {
   }
 
   /** The function of a region: made of templates, or with more care. */
-  private unit(name: string, found: FoundRegion, region: Region, counted?: number): Unit {
+  private unit(name: string, found: FoundRegion, region: Region, counted = region.counted): Unit | RegionUnit {
     const { address, mode } = region.block
     const info = this.info(mode)
     const x87 = this.x87(region)
@@ -268,12 +292,13 @@ export class Translator {
     const others = info.segmented || isFloat || !found.meeting ? [] : new RegionPlan(found, true).otherEntries
     region.entries = others.map(distance => (address + distance) | 0)
     if (!info.segmented && !region.careful && !isFloat) {
-      const unit = assembleRegion(name, found, address, mode, info, this.templates, counted)
+      const unit = assembleRegion(name, found, address, mode, info, this.templates, region.index, counted)
       if (unit) return unit
       this.statistics.refused++
     }
-    if (!isFloat) return translateRegion(name, found, address, mode, info, counted)
-    return translateRegion(name, found, address, mode, info, counted, x87, deferred)
+    const index = counted ? region.index : undefined
+    if (!isFloat) return translateRegion(name, found, address, mode, info, index)
+    return translateRegion(name, found, address, mode, info, index, x87, deferred)
   }
 
   private isFloat({ blocks }: FoundRegion, x87: X87Assumption | undefined): boolean {
@@ -342,11 +367,8 @@ export class Translator {
   /** How often a region was entered since it was made. */
   private entered(index: number): number {
     const region = this.byIndex.get(index)
-    return region && !region.replaces
-      ? REGION_HEAT - this.heats[regionHeatAddress(index) >> 2]
-      : region
-        ? REGION_HEAT
-        : 0
+    if (!region) return 0
+    return region.counted ? REGION_HEAT - this.heats[regionHeatAddress(index) >> 2] : REGION_HEAT
   }
 
   /** Milliseconds that pass while something is translated, but not while V8 compiles it: that is counted apart. */
@@ -370,10 +392,13 @@ export class Translator {
       wanted.map(({ unit }) => unit),
       false,
     )
-    for (const { region, unit } of wanted) {
+    for (const { region, unit, pages, description } of wanted) {
       if (region.replaces) region.replaces.dropped = true
+      if (description) this.kept?.note(region, region.replaces, description, unit as RegionUnit)
+      if (this.kept?.owns(region.index)) this.kept.hold(region.index)
       region.installed = true
       this.byIndex.set(region.index, region)
+      this.setPages(region, pages)
       this.interpreter.table.set(region.index, made.get(unit.name)!)
       this.interpreter.blocks.setRegion(region.block, region.index)
     }
@@ -397,10 +422,8 @@ export class Translator {
     const start = block.address & 0xfff
     const extents = new Map<number, Extent>()
     const inside: number[] = []
-    if (this.amidst.size > MOST_AMIDST) this.amidst.clear()
     for (const { instructions, distance } of blocks) {
-      const at = start + distance
-      if (distance !== 0) inside.push(pages.get(Math.floor(at / 4096))! + (at & 0xfff))
+      if (distance !== 0) inside.push(distance)
       this.statistics.regionInstructions += instructions.length
       for (const { distance, decoded, crosses } of instructions) {
         const from = start + distance
@@ -414,6 +437,7 @@ export class Translator {
       index,
       extents,
       replaces,
+      counted: !this.interpreter.eager && !this.info(block.mode).segmented && !replaces,
       careful,
       entries: [],
       others: [],
@@ -421,18 +445,80 @@ export class Translator {
       installed: false,
       dropped: false,
     }
-    for (const address of inside) this.amidst.set(address | 0, region)
     if (replaces) replaces.replacement = region
     else this.byIndex.set(index, region)
-    for (const [frame, { marks }] of extents) {
+    this.watch(region, inside, pages)
+    this.statistics.regions++
+    return region
+  }
+
+  /** Sees to it that a region goes when its code is written. @param inside distances of its blocks besides the first */
+  private watch(region: Region, inside: readonly number[], pages: ReadonlyMap<number, number>): void {
+    const start = region.block.address & 0xfff
+    if (this.amidst.size > MOST_AMIDST) this.amidst.clear()
+    for (const distance of inside) {
+      const at = start + distance
+      this.amidst.set((pages.get(Math.floor(at / 4096))! + (at & 0xfff)) | 0, region)
+    }
+    for (const [frame, { marks }] of region.extents) {
       this.interpreter.protect(frame)
       this.interpreter.marks.addAll(frame >>> 12, marks)
       const regions = this.byFrame.get(frame)
       if (regions) regions.push(region)
       else this.byFrame.set(frame, [region])
     }
-    this.statistics.regions++
-    return region
+  }
+
+  /** Tells a region where its pages are. */
+  private setPages({ index, counted }: Region, pages: readonly number[]): void {
+    for (const [page, address] of pages.entries()) this.heats[regionPageAddress(index, counted, page) >> 2] = address
+  }
+
+  /** Blocks for which an earlier run had regions, whose code was not there, or not known, when they were entered first. */
+  private readonly notYet = new WeakSet<Block>()
+
+  /** Lets a region of an earlier run stand for a block. @returns false: it is hot, and there is none */
+  private enterKept(kept: KeptRegions, block: Block): boolean {
+    const { address, mode } = block
+    if (block.limited || !kept.expects(address, mode)) return false
+    const found = kept.take(address, mode, number => this.interpreter.fetchedPage(number))
+    if (found) this.install(block, found)
+    else if (this.notYet.has(block)) return false
+    else {
+      this.notYet.add(block)
+      this.interpreter.blocks.reheat(block)
+    }
+    return true
+  }
+
+  private install(block: Block, { index, description, pages }: KeptRegion): void {
+    const { counted, runs, entries, blocks } = description
+    const byNumber = new Map(description.pages.map((number, i) => [number, pages[i]]))
+    const extents = new Map<number, Extent>()
+    for (const { page, offset, bytes } of runs) {
+      const from = description.pages[page] * 4096 + offset
+      noteExtent(extents, byNumber, from, from + bytes.length - 1)
+    }
+    const region: Region = {
+      block,
+      index,
+      extents,
+      replaces: undefined,
+      counted,
+      careful: false,
+      entries: entries.map(distance => (block.address + distance) | 0),
+      others: [],
+      replacement: undefined,
+      installed: true,
+      dropped: false,
+    }
+    this.byIndex.set(index, region)
+    this.heats[regionHeatAddress(index) >> 2] = REGION_HEAT
+    this.setPages(region, pages)
+    this.watch(region, blocks, byNumber)
+    this.interpreter.blocks.setRegion(block, index)
+    this.enterElsewhere(region)
+    this.statistics.keptRegions++
   }
 
   /** A block goes, and with it the entry of its region. */
@@ -506,8 +592,11 @@ export class Translator {
     this.interpreter.blocks.setRegion(region.block, 0)
     this.interpreter.blocks.reheat(region.block)
     this.interpreter.newEpoch()
-    this.interpreter.table.set(region.index, null)
-    this.free.push(region.index)
+    if (this.kept?.owns(region.index)) this.kept.giveBack(region.index)
+    else {
+      this.interpreter.table.set(region.index, null)
+      this.free.push(region.index)
+    }
     this.statistics.dropped++
     return true
   }
