@@ -9,8 +9,11 @@ export interface CodeStore {
   read(name: string): Uint8Array<ArrayBuffer> | undefined
   /** Keeps bytes, or does nothing where it cannot. */
   write(name: string, bytes: Uint8Array): void
-  /** The module of bytes that were kept under a name, with the machine code that an earlier process had of it. */
-  module?(name: string, bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module
+  /**
+   * The module of bytes that were kept under a name, with the machine code that an earlier process had of it.
+   * @param compile makes the module where there is none
+   */
+  module?(name: string, bytes: Uint8Array<ArrayBuffer>, compile?: () => WebAssembly.Module): WebAssembly.Module
   /** Keeps the machine code that there is by now of a module of these bytes. @param small one of its functions, that does nothing */
   keepModule?(name: string, module: WebAssembly.Module, bytes: Uint8Array, small: CallableFunction): void
 }

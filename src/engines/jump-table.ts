@@ -47,13 +47,8 @@ export function lookUpJump(code: Code, linear: Int, tlb: Int, found: (index: Int
   code.if(same.and(mapped).and(there), () => found(word(entry, INDEX)), undefined, 'likely')
 }
 
-/** Whether the TLB takes a linear address of code to this address in memory 1. */
-export function isMapped(code: Code, at: Int, address: number): Int {
-  return isMappedTo(code, at, code.const(address & ~0xfff, 32))
-}
-
 /** Whether the TLB takes a linear address of code into a page at an address in memory 1. */
-export function isMappedTo(code: Code, at: Int, page: Int): Int {
+export function isMapped(code: Code, at: Int, page: Int): Int {
   const { f } = code
   const linear = code.variable(64, at).value
   const low = linear.truncate(32)

@@ -14,8 +14,14 @@ export interface Unit {
   uses: Iterable<Routine>
 }
 
-/** What a module of {@link CodeLibrary.assembleForTable} exports: a function that does nothing. */
+/** What modules for a store export: a function that does nothing. */
 export const SMALL_FUNCTION = 'small'
+
+function addSmallFunction(module: ModuleBuilder): void {
+  const small = module.declare({ params: [], results: [] })
+  module.define(small, Uint8Array.of(0, 0x0b))
+  module.export(SMALL_FUNCTION, small)
+}
 
 /** What was compiled so far, for reports. */
 export interface LibraryStatistics {
@@ -65,17 +71,22 @@ export class CodeLibrary {
   /**
    * Instantiates a module that {@link assemble} made, now or in another process.
    * @param own names of functions that later ones may not call
+   * @param make makes the module of the bytes
    * @returns the functions by name
    */
-  load(bytes: Uint8Array<ArrayBuffer>, own: Iterable<string>): Map<string, CallableFunction> {
+  load(
+    bytes: Uint8Array<ArrayBuffer>,
+    own: Iterable<string>,
+    make = (code: Uint8Array<ArrayBuffer>) => new WebAssembly.Module(code),
+  ): Map<string, CallableFunction> {
     const outside = this.activity?.enter(ACTIVITY_COMPILING)
     const from = performance.now()
-    const module = new WebAssembly.Module(bytes)
+    const module = make(bytes)
     this.statistics.milliseconds += performance.now() - from
     const exports = this.instantiate(module, bytes.length)
     this.activity?.leave(outside!)
     const made = new Map<string, CallableFunction>()
-    const hidden = new Set(own)
+    const hidden = new Set([...own, SMALL_FUNCTION])
     for (const [name, f] of Object.entries(exports)) {
       if (!hidden.has(name)) this.functions.set(name, f as CallableFunction)
       made.set(name, f as CallableFunction)
@@ -101,10 +112,14 @@ export class CodeLibrary {
     return instance.exports
   }
 
-  /** A module of functions and the routines that they need and that were not compiled yet. */
-  assemble(units: readonly Unit[]): Uint8Array<ArrayBuffer> {
+  /**
+   * A module of functions and the routines that they need and that were not compiled yet.
+   * @param kept it is for a store, and has {@link SMALL_FUNCTION}
+   */
+  assemble(units: readonly Unit[], kept = false): Uint8Array<ArrayBuffer> {
     const { module, index, all } = this.link(this.withRoutines(units, name => this.functions.has(name)))
     for (const { name } of all) module.export(name, index.get(name)!)
+    if (kept) addSmallFunction(module)
     return module.finish()
   }
 
@@ -118,9 +133,7 @@ export class CodeLibrary {
       from,
       units.map(({ name }) => index.get(name)!),
     )
-    const small = module.declare({ params: [], results: [] })
-    module.define(small, Uint8Array.of(0, 0x0b))
-    module.export(SMALL_FUNCTION, small)
+    addSmallFunction(module)
     return module.finish()
   }
 

@@ -54,6 +54,11 @@ export class FunctionBuilder {
     this.type = type
   }
 
+  /** The types of its locals, without parameters. */
+  get variables(): readonly ValueType[] {
+    return this.locals
+  }
+
   /** Appends a value that only depends on its arguments. */
   pure(op: number, type: ValueType, args: readonly Node[], imm = 0, imm2 = 0, extra: unknown = undefined): Node {
     let mask = 0
@@ -376,6 +381,11 @@ export class Emitter {
     this.out.unsigned(this.linker.functionIndex(name))
   }
 
+  /** The number of a type in an indirect call. */
+  protected typeNumber(type: FunctionType): void {
+    this.out.unsigned(this.linker.typeIndex(type))
+  }
+
   protected allocate(type: ValueType): number {
     const free = this.free.get(type)
     if (free?.length) return free.pop()!
@@ -502,7 +512,7 @@ export class Emitter {
       case N.OP_CALL_INDIRECT:
       case N.OP_RETURN_CALL_INDIRECT:
         out.byte(node.op === N.OP_CALL_INDIRECT ? 0x11 : 0x13)
-        out.unsigned(this.linker.typeIndex(node.extra as FunctionType))
+        this.typeNumber(node.extra as FunctionType)
         out.byte(0)
         this.result(node)
         break

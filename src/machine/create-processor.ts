@@ -81,10 +81,11 @@ export function createPcProcessor(options: ProcessorOptions, store?: CodeStore):
   const engine = new Interpreter(cpu, store)
   // Where every block is translated at once, it is to be translated.
   const keeps = store && options.engine === 'auto' && options.guest !== undefined
-  const name = `regions-${memory.size}-${memory.arena.limit}-${options.guest}`
+  const name = `regions-${memory.size}-${memory.arena.limit}-${options.cpu}-${options.guest}`
   const kept = keeps ? new KeptRegions(store, name, engine.library, engine.table, memory, FIRST_REGION) : undefined
   const translator = options.engine === 'interpreter' ? undefined : new Translator(engine, HEAT[options.engine], kept)
   if (translator) translator.onTranslated = options.onTranslated
+  if (kept) kept.onSave = () => engine.keepModules()
   let before = 0
   return {
     signals: cpu,
@@ -112,6 +113,7 @@ export function createPcProcessor(options: ProcessorOptions, store?: CodeStore):
       return [signature, low]
     },
     boot: state => applyBootState(cpu, state),
+    ended: () => kept?.save(),
     stats: () => ({
       interpretedInstructions: engine.instructions - Number(cpu.state.get64(F.translatedInstructions)),
       translatedInstructions: Number(cpu.state.get64(F.translatedInstructions)),

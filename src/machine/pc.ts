@@ -527,6 +527,11 @@ export class Pc implements Runnable {
     this.#load(images)
   }
 
+  /** The guest will not run any more. */
+  ended(): void {
+    this.#processor.ended?.()
+  }
+
   /** Counts and times. @param busyMilliseconds and exits come from the runner. */
   stats(exits: Record<string, number>, busyMilliseconds: number): Stats {
     return {

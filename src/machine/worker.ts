@@ -282,6 +282,7 @@ class MachineServer {
     // What was shown last can still be looked at.
     this.#screen?.stop()
     this.#screen?.state(-1)
+    this.#pc!.ended()
     await this.#pc!.close().catch(error => this.#post({ type: 'log', message: (error as Error).message }))
     const stats = this.#stats()
     if (event.kind === 'debug-exit')

@@ -52,7 +52,7 @@ export function goldenText({ name, bits, shows, code }: GoldenCase): string {
     warmIn: () => [],
   }
   const found = findRegion(host, START, info, SMALL)
-  const { text, bytes: size } = functionText(translateRegion(name, found, START, mode, info))
+  const { text, bytes: size } = functionText(translateRegion(name, found, START, mode, info, FIRST_REGION))
   const copied = assembleRegion(name, found, START, mode, info, new Templates(), FIRST_REGION)
   if (!copied) throw new Error(`${name} is not made of templates`)
   const templates = functionText(copied)

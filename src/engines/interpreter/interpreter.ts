@@ -27,7 +27,7 @@ import { CodeMarks } from '../code-marks.ts'
 import type { CodeStore } from '../code-store.ts'
 import type { Engine, Exit } from '../contract.ts'
 import { clearJumps } from '../jump-table.ts'
-import { CodeLibrary, type Unit } from '../library.ts'
+import { CodeLibrary, SMALL_FUNCTION, type Unit } from '../library.ts'
 import { takesSegmentChecks, type Usage } from '../semantics.ts'
 import { IN_TYPESCRIPT, slowPathUnits } from '../slow-paths.ts'
 import { compileOptimised } from '../tiering.ts'
@@ -151,7 +151,7 @@ export class Interpreter implements Engine, BlockSource {
     }
     const inline = this.inlineHandlers()
     this.firstMade = this.nextHandler
-    const bytes = this.library.assemble([...slowPathUnits(vcpu.state.base), mainUnit(inline)])
+    const bytes = this.library.assemble([...slowPathUnits(vcpu.state.base), mainUnit(inline)], store !== undefined)
     const main = compileOptimised(() => this.library.load(bytes, []))
     this.interpret = main.get('interpret') as unknown as (base: number) => number
     if (store) this.prepare(store, bytes)
@@ -167,15 +167,30 @@ export class Interpreter implements Engine, BlockSource {
     const bytes = store.read(this.storeName)
     const prepared = bytes && readPrepared(bytes)
     if (!prepared) return undefined
-    const main = compileOptimised(() => this.library.load(prepared.main, []))
+    const load = (name: string, code: Uint8Array<ArrayBuffer>, own: string[], compile: () => WebAssembly.Module) => {
+      const fullName = `${this.storeName}-${name}`
+      const module = store.module?.(fullName, code, compile) ?? compile()
+      const made = this.library.load(code, own, () => module)
+      const small = made.get(SMALL_FUNCTION)
+      if (small) this.keepers.push(() => store.keepModule?.(fullName, module, code, small))
+      return made
+    }
+    const plain = (code: Uint8Array<ArrayBuffer>) => new WebAssembly.Module(code)
+    const main = load('main', prepared.main, [], () => compileOptimised(() => plain(prepared.main)))
     for (const { key, usage } of prepared.inline) this.note(key, usage, this.nextHandler++)
     const firstMade = this.nextHandler
-    const made = this.library.load(
-      prepared.others,
-      prepared.handlers.map(({ name }) => name),
-    )
+    const names = prepared.handlers.map(({ name }) => name)
+    const made = load('others', prepared.others, names, () => plain(prepared.others))
     for (const { key, name, usage } of prepared.handlers) this.note(key, usage, this.install(made.get(name)!))
     return { interpret: main.get('interpret') as unknown as (base: number) => number, firstMade }
+  }
+
+  /** Keep the machine code of what came from a store. */
+  private readonly keepers: (() => void)[] = []
+
+  /** Lets the store have the machine code that there is by now. */
+  keepModules(): void {
+    for (const keep of this.keepers) keep()
   }
 
   /** Leaves a store what a later process needs. @param main the module of the main function */
@@ -192,7 +207,7 @@ export class Interpreter implements Engine, BlockSource {
       units.push(unit)
       handlers.push({ key, name: unit.name, usage })
     }
-    store.write(this.storeName, writePrepared({ main, inline, others: this.library.assemble(units), handlers }))
+    store.write(this.storeName, writePrepared({ main, inline, others: this.library.assemble(units, true), handlers }))
   }
 
   /** Handlers that are part of the main function: the first indices are theirs. */

@@ -15,11 +15,10 @@ import * as S from '../../wasm/simd.ts'
 import { I32, I64, V128 } from '../../wasm/types.ts'
 import type { Known } from './flags.ts'
 import type { RegionInstruction } from './region.ts'
+import { linkedIndex } from './relocatable.ts'
 
 /** What a region makes of floating-point checks. */
 export interface DeferredAssumption {
-  /** The region's index, to tell where the checks fail. */
-  readonly region: number
   /** XMM registers that no instruction of the region writes. */
   readonly constants: ReadonlySet<number>
 }
@@ -132,7 +131,6 @@ interface Window {
 
 /** The windows of a region while it is built. */
 export class DeferredFloat implements DeferredChecks {
-  private readonly region: number
   private readonly host: WindowHost
   private window: Window | undefined
   private readonly copies = new Map<number, number>()
@@ -140,10 +138,9 @@ export class DeferredFloat implements DeferredChecks {
   /** XMM registers that no instruction of the region writes. */
   private readonly constants: ReadonlySet<number>
 
-  constructor(host: WindowHost, { region, constants }: DeferredAssumption) {
+  constructor(host: WindowHost, { constants }: DeferredAssumption) {
     this.host = host
     this.constants = constants
-    this.region = region
   }
 
   get isOpen(): boolean {
@@ -187,7 +184,7 @@ export class DeferredFloat implements DeferredChecks {
 
   fail(): void {
     const { f } = this.host.code
-    f.call('regionIsUnfit', { params: [I32], results: [] }, [f.const32(this.region)])
+    f.call('regionIsUnfit', { params: [I32], results: [] }, [linkedIndex(f)])
     this.goBack()
   }
 
@@ -281,7 +278,7 @@ export class DeferredFloat implements DeferredChecks {
     })
     if (bad.length > 0) {
       const tell = () => {
-        f.call('regionIsUnfit', { params: [I32], results: [] }, [f.const32(this.region)])
+        f.call('regionIsUnfit', { params: [I32], results: [] }, [linkedIndex(f)])
         leave()
       }
       code.if(

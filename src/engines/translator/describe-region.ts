@@ -11,7 +11,7 @@ import type { FoundRegion } from './region.ts'
 export function describeRegion(
   { blocks, pages }: FoundRegion,
   { address, mode }: Block,
-  counted: boolean,
+  { counted, careful, assumes }: Pick<KeptDescription, 'counted' | 'careful' | 'assumes'>,
   entries: readonly number[],
   ram: Uint8Array,
 ): KeptDescription {
@@ -22,6 +22,8 @@ export function describeRegion(
     offset: start,
     key: keyOf(ram, address >>> 0, mode),
     counted,
+    careful,
+    assumes,
     instructions: blocks.reduce((sum, { instructions }) => sum + instructions.length, 0),
     pages: numbers,
     runs: runsOf(blocks, start).map(([from, to]): KeptRun => {

@@ -178,7 +178,7 @@ test('a file that is not whole is not used', () => {
   const segment = readSegment(bytes)
   assert.ok(segment)
   const descriptions = Array.from({ length: segment.count }, (_, i) => segment.describe(i))
-  assert.deepEqual(writeSegment(segment.first, descriptions, segment.code), bytes)
+  assert.deepEqual(writeSegment(segment.first, descriptions, segment.dead, segment.code), bytes)
   for (const length of [0, 3, 19, 40, bytes.length - 1]) assert.equal(readSegment(bytes.slice(0, length)), undefined)
   store.kept.set(name, bytes.slice(0, 100))
   const second = machine({ store })

@@ -6,7 +6,7 @@ import type { PhysicalMemory } from '../../memory/physical.ts'
 import type { CodeStore } from '../code-store.ts'
 import { type CodeLibrary, SMALL_FUNCTION, type Unit } from '../library.ts'
 import { type KeptDescription, readSegment, type Segment, writeSegment } from './kept-segment.ts'
-import type { RegionUnit } from './template-region.ts'
+import type { RegionUnit } from './relocatable.ts'
 
 /** So many files are kept of one guest; when there are more, all begins anew. */
 const MOST_SEGMENTS = 48
@@ -16,7 +16,7 @@ const MOST_KEPT = 12_000
 const FEW_NEW = 24
 /** When what is new is written first, in milliseconds from the start, and how much later each time. */
 const FIRST_SAVE = 1200
-const SAVE_GROWTH = 2.2
+const SAVE_GROWTH = 1.7
 
 /** A region of an earlier run. */
 export interface KeptRegion {
@@ -65,6 +65,10 @@ export class KeptRegions {
   private readonly byIndex: Entry[] = []
   private readonly segments: Loaded[] = []
   private readonly fresh = new Map<object, New>()
+  /** Indices of regions of earlier runs that are not wanted any more. */
+  private readonly dead = new Set<number>()
+  /** Called when things are written. */
+  onSave: (() => void) | undefined
   private saved = 0
   private nextSave = FIRST_SAVE
   private readonly started = performance.now()
@@ -88,14 +92,17 @@ export class KeptRegions {
     this.memory = memory
     this.first = first
     let end = first
+    const read: Loaded[] = []
     for (let number = 0; number < MOST_SEGMENTS; number++) {
       const bytes = store.read(this.fileName(number))
       const segment = bytes && readSegment(bytes)
       // Processes at the same time may each have written one that follows the same.
       if (!segment || segment.first !== end) break
-      this.enter({ name: this.fileName(number), segment, module: undefined, small: undefined })
+      read.push({ name: this.fileName(number), segment, module: undefined, small: undefined })
+      for (const index of segment.dead) this.dead.add(index)
       end += segment.count
     }
+    for (const loaded of read) this.enter(loaded)
     this.end = end
   }
 
@@ -107,11 +114,12 @@ export class KeptRegions {
     this.segments.push(loaded)
     for (let number = 0; number < loaded.segment.count; number++) {
       const entry: Entry = { segment: loaded, number, used: false, held: null }
+      this.byIndex.push(entry)
+      if (this.dead.has(loaded.segment.first + number)) continue
       const key = loaded.segment.key(number)
       const others = this.byKey.get(key)
       if (others) others.push(entry)
       else this.byKey.set(key, [entry])
-      this.byIndex.push(entry)
     }
   }
 
@@ -124,8 +132,9 @@ export class KeptRegions {
    * The region of an earlier run that begins at an address in memory 1, if the guest has the same code there now. Its function is in
    * the table from now on, until it is {@link giveBack given back}.
    * @param pageOf address in memory 1 of the page of code with a number counted from the entry's, or -1
+   * @param assuming whether it may count on what the processor need not have
    */
-  take(address: number, mode: number, pageOf: (number: number) => number): KeptRegion | undefined {
+  take(address: number, mode: number, pageOf: (number: number) => number, assuming: boolean): KeptRegion | undefined {
     const { ram } = this.memory
     const entries = this.byKey.get(keyOf(ram, address >>> 0, mode))
     if (!entries) return undefined
@@ -135,6 +144,7 @@ export class KeptRegions {
       if (entry.used) continue
       const description = entry.segment.segment.describe(entry.number)
       if (description.mode !== mode || description.offset !== (address & 0xfff)) continue
+      if (description.assumes && !assuming) continue
       const pages = this.locate(description, address & ~0xfff, pageOf)
       if (!pages) continue
       entry.used = true
@@ -208,6 +218,12 @@ export class KeptRegions {
     this.fresh.set(region, { description, unit })
   }
 
+  /** Another stands for all that a region does: later runs shall not have it. */
+  forget(region: object, index: number): void {
+    this.fresh.delete(region)
+    if (this.owns(index)) this.dead.add(index)
+  }
+
   /** Writes what is new, when it is time. */
   saveInTime(): void {
     const now = performance.now()
@@ -219,6 +235,7 @@ export class KeptRegions {
 
   /** Writes what is new, and V8's code of what is old. @param few so many new regions are worth a file */
   save(few = FEW_NEW): void {
+    this.onSave?.()
     for (const { name, module, segment, small } of this.segments) {
       if (module && small) this.store.keepModule?.(name, module, segment.code, small)
     }
@@ -230,7 +247,10 @@ export class KeptRegions {
     const units: Unit[] = list.map(({ unit }, i) => ({ name: `kept ${i}`, f: unit.at(first + i), uses: unit.uses }))
     const code = this.library.assembleForTable(units, first)
     const descriptions = list.map(({ description }) => description)
-    this.store.write(this.fileName(full ? 0 : this.segments.length), writeSegment(first, descriptions, code))
+    this.store.write(
+      this.fileName(full ? 0 : this.segments.length),
+      writeSegment(first, descriptions, [...this.dead], code),
+    )
     this.statistics.written = list.length
   }
 }

@@ -17,6 +17,10 @@ export interface KeptDescription {
   readonly key: number
   /** Its entries are counted, so that a larger one can take its place. */
   readonly counted: boolean
+  /** It was made with care, not of templates. */
+  readonly careful: boolean
+  /** It counts on what the processor's state need not be. */
+  readonly assumes: boolean
   readonly instructions: number
   /** Numbers of its pages, counted from the entry's. */
   readonly pages: readonly number[]
@@ -32,23 +36,45 @@ export interface Segment {
   readonly first: number
   readonly count: number
   readonly code: Uint8Array<ArrayBuffer>
+  /** Indices of regions of earlier segments that others have taken the place of. */
+  readonly dead: readonly number[]
   key(number: number): number
   describe(number: number): KeptDescription
 }
 
-/** Words in front of all: first index, regions, words of descriptions, bytes of code that they name, bytes of the module. */
-const HEAD = 5
+const COUNTED = 1
+const CAREFUL = 2
+const ASSUMES = 4
 
-/** The bytes of a segment. @param code the module */
-export function writeSegment(first: number, descriptions: readonly KeptDescription[], code: Uint8Array): Uint8Array {
+/** Words in front of all: first index, regions, words of descriptions, bytes of code that they name, bytes of the module, where those that are dead are listed. */
+const HEAD = 6
+
+/** The bytes of a segment. @param dead as in {@link Segment} @param code the module */
+export function writeSegment(
+  first: number,
+  descriptions: readonly KeptDescription[],
+  dead: readonly number[],
+  code: Uint8Array,
+): Uint8Array {
   const words: number[] = []
   const starts: number[] = []
   const runs: Uint8Array[] = []
   let length = 0
   const list = (numbers: readonly number[]) => words.push(numbers.length, ...numbers)
-  for (const { mode, offset, counted, instructions, pages, runs: own, blocks, entries } of descriptions) {
+  for (const {
+    mode,
+    offset,
+    counted,
+    careful,
+    assumes,
+    instructions,
+    pages,
+    runs: own,
+    blocks,
+    entries,
+  } of descriptions) {
     starts.push(words.length)
-    words.push(mode, offset, counted ? 1 : 0, instructions)
+    words.push(mode, offset, (counted ? COUNTED : 0) | (careful ? CAREFUL : 0) | (assumes ? ASSUMES : 0), instructions)
     list(pages)
     words.push(own.length)
     for (const { page, offset, bytes } of own) {
@@ -59,7 +85,9 @@ export function writeSegment(first: number, descriptions: readonly KeptDescripti
     list(blocks)
     list(entries)
   }
-  const all = [first, descriptions.length, words.length, length, code.length]
+  const end = words.length
+  list(dead)
+  const all = [first, descriptions.length, words.length, length, code.length, end]
   for (const [i, { key }] of descriptions.entries()) all.push(key, starts[i])
   const head = new Int32Array([...all, ...words])
   const bytes = new Uint8Array(head.byteLength + length + code.length)
@@ -77,27 +105,42 @@ export function writeSegment(first: number, descriptions: readonly KeptDescripti
 export function readSegment(bytes: Uint8Array<ArrayBuffer>): Segment | undefined {
   if (bytes.length < HEAD * 4) return undefined
   const whole = new Int32Array(bytes.slice(0, bytes.length & ~3).buffer)
-  const [first, count, length, runBytes, codeBytes] = whole
+  const [first, count, length, runBytes, codeBytes, deadAt] = whole
   const words = HEAD + count * 2
   const from = (words + length) * 4
   if (count < 0 || length < 0 || from + runBytes + codeBytes !== bytes.length) return undefined
+  const dead = words + deadAt
   return {
     first,
     count,
+    dead: [...whole.subarray(dead + 1, dead + 1 + whole[dead])],
     code: bytes.slice(from + runBytes),
     key: number => whole[HEAD + number * 2],
     describe(number) {
       let at = words + whole[HEAD + number * 2 + 1]
       const next = () => whole[at++]
       const list = () => Array.from({ length: next() }, next)
-      const [mode, offset, counted, instructions] = [next(), next(), next() === 1, next()]
+      const [mode, offset, bits, instructions] = [next(), next(), next(), next()]
+      const [counted, careful, assumes] = [COUNTED, CAREFUL, ASSUMES].map(bit => (bits & bit) !== 0)
       const pages = list()
       const runs = Array.from({ length: next() }, (): KeptRun => {
         const [page, offset, length, start] = [next(), next(), next(), next()]
         return { page, offset, bytes: bytes.subarray(from + start, from + start + length) }
       })
       const key = whole[HEAD + number * 2]
-      return { mode, offset, key, counted, instructions, pages, runs, blocks: list(), entries: list() }
+      return {
+        mode,
+        offset,
+        key,
+        counted,
+        careful,
+        assumes,
+        instructions,
+        pages,
+        runs,
+        blocks: list(),
+        entries: list(),
+      }
     },
   }
 }

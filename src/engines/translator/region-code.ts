@@ -4,12 +4,12 @@ import { FunctionBuilder } from '../../ir/function.ts'
 import { type Label, OP_BLOCK } from '../../ir/node.ts'
 import { Int, Vector } from '../../ir/values.ts'
 import { Code, Variable } from '../../isa/semantics.ts'
-import { regionHeatAddress } from '../../memory/layout.ts'
 import { I32, I64, V128 } from '../../wasm/types.ts'
 import { REGION_TYPE } from '../interpreter/main.ts'
 import { isMapped, lookUpJump } from '../jump-table.ts'
 import { type DeferredAssumption, DeferredFloat } from './deferred.ts'
 import { RegionFlags } from './flags.ts'
+import { linkedHeat, linkedIndex, linkedPage } from './relocatable.ts'
 import type { RegionPlace } from './semantics.ts'
 import { RegionX87, type X87Assumption } from './x87.ts'
 
@@ -179,17 +179,18 @@ export class RegionCode implements RegionPlace {
     f.branch(flags.known === 'locals' ? withLocals : to)
   }
 
-  /** Whether the page at a distance is still where it was when the region was made: at this address in memory 1. */
-  isMapped(distance: number, address: number): Int {
-    return isMapped(this.code, this.ripAt(distance), address)
+  /** Whether the page at a distance is still where it was when the region was made. @param page counts the region's pages */
+  isMapped(distance: number, page: number): Int {
+    const { f } = this
+    return isMapped(this.code, this.ripAt(distance), new Int(f, f.load(0x28, I32, 0, linkedPage(f, page), 0), 32))
   }
 
   /**
    * Closes the function: the ways out, and the way in, which is put in front.
    * @param extent bytes from the entry to the end of the code, which must not lie beyond the limit of CS
-   * @param index as in {@link enter}
+   * @param counted as in {@link enter}
    */
-  finish(extent: number, index: number | undefined): void {
+  finish(extent: number, counted: boolean): void {
     const { f, code, flags, flat } = this
     const bailing = new Variable(f, 32)
     f.end()
@@ -218,27 +219,27 @@ export class RegionCode implements RegionPlace {
     }
     f.return(bailing.value.node)
     f.unreachable()
-    this.enter(flat ? undefined : extent, index)
+    this.enter(flat ? undefined : extent, counted)
   }
 
   /** Counts an entry down and tells when there were as many as were to be. */
-  private count(index: number): void {
+  private count(): void {
     const { f, code } = this
-    const place = code.const(regionHeatAddress(index), 32)
+    const place = new Int(f, linkedHeat(f), 32)
     const left = code.variable(32, new Int(f, f.load(0x28, I32, 0, place.node, 0), 32).sub(1)).value
     f.store(0x36, 0, place.node, left.node, 0)
-    const tell = () => f.call('regionIsHot', { params: [I32], results: [] }, [f.const32(index)])
+    const tell = () => f.call('regionIsHot', { params: [I32], results: [] }, [linkedIndex(f)])
     code.if(left.isZero(), tell, undefined, 'unlikely')
   }
 
   /**
    * @param extent as in {@link finish}, where CS has a limit
-   * @param index number of the region, if its entries are to be counted
+   * @param counted the region's entries are to be counted
    */
-  private enter(extent: number | undefined, index: number | undefined): void {
+  private enter(extent: number | undefined, counted: boolean): void {
     const { f, code } = this
     const body = f.nodes.splice(0)
-    if (index !== undefined) this.count(index)
+    if (counted) this.count()
     this.entry.value = code.get(F.rip)
     if (this.otherEntries !== undefined) {
       this.rip.value = this.entry.value

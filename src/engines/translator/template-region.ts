@@ -10,6 +10,7 @@ import { REGION_TYPE } from '../interpreter/main.ts'
 import type { Unit } from '../library.ts'
 import { liveAfter, MOST_TABLE_ENTRIES, RegionPlan } from './plan.ts'
 import type { Edge, FoundRegion, RegionBlock } from './region.ts'
+import type { RegionUnit } from './relocatable.ts'
 import { jumpKind, outerLoop, type PlacedBlock } from './structure.ts'
 import { KNOWN_NOTHING, KNOWN_SAME, LOCAL_GROUPS, LOCALS, type Template } from './template.ts'
 import { type Depth, TemplateWriter } from './template-writer.ts'
@@ -23,12 +24,6 @@ interface Arrival {
 
 /** Above this an address to go on at is looked for one comparison after another. */
 const MOST_COMPARED = 3
-
-/** A function made of templates: besides the addresses of what is kept for the region's index nothing in it depends on that. */
-export interface RegionUnit extends Unit {
-  /** The function for a region of another index. */
-  at(index: number): Unit['f']
-}
 
 /**
  * Makes a region's function of templates.

@@ -6,7 +6,7 @@ import { I32 } from '../../wasm/types.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
 import { shapeOf } from '../interpreter/handlers.ts'
 import { REGION_TYPE } from '../interpreter/main.ts'
-import { isMappedTo, lookUpJump } from '../jump-table.ts'
+import { isMapped, lookUpJump } from '../jump-table.ts'
 import type { Usage } from '../semantics.ts'
 import type { RegionInstruction } from './region.ts'
 import {
@@ -118,7 +118,7 @@ function makeGuard(long: boolean): Template {
   const entry = new Variable(f, 64, LOCALS.entry)
   const rip = entry.value.add(f.hole(HOLE_START, 64))
   const page = new Int(f, f.load(0x28, I32, 0, f.hole(HOLE_PAGE, 32).node, 0), 32)
-  const moved = isMappedTo(code, long ? rip : rip.and(0xffffffff), page).isZero()
+  const moved = isMapped(code, long ? rip : rip.and(0xffffffff), page).isZero()
   return new TemplateEmitter(f, undefined).template(moved.node, KNOWN_SAME, 'next', [])
 }
 

@@ -6,12 +6,12 @@ import type { Routine } from '../../isa/semantics.ts'
 import { buildAfter } from '../checks.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
 import { shapeOf } from '../interpreter/handlers.ts'
-import type { Unit } from '../library.ts'
-import { constantXmms, type DeferredAssumption, windowsOf } from './deferred.ts'
+import { constantXmms, windowsOf } from './deferred.ts'
 import type { Known } from './flags.ts'
 import { liveAfter, MOST_TABLE_ENTRIES, RegionPlan } from './plan.ts'
 import type { Edge, FoundRegion, RegionBlock, RegionInstruction } from './region.ts'
 import { RegionCode } from './region-code.ts'
+import { type RegionUnit, relocatable } from './relocatable.ts'
 import { TranslatorSemantics } from './semantics.ts'
 import { jumpKind, outerLoop, type PlacedBlock } from './structure.ts'
 import { wantsX87Locals, worksOnStack, type X87Assumption, type X87Known } from './x87.ts'
@@ -19,7 +19,8 @@ import { wantsX87Locals, worksOnStack, type X87Assumption, type X87Known } from 
 /**
  * Builds the function of a region.
  * @param start the entry's address in memory 1
- * @param index the region's number, if its entries are to be counted (src/memory/layout.ts, REGION_HEAT_BASE)
+ * @param index the region's number
+ * @param counted its entries are to be counted (src/memory/layout.ts, REGION_HEAT_BASE)
  * @param x87 what the region may count on, to have the x87 in locals
  * @param deferred how floating-point checks of several instructions may be made one
  */
@@ -29,11 +30,12 @@ export function translateRegion(
   start: number,
   mode: number,
   info: ReturnType<typeof decodeMode>,
-  index?: number,
+  index: number,
+  counted = false,
   x87?: X87Assumption,
-  deferred?: Omit<DeferredAssumption, 'constants'>,
-): Unit {
-  return new RegionTranslator(found, start, mode, info, x87, deferred).translate(name, index)
+  deferred = false,
+): RegionUnit {
+  return new RegionTranslator(found, start, mode, info, x87, deferred).translate(name, index, counted)
 }
 
 /** What is known where a block begins that is reached in one way only. */
@@ -50,7 +52,8 @@ class RegionTranslator {
   private readonly plan: RegionPlan
   private readonly placed: readonly PlacedBlock[]
   private readonly indexOf: ReadonlyMap<RegionBlock, number>
-  private readonly pages: ReadonlyMap<number, number>
+  /** Numbers of the region's pages. */
+  private readonly pages: readonly number[]
   /** Offset of the entry in its page. */
   private readonly offset: number
   private readonly mode: number
@@ -68,17 +71,17 @@ class RegionTranslator {
     mode: number,
     info: ReturnType<typeof decodeMode>,
     x87: X87Assumption | undefined,
-    deferred: Omit<DeferredAssumption, 'constants'> | undefined,
+    deferred: boolean,
   ) {
     this.mode = mode
     this.info = info
-    this.pages = found.pages
+    this.pages = [...found.pages.keys()]
     this.offset = start & 0xfff
     const all = found.blocks.flatMap(({ instructions }) => instructions)
     const wants = x87 && wantsX87Locals(all)
     const atOnce = found.blocks[0].instructions.some(worksOnStack)
     const assumed = wants ? { ...x87, fromEntry: x87.fromEntry && atOnce } : undefined
-    const later = deferred && { ...deferred, constants: constantXmms(all) }
+    const later = deferred ? { constants: constantXmms(all) } : undefined
     this.plan = new RegionPlan(found, !info.segmented && !x87 && !deferred)
     const otherEntries = this.plan.wayIn.length ? this.offset : undefined
     this.region = new RegionCode(info.mode === 'long', !info.segmented, assumed, later, otherEntries)
@@ -86,7 +89,7 @@ class RegionTranslator {
     this.indexOf = this.plan.indexOf
   }
 
-  translate(name: string, index: number | undefined): Unit {
+  translate(name: string, index: number, counted: boolean): RegionUnit {
     const { region, placed } = this
     const { f } = region
     this.openForward(-1)
@@ -106,9 +109,9 @@ class RegionTranslator {
         openLoops.pop()
       }
     }
-    region.finish(this.plan.extent, index)
+    region.finish(this.plan.extent, counted)
     for (const routine of region.code.used) this.used.add(routine)
-    return { name, f, uses: this.used }
+    return relocatable(name, f, this.used, index, counted)
   }
 
   /** From the start, or from the header of a loop: on the way to where the region was entered. */
@@ -167,7 +170,7 @@ class RegionTranslator {
     const { region } = this
     if (crosses) {
       const next = distance + 4096 - ((this.offset + distance) & 0xfff)
-      const moved = region.isMapped(next, this.addressOf(next)).isZero()
+      const moved = region.isMapped(next, this.pageOf(next)).isZero()
       region.code.if(moved, () => region.bail(distance), undefined, 'unlikely')
     }
     const { flags } = region
@@ -254,10 +257,9 @@ class RegionTranslator {
     f.end()
   }
 
-  /** Where in memory 1 the code at a distance was when the region was found. */
-  private addressOf(distance: number): number {
-    const at = this.offset + distance
-    return this.pages.get(Math.floor(at / 4096))! + (at & 0xfff)
+  /** Which of the region's pages the code at a distance lies in. */
+  private pageOf(distance: number): number {
+    return this.pages.indexOf(Math.floor((this.offset + distance) / 4096))
   }
 
   private goTo(from: number, edge: Edge): void {
@@ -269,7 +271,7 @@ class RegionTranslator {
       return
     }
     if (edge.guarded) {
-      const moved = region.isMapped(edge.distance, this.addressOf(edge.distance)).isZero()
+      const moved = region.isMapped(edge.distance, this.pageOf(edge.distance)).isZero()
       region.code.if(moved, () => region.exit(edge.distance), undefined, 'unlikely')
     }
     if (this.plan.ways[to] === 1 && this.placed[to].loopEnd < 0 && to !== 0) {

@@ -6,9 +6,8 @@ import { CODE_MARK_SHIFT, regionHeatAddress, regionPageAddress } from '../../mem
 import type { Block } from '../interpreter/blocks.ts'
 import { decodeMode } from '../interpreter/blocks.ts'
 import { FIRST_REGION, type Interpreter } from '../interpreter/interpreter.ts'
-import type { Unit } from '../library.ts'
 import type { Usage } from '../semantics.ts'
-import { type DeferredAssumption, hasWindows } from './deferred.ts'
+import { hasWindows } from './deferred.ts'
 import { describeRegion } from './describe-region.ts'
 import type { KeptRegion, KeptRegions } from './kept-regions.ts'
 import type { KeptDescription } from './kept-segment.ts'
@@ -24,8 +23,9 @@ import {
   SMALL,
   WITHIN_PAGE,
 } from './region.ts'
+import type { RegionUnit } from './relocatable.ts'
 import { TranslatorSemantics } from './semantics.ts'
-import { assembleRegion, type RegionUnit } from './template-region.ts'
+import { assembleRegion } from './template-region.ts'
 import { Templates } from './templates.ts'
 import { translateRegion } from './translate.ts'
 import { assumedOfX87, wantsX87Locals, type X87Assumption } from './x87.ts'
@@ -48,7 +48,9 @@ interface Region {
   /** Its entries are counted, so that a larger one may take its place. */
   readonly counted: boolean
   /** It is made with care, not of templates. */
-  readonly careful: boolean
+  careful: boolean
+  /** It counts on what the processor's state need not be. */
+  assumes: boolean
   /** Where else it can be entered: addresses in memory 1. */
   entries: readonly number[]
   /** Blocks that it stands for besides its first. */
@@ -64,7 +66,7 @@ interface Region {
 /** A region whose function is not compiled yet. */
 interface Waiting {
   readonly region: Region
-  readonly unit: Unit | RegionUnit
+  readonly unit: RegionUnit
   /** Where its pages are in memory 1. */
   readonly pages: readonly number[]
   /** What later runs are told of it. */
@@ -170,7 +172,7 @@ export class Translator {
     this.kept = kept
     if (kept) {
       this.next = kept.end
-      interpreter.blocks.expects = (address, mode) => kept.expects(address, mode)
+      interpreter.blocks.expects = (address, mode) => kept.expects(address, mode) || this.entrances.has(address | 0)
     }
     interpreter.blocks.heat = heat
     interpreter.eager = heat <= 1
@@ -214,7 +216,7 @@ export class Translator {
    * waits until it was entered as often again, so that a loop of many blocks does not become a region for each of them.
    */
   private blockIsHot(block: Block): void {
-    if (this.kept && this.enterKept(this.kept, block)) return
+    if (this.enterThere(block) || (this.kept && this.enterKept(this.kept, block))) return
     const region = this.interpreter.eager ? undefined : this.amidst.get(block.address)
     if (region && !region.dropped && region.block.mode === block.mode) {
       this.amidst.delete(block.address)
@@ -242,8 +244,8 @@ export class Translator {
       const unit = this.unit(`region ${this.serial++}`, found, region)
       if (counted) this.heats[regionHeatAddress(region.index) >> 2] = REGION_HEAT
       const { ram } = this.interpreter.memory
-      const keeps = this.kept && !info.segmented && 'at' in unit
-      const description = keeps ? describeRegion(found, block, counted, region.entries, ram) : undefined
+      const keeps = this.kept && !info.segmented
+      const description = keeps ? describeRegion(found, block, region, region.entries, ram) : undefined
       if (this.waiting.length === 0) this.waitingSince = this.interpreter.instructions
       this.waiting.push({ region, unit, pages: [...found.pages.values()], description })
       if (this.waiting.length >= this.batch) this.compile()
@@ -255,19 +257,18 @@ export class Translator {
   private readonly unfit = new Map<number, number>()
 
   /** What a region may count on of the x87; undefined where results do not come out as regions have them. */
-  private x87({ block, index }: Region): X87Assumption | undefined {
+  private x87({ block }: Region): X87Assumption | undefined {
     const { state } = this.interpreter.vcpu
     const unfit = this.unfit.get(block.address) ?? this.unfitAtFirst
     if (unfit >= 2 * MOST_UNFIT) return undefined
     const fromEntry = this.x87FromEntry && unfit < MOST_UNFIT
     const assumed = assumedOfX87(state.get32(F.fcw), state.get32(F.ftw), state.get32(F.x87Top))
-    return assumed && { ...assumed, fromEntry, region: index }
+    return assumed && { ...assumed, fromEntry }
   }
 
   /** How a region may check floating point. */
-  private deferred({ block, index }: Region): Omit<DeferredAssumption, 'constants'> | undefined {
-    const unfit = this.unfit.get(block.address) ?? this.unfitAtFirst
-    return unfit < MOST_UNFIT ? { region: index } : undefined
+  private defers({ block }: Region): boolean {
+    return (this.unfit.get(block.address) ?? this.unfitAtFirst) < MOST_UNFIT
   }
 
   /** The x87 is not what a region counts on: after some times it is made anew so that it counts on less. */
@@ -282,11 +283,11 @@ export class Translator {
   }
 
   /** The function of a region: made of templates, or with more care. */
-  private unit(name: string, found: FoundRegion, region: Region, counted = region.counted): Unit | RegionUnit {
+  private unit(name: string, found: FoundRegion, region: Region, counted = region.counted): RegionUnit {
     const { address, mode } = region.block
     const info = this.info(mode)
     const x87 = this.x87(region)
-    const deferred = this.deferred(region)
+    const defers = this.defers(region)
     // Loops of floating point gain much by the better translation, and may turn without ever leaving the region.
     const isFloat = this.isFloat(found, x87)
     const others = info.segmented || isFloat || !found.meeting ? [] : new RegionPlan(found, true).otherEntries
@@ -296,9 +297,10 @@ export class Translator {
       if (unit) return unit
       this.statistics.refused++
     }
-    const index = counted ? region.index : undefined
-    if (!isFloat) return translateRegion(name, found, address, mode, info, index)
-    return translateRegion(name, found, address, mode, info, index, x87, deferred)
+    region.careful = true
+    region.assumes = isFloat
+    if (!isFloat) return translateRegion(name, found, address, mode, info, region.index, counted)
+    return translateRegion(name, found, address, mode, info, region.index, counted, x87, defers)
   }
 
   private isFloat({ blocks }: FoundRegion, x87: X87Assumption | undefined): boolean {
@@ -394,7 +396,7 @@ export class Translator {
     )
     for (const { region, unit, pages, description } of wanted) {
       if (region.replaces) region.replaces.dropped = true
-      if (description) this.kept?.note(region, region.replaces, description, unit as RegionUnit)
+      if (description) this.kept?.note(region, region.replaces, description, unit)
       if (this.kept?.owns(region.index)) this.kept.hold(region.index)
       region.installed = true
       this.byIndex.set(region.index, region)
@@ -439,6 +441,7 @@ export class Translator {
       replaces,
       counted: !this.interpreter.eager && !this.info(block.mode).segmented && !replaces,
       careful,
+      assumes: false,
       entries: [],
       others: [],
       replacement: undefined,
@@ -481,7 +484,8 @@ export class Translator {
   private enterKept(kept: KeptRegions, block: Block): boolean {
     const { address, mode } = block
     if (block.limited || !kept.expects(address, mode)) return false
-    const found = kept.take(address, mode, number => this.interpreter.fetchedPage(number))
+    const fits = !this.unfit.has(address)
+    const found = kept.take(address, mode, number => this.interpreter.fetchedPage(number), fits)
     if (found) this.install(block, found)
     else if (this.notYet.has(block)) return false
     else {
@@ -492,7 +496,7 @@ export class Translator {
   }
 
   private install(block: Block, { index, description, pages }: KeptRegion): void {
-    const { counted, runs, entries, blocks } = description
+    const { counted, careful, assumes, runs, entries, blocks } = description
     const byNumber = new Map(description.pages.map((number, i) => [number, pages[i]]))
     const extents = new Map<number, Extent>()
     for (const { page, offset, bytes } of runs) {
@@ -505,7 +509,8 @@ export class Translator {
       extents,
       replaces: undefined,
       counted,
-      careful: false,
+      careful,
+      assumes,
       entries: entries.map(distance => (block.address + distance) | 0),
       others: [],
       replacement: undefined,
@@ -551,17 +556,37 @@ export class Translator {
     return kept.length > 0
   }
 
+  /** By address in memory 1: the region that can be entered there, where that is not its first block. */
+  private readonly entrances = new Map<number, Region>()
+
+  /** Lets a region stand for a block at which it can be entered, and which was decoded later. @returns whether there is one */
+  private enterThere(block: Block): boolean {
+    const region = this.entrances.get(block.address)
+    if (!region) return false
+    if (region.dropped) {
+      this.entrances.delete(block.address)
+      return false
+    }
+    if (region.block.mode !== block.mode || block.second !== -1 || block.limited) return false
+    this.interpreter.blocks.setRegion(block, region.index)
+    region.others.push(block)
+    return true
+  }
+
   /** Lets a region stand for all blocks at which it can be entered. */
   private enterElsewhere(region: Region): void {
     if (region.dropped) return
     const { blocks } = this.interpreter
     const before = region.replaces?.others ?? []
+    if (this.entrances.size > MOST_AMIDST) this.entrances.clear()
     for (const address of region.entries) {
+      this.entrances.set(address, region)
       const block = blocks.blockAt(address, region.block.mode)
       if (!block || block.second !== -1) continue
       const other = this.byIndex.get(block.region)
       if (other && other !== region && other.block === block) {
         if (other.careful && !region.careful) continue
+        this.kept?.forget(other, other.index)
         this.drop(other)
       }
       blocks.setRegion(block, region.index)

@@ -11,6 +11,7 @@ import { type Code, type MemoryOperand, Variable } from '../../isa/semantics.ts'
 import type { X87Locals } from '../../isa/x87-locals.ts'
 import { I32 } from '../../wasm/types.ts'
 import type { RegionInstruction } from './region.ts'
+import { linkedIndex } from './relocatable.ts'
 
 /** All exceptions masked; rounding control to nearest, and precision control for each precision. */
 const MASKS = 0x3f
@@ -26,8 +27,6 @@ export interface X87Assumption {
   readonly tags: number
   /** Whether the region shall count on tags and control word from its entry on: else only where it needs them. */
   readonly fromEntry: boolean
-  /** The region's index, to tell where it does not hold. */
-  readonly region: number
 }
 
 /** What a region may count on in a state: control word, tag word, top as an offset; undefined where results are rounded in other ways. */
@@ -181,7 +180,7 @@ export class RegionX87 implements X87Locals {
   /** Tells the engine that the region does not fit. */
   private tell(): void {
     const { f } = this.code
-    f.call('regionIsUnfit', { params: [I32], results: [] }, [f.const32(this.assumption.region)])
+    f.call('regionIsUnfit', { params: [I32], results: [] }, [linkedIndex(f)])
   }
 
   needMasked(): void {

@@ -116,12 +116,16 @@ class FolderStore implements Required<CodeStore> {
     }
   }
 
-  module(name: string, bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  module(
+    name: string,
+    bytes: Uint8Array<ArrayBuffer>,
+    compile = () => new WebAssembly.Module(bytes),
+  ): WebAssembly.Module {
     // Machine code goes with the bytes that it was made of: a module of the same name may be another by now.
     const code = this.native && this.read(nativeName(name, bytes))
     const module = code && this.native?.read(code, bytes)
     if (module) this.kept.set(name, code.length)
-    return module || new WebAssembly.Module(bytes)
+    return module || compile()
   }
 
   keepModule(name: string, module: WebAssembly.Module, bytes: Uint8Array, small: CallableFunction): void {

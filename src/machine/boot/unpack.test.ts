@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { unpackPayload } from './unpack.ts'
 
 /** What `lz4 -l -9` made of {@link sample}. */
-const PACKED = Uint8Array.fromBase64(
+const PACKED = Buffer.from(
   'AiFMGCEGAACwBw4OFRUVHBwcHCMBABEqAQASMQEAEzgBABQ/AQAVRgEAFk0BABdUAQAYWwEAGWIBABppAQAbcAEAHHcBAB1+AQAehQEA' +
     'H4wBAAAfkwEAAR+aAQACH6EBAAMfqAEABB+vAQAFH7YBAAYfvQEABx/EAQAIH8sBAAkf0gEACh/ZAQALH+ABAAwf5wEADR/uAQAOH/UB' +
     'AA8fAQEAEB8IAQARHw8BABIfFgEAE7AkKysyMjI5OTk5QAEAEUcBABJOAQATVQEAFFwBABVjAQAWagEAF3EBABh4AQAZfwEAGoYBABuN' +
@@ -25,6 +25,7 @@ const PACKED = Uint8Array.fromBase64(
     '6uQckkY4aNaCbJT6noCg/pp0jOJ2SFimMvwESs6QkM5KBPwyplhIduKMdJr+oICe+pRsgtZoOEaSHOTqLrBwbqok3NIGeCgWQqxUOl7A' +
     'YD5atEwiNogY5vI8xIqO0FAOCkS8cmaYCLaizDTavuBA3rrULMKWqPiGUlykKu7wMK5qZJwSxrjoVgLsFHoeAAH/qj9hYmMDAP///3Ef' +
     'AAEA/////////75QAAAAAAA=',
+  'base64',
 )
 
 /** Runs, text, noise, a short period and zeros. */
