@@ -353,7 +353,7 @@ export class Decoder {
       }
     }
     let displacementHigh = displacement >> 31
-    if (base === 4 && form.instruction.popsIntoMemory) {
+    if (base === 4 && form.popsIntoMemory) {
       const moved = displacement + (operandSize >> 3)
       displacementHigh = moved > 0x7fffffff ? 0 : moved >> 31
       displacement = moved | 0
@@ -459,8 +459,7 @@ export class Decoder {
       }
     }
     if (lock && !(form.lockable && hasMemory)) return UNDEFINED
-    const instruction = form.instruction
-    if (instruction.modes !== undefined && !instruction.modes.includes(mode.mode)) return UNDEFINED
+    if (form.modes !== undefined && !form.modes.includes(mode.mode)) return UNDEFINED
     switch (form.regCheck) {
       case 1:
       case 2:
@@ -484,9 +483,9 @@ export class Decoder {
     out.segmentOverride = segmentOverride
     out.segment = segmentOverride < 0 ? segment : segmentOverride
     out.repPrefix =
-      rep === PREFIX_NONE || instruction.repeatable === undefined
+      rep === PREFIX_NONE || form.repeatable === undefined
         ? 'none'
-        : rep === PREFIX_F3 || instruction.repeatable === 'rep'
+        : rep === PREFIX_F3 || form.repeatable === 'rep'
           ? 'rep'
           : 'repne'
     out.lock = lock

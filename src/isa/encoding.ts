@@ -128,6 +128,13 @@ export interface Form {
   readonly lockable: boolean
   /** Which number of ModRM.reg is undefined: 1 segment read, 2 segment written, 3 control, 4 debug registers; 0: none. */
   readonly regCheck: number
+  // What decoding asks of the instruction, whose objects are of many shapes.
+  readonly modes: Instruction['modes']
+  readonly repeatable: Instruction['repeatable']
+  readonly popsIntoMemory: boolean
+  readonly endsBlock: boolean
+  /** It needs a unit: x87, MMX, SSE … */
+  readonly hasUnit: boolean
 }
 
 const SIZES: Record<string, OperandSize> = {
@@ -464,6 +471,11 @@ export function parseEncoding(instruction: Instruction, encoding: string, index:
     immediate2: immediateCode(immediates[1], takers[1]),
     lockable: instruction.lockable === true && (operands[0]?.kind === 'rm' || operands[0]?.kind === 'memory'),
     regCheck,
+    modes: instruction.modes,
+    repeatable: instruction.repeatable,
+    popsIntoMemory: instruction.popsIntoMemory === true,
+    endsBlock: instruction.endsBlock === true,
+    hasUnit: instruction.unit !== undefined,
   }
 }
 

@@ -78,7 +78,7 @@ export function decodeMode(mode: number): DecodeMode & { modeClass: number; segm
 }
 
 /** Instructions after which the next one is not simply the following one. */
-const endsBlock = (decoded: Decoded): boolean => decoded.form.instruction.endsBlock === true
+const endsBlock = (decoded: Decoded): boolean => decoded.form.endsBlock
 
 /**
  * Bytes of records from which on those of blocks that are not used any more are dropped. A boot of Debian decodes 12 MiB of

@@ -43,7 +43,7 @@ class FunctionHome implements Home {
 }
 
 /** Whether the instruction makes memory operands of its own in the segment that prefixes choose. */
-const ownMemory = (form: Form): boolean => form.instruction.repeatable !== undefined || form.modrm === undefined
+const ownMemory = (form: Form): boolean => form.repeatable !== undefined || form.modrm === undefined
 
 /** The shape of a decoded instruction, in a mode. */
 export function shapeOf(decoded: Decoded, mode: Mode, stackSize: 16 | 32 | 64, segmented: boolean): Shape {
@@ -55,7 +55,7 @@ export function shapeOf(decoded: Decoded, mode: Mode, stackSize: 16 | 32 | 64, s
     stackSize,
     rep: decoded.repPrefix,
     lock: decoded.lock,
-    segment: ownMemory(form) || form.instruction.unit ? decoded.segment : DS,
+    segment: ownMemory(form) || form.hasUnit ? decoded.segment : DS,
   }
   return {
     form,
@@ -76,7 +76,7 @@ export function shapeBits(decoded: Decoded, modeClass: number, stackSize: 16 | 3
   const { form, hasMemory } = decoded
   let bits = SIZE_CODE[decoded.operandSize] | (SIZE_CODE[decoded.addressSize] << 2) | (SIZE_CODE[stackSize] << 4)
   bits |= (REP_CODE[decoded.repPrefix] << 6) | (decoded.lock ? 1 << 8 : 0)
-  bits |= (ownMemory(form) || form.instruction.unit ? decoded.segment : DS) << 9
+  bits |= (ownMemory(form) || form.hasUnit ? decoded.segment : DS) << 9
   if (hasMemory) {
     bits |= 1 << 12
     if (decoded.index !== NO_REGISTER) bits |= 1 << 13
