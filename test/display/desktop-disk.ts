@@ -93,7 +93,7 @@ async function installDesktop(root: string, say: Say): Promise<void> {
 }
 
 /** What the kernel is started with; nothing of it changes what the desktop does. */
-const APPEND = 'root=/dev/sda1 ro console=tty0 console=ttyS0,115200 mitigations=off cryptomgr.notests quiet'
+const APPEND = 'root=/dev/sda1 ro rootdelay=1800 console=tty0 console=ttyS0,115200 mitigations=off cryptomgr.notests quiet'
 
 /** The disk, raw, in the cache. @returns its path */
 export function desktopDisk(say: Say): Promise<string> {

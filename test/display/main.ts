@@ -5,7 +5,7 @@ import { UserError } from '../../src/hosts/node/index.ts'
 import { CHECKS, type Check } from './checks.ts'
 import { Seat } from './seat.ts'
 
-const USAGE = `bin/node-new-enough test/display/main.ts [OPTION…] [NAME…]
+const USAGE = `npm run test:display [-- OPTION…] [NAME…]
 
 Uses the systems named, or all of them, and writes a table of what came of it.
 
