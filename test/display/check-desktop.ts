@@ -52,7 +52,7 @@ function decodeXwd(bytes: Uint8Array): Picture {
 export async function desktopWords(folder: string, vga: string, say: Say): Promise<string[]> {
   const disk = join(folder, 'disk.img')
   await execute('cp', ['--sparse=always', await desktopDisk(say), disk])
-  return ['--memory', '512M', '--vga', vga, '--disk', `${disk},cache=unsafe`]
+  return ['--memory', '512M', '--vga', vga, '--disk', `${disk},bus=virtio,cache=unsafe`]
 }
 
 /** A console that is drawn by the kernel, and a program's picture in its frame buffer. */
@@ -69,7 +69,7 @@ async function frameBuffer(seat: Seat, scratch: string, font: Uint8Array): Promi
   await file.close()
   // The cursor would blink in it.
   await com1.command("printf '\\033[?25l\\033[2J' >/dev/tty1; sleep 1")
-  await com1.command(`dd if=/dev/sdb of=/dev/fb0 bs=1M iflag=fullblock count=${BYTES >> 20} 2>/dev/null`, 300)
+  await com1.command(`dd if=/dev/vdb of=/dev/fb0 bs=1M iflag=fullblock count=${BYTES >> 20} 2>/dev/null`, 300)
   await seat.untilPicture('pattern', picture => picture.pixels.every((pixel, i) => pixel === wanted[i]), 120)
   await seat.look('pattern')
   await com1.command("printf '\\033[?25h\\033[2J' >/dev/tty1")
@@ -77,7 +77,7 @@ async function frameBuffer(seat: Seat, scratch: string, font: Uint8Array): Promi
 
 /** What X thinks of its screen is what is to be seen, but for the cursor. */
 async function sameAsX(seat: Seat, scratch: string, pointer: { x: number; y: number }): Promise<void> {
-  await seat.com1.command('DISPLAY=:0 xwd -root -silent | dd of=/dev/sdb bs=1M conv=fsync 2>/dev/null', 300)
+  await seat.com1.command('DISPLAY=:0 xwd -root -silent | dd of=/dev/vdb bs=1M conv=fsync 2>/dev/null', 300)
   const picture = await seat.look('desktop')
   const own = decodeXwd(await readFile(scratch))
   const except = { x: pointer.x - CURSOR, y: pointer.y - CURSOR, width: 2 * CURSOR, height: 2 * CURSOR }
@@ -185,7 +185,7 @@ async function hearTone(seat: Seat, wav: string): Promise<void> {
 export function desktop(vga: 'std' | 'virtio'): Check {
   return {
     name: `desktop-${vga}`,
-    how: `Debian's generic kernel, X, icewm and xterm on an IDE disk; --vga ${vga}`,
+    how: `Debian's generic kernel, X, icewm and xterm on a virtio disk; --vga ${vga}`,
     shows: 'console and desktop, pixel by pixel as the guest has them; menu, keys, a window that is moved; a tone',
     async use({ say, start }) {
       const folder = await mkdtemp(join(tmpdir(), 'typetwo-desktop-'))
@@ -197,7 +197,14 @@ export function desktop(vga: 'std' | 'virtio'): Check {
         const font = findFont(await readFile((await ensureFirmware('seabios'))[1]))!
         const seat = await start([
           ...(await desktopWords(folder, vga, say)),
-          ...['--disk', `${scratch},format=raw`, '--display', 'vnc=127.0.0.1:0', '--sound', `wav:${wav},ac97`],
+          ...[
+            '--disk',
+            `${scratch},bus=virtio,format=raw`,
+            '--display',
+            'vnc=127.0.0.1:0',
+            '--sound',
+            `wav:${wav},ac97`,
+          ],
           ...['--serial', 'stdio'],
         ])
         await seat.com1.until(/root@desktop:~# /, 1800)

@@ -42,7 +42,7 @@ const MODULES = ['ata_piix', 'ata_generic', 'ahci', 'sd_mod', 'ext4', 'virtio_pc
 /** Files of the system: a root without password, who is logged in at the first terminal and at COM1. */
 const FILES: Record<string, string> = {
   'etc/hostname': 'desktop\n',
-  'etc/fstab': '/dev/sda1 / ext4 errors=remount-ro 0 1\n',
+  'etc/fstab': '/dev/vda1 / ext4 errors=remount-ro 0 1\n',
   'etc/systemd/system/getty@tty1.service.d/typetwo.conf':
     '[Service]\nExecStart=\nExecStart=-/sbin/agetty --autologin root --noclear %I linux\n',
   'etc/systemd/system/serial-getty@ttyS0.service.d/typetwo.conf':
@@ -93,7 +93,8 @@ async function installDesktop(root: string, say: Say): Promise<void> {
 }
 
 /** What the kernel is started with; nothing of it changes what the desktop does. */
-const APPEND = 'root=/dev/sda1 ro rootdelay=1800 console=tty0 console=ttyS0,115200 mitigations=off cryptomgr.notests quiet'
+const APPEND =
+  'root=/dev/vda1 ro rootdelay=1800 console=tty0 console=ttyS0,115200 mitigations=off cryptomgr.notests quiet'
 
 /** The disk, raw, in the cache. @returns its path */
 export function desktopDisk(say: Say): Promise<string> {

@@ -8,7 +8,7 @@ import { decodePng, type Picture } from './picture.ts'
 
 const TYPETWO = join(new URL('../..', import.meta.url).pathname, 'bin/typetwo')
 /** Between two looks at a screen: milliseconds. */
-const PAUSE = 1500
+const PAUSE = 4000
 
 /** Runs a command of typetwo's. @throws Error with what it complained of */
 export function typetwo(...words: string[]): Promise<string> {
