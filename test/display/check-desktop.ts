@@ -50,9 +50,11 @@ function decodeXwd(bytes: Uint8Array): Picture {
 
 /** Its disk as a copy that may be written. @returns the words of `typetwo run` */
 export async function desktopWords(folder: string, vga: string, say: Say): Promise<string[]> {
+  const { disk: original, kernel, initrd, append } = await desktopDisk(say)
   const disk = join(folder, 'disk.img')
-  await execute('cp', ['--sparse=always', await desktopDisk(say), disk])
-  return ['--memory', '512M', '--vga', vga, '--disk', `${disk},bus=virtio,cache=unsafe`]
+  await execute('cp', ['--sparse=always', original, disk])
+  const boot = ['--kernel', kernel, '--initrd', initrd, '--append', append]
+  return ['--memory', '512M', '--vga', vga, ...boot, '--disk', `${disk},bus=virtio,cache=unsafe`]
 }
 
 /** A console that is drawn by the kernel, and a program's picture in its frame buffer. */
@@ -185,7 +187,7 @@ async function hearTone(seat: Seat, wav: string): Promise<void> {
 export function desktop(vga: 'std' | 'virtio'): Check {
   return {
     name: `desktop-${vga}`,
-    how: `Debian's generic kernel, X, icewm and xterm on a virtio disk; --vga ${vga}`,
+    how: `Debian's generic kernel, loaded directly, X, icewm and xterm on a virtio disk; --vga ${vga}`,
     shows: 'console and desktop, pixel by pixel as the guest has them; menu, keys, a window that is moved; a tone',
     async use({ say, start }) {
       const folder = await mkdtemp(join(tmpdir(), 'typetwo-desktop-'))

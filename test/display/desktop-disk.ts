@@ -1,9 +1,9 @@
 /** A disk with a small Debian desktop: X, a window manager, a terminal, made by debootstrap on the host, which takes root. */
 import { createHash } from 'node:crypto'
-import { chmod, mkdir, readdir, rename, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { UserError } from '../../src/hosts/node/index.ts'
-import { execute, packagePool, type Say } from '../install/packages.ts'
+import { execute, hostTool, makeOnce, packagePool, type Say } from '../install/packages.ts'
 import { grubDisk } from '../systems/images.ts'
 
 const SUITE = 'bookworm'
@@ -96,12 +96,38 @@ async function installDesktop(root: string, say: Say): Promise<void> {
 const APPEND =
   'root=/dev/vda1 ro rootdelay=1800 console=tty0 console=ttyS0,115200 mitigations=off cryptomgr.notests quiet'
 
-/** The disk, raw, in the cache. @returns its path */
-export function desktopDisk(say: Say): Promise<string> {
-  return grubDisk(`desktop-${hashOf([PACKAGES, MODULES, FILES])}`, {
+/** The disk, raw, and its kernel and initial RAM file system, in the cache. */
+export interface DesktopDisk {
+  disk: string
+  /** Unpacked: what the kernel does for itself otherwise takes longer than everything else at a start. */
+  kernel: string
+  initrd: string
+  append: string
+}
+
+/** Makes it, if it is not there. */
+export async function desktopDisk(say: Say): Promise<DesktopDisk> {
+  const name = `desktop-${hashOf([PACKAGES, MODULES, FILES])}`
+  const disk = await grubDisk(name, {
     tree: root => installDesktop(root, say),
     configuration: `set root=(hd0,msdos1)\nlinux /boot/vmlinuz ${APPEND}\ninitrd /boot/initrd\nboot\n`,
     size: 2 * 2 ** 30,
     say,
   })
+  const folder = await makeOnce(`boot-${name}`, async making => {
+    const debugfs = await hostTool('debugfs', ['e2fsprogs'], say)
+    for (const file of ['vmlinuz', 'initrd'])
+      await debugfs(['-R', `dump /boot/${file} ${join(making, file)}`, `${disk}?offset=${2 ** 20}`])
+    await unpackKernel(join(making, 'vmlinuz'), join(making, 'vmlinux'))
+  })
+  return { disk, kernel: join(folder, 'vmlinux'), initrd: join(folder, 'initrd'), append: APPEND }
+}
+
+/** Unpacks a bzImage that is packed by xz, as Debian's generic kernels are (Linux's Documentation/arch/x86/boot.rst). */
+async function unpackKernel(image: string, to: string): Promise<void> {
+  const bytes = await readFile(image)
+  const start = (bytes[0x1f1] + 1) * 512 + bytes.readUInt32LE(0x248)
+  const length = bytes.readUInt32LE(0x24c)
+  const script = 'tail -c +"$2" "$1" | head -c "$3" | xz -dc --single-stream >"$4"'
+  await execute('sh', ['-c', script, 'sh', image, String(start + 1), String(length), to])
 }
