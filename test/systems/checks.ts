@@ -63,7 +63,7 @@ function netboot(architecture: 'amd64' | 'i386'): Check {
       )
       const append = 'console=ttyS0,115200 TERM=vt102 mitigations=off cryptomgr.notests'
       const images = { kernel: join(files, 'linux'), initrd: join(files, 'initrd.gz') }
-      return ['--memory', '512M', '--cdrom', await isolinuxCd(`installer-${architecture}`, { ...images, append, say })]
+      return ['--memory', '1G', '--cdrom', await isolinuxCd(`installer-${architecture}`, { ...images, append, say })]
     },
     talk: installerDialog,
   }
