@@ -100,6 +100,9 @@ GRUB_CMDLINE_LINUX="console=ttyS0,115200"
 GRUB_TERMINAL=console
 GRUB_DISABLE_OS_PROBER=true
 END
+# GRUB names the root by its UUID, as a disk needs that moves from bus to bus, where udev would have made this.
+mkdir -p /dev/disk/by-uuid
+ln -sf ${root} /dev/disk/by-uuid/$(blkid -s UUID -o value ${root})
 mount --bind /dev $target/dev
 mount --bind /proc $target/proc
 mount --bind /sys $target/sys

@@ -112,7 +112,7 @@ async function visit(machine: Console, plan: InstallPlan): Promise<void> {
   await expect('systemctl is-active cron dbus', /^active\s+active$/)
   await expect('findmnt -n -o FSTYPE /', /ext4/)
   await expect('[ -d /sys/firmware/efi ] && echo uefi || echo bios', new RegExp(plan.firmware))
-  await expect('cat /proc/cmdline', /BOOT_IMAGE=\/boot\/vmlinuz/)
+  await expect('cat /proc/cmdline', /BOOT_IMAGE=\/boot\/vmlinuz\S* root=UUID=/)
   await expect('date >>/root/visits && sync && wc -l </root/visits', /^\d+$/)
   machine.type('systemctl poweroff\n')
 }
