@@ -80,6 +80,15 @@ sleep 1
 mkfs.ext4 -q -F ${root}
 mount ${root} $target
 ${uefi ? `mkfs.vfat -F 32 ${plan.partition}1 >/dev/null\nmkdir -p $target/boot/efi\nmount ${plan.partition}1 $target/boot/efi` : ''}
+# As in small systems: no manuals and translations, and files are flushed when all is done.
+mkdir -p $target/etc/dpkg/dpkg.cfg.d
+cat >$target/etc/dpkg/dpkg.cfg.d/small <<'END'
+force-unsafe-io
+path-exclude=/usr/share/doc/*
+path-exclude=/usr/share/man/*
+path-exclude=/usr/share/info/*
+path-exclude=/usr/share/locale/*
+END
 ${step('debootstrap')}
 debootstrap --no-check-gpg --merged-usr --variant=minbase --include=${plan.base.join(',')} ${plan.suite} $target file:///media/cdrom
 ${step('configuration')}
@@ -92,6 +101,7 @@ mkdir -p $target/etc/initramfs-tools/conf.d $target/etc/default $target/media/cd
 # The disk may be at any bus when it boots. The file is made once, at the end.
 echo MODULES=list >$target/etc/initramfs-tools/conf.d/modules
 printf '%s\\n' ext4 sd_mod ata_piix ahci nvme virtio_pci virtio_blk >$target/etc/initramfs-tools/modules
+printf 'COMPRESS=gzip\\nCOMPRESSLEVEL=1\\n' >$target/etc/initramfs-tools/conf.d/compress
 echo update_initramfs=no >$target/etc/initramfs-tools/update-initramfs.conf
 cat >$target/etc/default/grub <<'END'
 GRUB_DEFAULT=0
