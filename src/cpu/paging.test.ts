@@ -208,6 +208,12 @@ test('32-bit paging, 4 MiB pages and PAE', () => {
   loadSlow(cpu, 0x412344, 0, 4)
   assert.equal(takeFault(cpu), undefined)
   assert.equal(cpu.state.get32(F.serviceResult), 0x1234)
+  // INVLPG of an address elsewhere leaves it; within its 4 MiB not.
+  const kept = () => cpu.tlb[tlbIndex(0x412000) * 8] === 0x412000
+  flushPage(cpu, 0x800000, 0)
+  assert.ok(kept())
+  flushPage(cpu, 0x7ff000, 0)
+  assert.ok(!kept())
   cpu.memory.writeNumber(0x1008, 4, 0x00600083 | (1 << 21))
   loadSlow(cpu, 0x800000, 0, 4)
   assert.deepEqual(takeFault(cpu), [14, P | 8])

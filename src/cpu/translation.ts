@@ -33,7 +33,7 @@ import {
   PAGE_USER,
   PAGE_WRITABLE,
 } from './paging.ts'
-import { CR0_WP, CR4_PGE, CR4_SMAP, CR4_SMEP } from './registers.ts'
+import { CR0_WP, CR4_PGE, CR4_SMAP, CR4_SMEP, EFER_LMA } from './registers.ts'
 import { AC, F } from './state.ts'
 import type { Vcpu } from './vcpu.ts'
 
@@ -46,6 +46,7 @@ const ADDEND = 6
 const FRAME = 7
 const CR0 = F.cr0.offset >> 2
 const CR4 = F.cr4.offset >> 2
+const EFER = F.efer.offset >> 2
 const SYSTEM_FLAGS = F.systemFlags.offset >> 2
 
 /** The lists of entries in use and the word behind them (src/memory/tlb.ts), by words. */
@@ -91,6 +92,20 @@ export class TlbUse {
         if (distance < 0 || distance >= count) continue
         if (writesOnly) tlb[at + WRITE] = NO_TAG
         else drop(tlb, at)
+      }
+    }
+  }
+
+  /** Drops all entries of large pages within the same 2^`bits` bytes as an address. */
+  dropLargePages(tlb: Int32Array, low: number, high: number, bits: number): void {
+    const { words } = this
+    // A system with memory that it maps for moments only, as Linux of 32 bits has, does this for every page that it touches there.
+    for (let list = 0; list < TLB_CLASSES * 2; list++) {
+      const from = tlbList(list >> 1, (list & 1) !== 0) >> 2
+      const last = from + words[from]
+      for (let i = from + 1; i <= last; i++) {
+        const at = (words[i] - TLB_BASE) >> 2
+        if ((tlb[at + FRAME] & TLB_LARGE) !== 0 && isWithin(tlb, at, low, high, bits)) drop(tlb, at)
       }
     }
   }
@@ -194,33 +209,23 @@ export function flushTlb(cpu: Vcpu, keepGlobal: boolean): void {
   cpu.tlbFlushed()
 }
 
-/** Calls back for each entry in use, by its index of words. */
-function forEachEntry(cpu: Vcpu, callback: (at: number) => void): void {
-  for (let tlbClass = 0; tlbClass < TLB_CLASSES; tlbClass++) {
-    for (const at of cpu.tlbUse.entries(tlbClass, false)) callback(at)
-    for (const at of cpu.tlbUse.entries(tlbClass, true)) callback(at)
-  }
-}
-
 /** Forgets the translation of one page, and every large page that may hold it, in all classes: INVLPG. */
 export function flushPage(cpu: Vcpu, low: number, high: number): void {
   const { tlb } = cpu
   const index = tlbIndex(low)
   for (let tlbClass = 0; tlbClass < TLB_CLASSES; tlbClass++) drop(tlb, (tlbClass * TLB_ENTRIES + index) * ENTRY_WORDS)
   if (cpu.tlbUse.largePages & gibibyteBit(low, high)) {
-    forEachEntry(cpu, at => {
-      if (isLarge(tlb, at, low, high)) drop(tlb, at)
-    })
+    // Pages of 1 GiB are long mode's; others have 4 MiB at most.
+    cpu.tlbUse.dropLargePages(tlb, low, high, cpu.state.i32[EFER] & EFER_LMA ? 30 : 22)
   }
   cpu.tlbFlushed()
 }
 
-/** Whether the entry is of a large page within the same GiB as the address. */
-function isLarge(tlb: Int32Array, at: number, low: number, high: number): boolean {
-  if (!(tlb[at + FRAME] & TLB_LARGE)) return false
+/** Whether a large page's entry is within the same 2^`bits` bytes as the address. */
+function isWithin(tlb: Int32Array, at: number, low: number, high: number, bits: number): boolean {
   // A large page's entry has at least one tag; the address's low half is the same in all of them.
   const part = tlb[at + READ] !== NO_TAG ? READ : tlb[at + WRITE] !== NO_TAG ? WRITE : FETCH
-  return (tlb[at + part] ^ low) >>> 30 === 0 && tlb[at + part + 1] === (high | 0)
+  return (tlb[at + part] ^ low) >>> bits === 0 && tlb[at + part + 1] === (high | 0)
 }
 
 /** Drops what all TLBs hold of a guest-physical frame: its writes only, or everything. */
