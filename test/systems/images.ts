@@ -1,11 +1,13 @@
 /** CDs and disks with boot loaders and Debian's kernels on them, made without being root and kept in the cache. */
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeCpio } from '../../src/hosts/node/guest/cpio.ts'
+import { buildGuest } from '../../src/hosts/node/guest/initramfs.ts'
 import { ensureDefaultGuest, type GuestArchitecture } from '../../src/hosts/node/index.ts'
 import { makeEspImage } from '../install/cd.ts'
-import { execute, hostTool, makeOnce, type Say, unpackedPackages } from '../install/packages.ts'
+import { execute, hostTool, makeOnce, type Say, unpackedKernel, unpackedPackages } from '../install/packages.ts'
 
 /** A file for a CD or disk: where it goes, and the host's file or the content. */
 export type Files = Record<string, string | { content: string | Uint8Array }>
@@ -212,9 +214,31 @@ umount /sys /proc /dev
 exec switch_root /mnt /init
 `
 
-/** Fills a root with the default guest of an architecture: its kernel, an initial RAM file system that goes on to it, its programs. */
-export async function rootOfDefaultGuest(architecture: GuestArchitecture, root: string): Promise<void> {
-  const guest = await ensureDefaultGuest({ arch: architecture })
+/**
+ * Debian's generic kernel with busybox, as the default guest is made, whose kernel for the cloud has no driver for SATA.
+ * @returns paths
+ */
+async function genericGuest(architecture: GuestArchitecture, say: Say): Promise<{ kernel: string; initrd: string }> {
+  // That of i386 is generic.
+  if (architecture === 'i386') return ensureDefaultGuest({ arch: architecture })
+  const trees = [
+    await unpackedKernel('linux-image-amd64', { say }),
+    await unpackedPackages('busybox', ['busybox-static'], { say }),
+  ]
+  const folder = await makeOnce('guest-generic-amd64', async making => {
+    const archives = trees.map(
+      tree => spawn('tar', ['-c', '-C', tree, '.'], { stdio: ['ignore', 'pipe', 'inherit'] }).stdout,
+    )
+    const { kernel, initrd } = await buildGuest(archives)
+    await writeFile(join(making, 'vmlinuz'), kernel)
+    await writeFile(join(making, 'initrd'), initrd)
+  })
+  return { kernel: join(folder, 'vmlinuz'), initrd: join(folder, 'initrd') }
+}
+
+/** Fills a root with Debian's generic kernel, an initial RAM file system that goes on to it, and the default guest's programs. */
+export async function rootOfGenericGuest(architecture: GuestArchitecture, root: string, say: Say): Promise<void> {
+  const guest = await genericGuest(architecture, say)
   await mkdir(join(root, 'boot'))
   await copyFile(guest.kernel, join(root, 'boot/vmlinuz'))
   const script = {
