@@ -45,6 +45,9 @@ export const IDTR = 9
 /** Only a base, which is 0: the segment of an address that has none. */
 export const NO_SEGMENT = 10
 
+/** The most pages that a region holds on to. */
+export const MOST_HELD_PAGES = 24
+
 /** Every field of a vCPU's state. */
 export const F = {
   /** RAX RCX RDX RBX RSP RBP RSI RDI R8–R15. */
@@ -162,6 +165,10 @@ export const F = {
   halted: field('halted', 'i32'),
   /** What the vCPU's thread does now: a number of src/cpu/activity.ts. */
   activity: field('activity', 'i32'),
+  /** Pages that the region being executed holds on to (src/engines/translator/held-pages.ts). */
+  heldStart: field('heldStart', 'i64', MOST_HELD_PAGES),
+  heldSize: field('heldSize', 'i64', MOST_HELD_PAGES),
+  heldPlace: field('heldPlace', 'i32', MOST_HELD_PAGES),
   /** Nonzero while NMIs wait for IRET. */
   nmiBlocked: field('nmiBlocked', 'i32'),
   /** Engine-private scratch words. */

@@ -75,6 +75,10 @@ const LEAST_RUN = 7
 /** The halves of a linear address, bytes of the access, whether it writes; whether the page may be accessed now. */
 export const FILL_TLB_TYPE = { params: [I32, I32, I32, I32], results: [I32] } as const
 
+/** Fills the TLB, by TypeScript if need be; and without, so that nothing else changes. */
+export const FILL_TLB = 'fillTlb'
+export const FILL_TLB_ALONE = 'fillTlbAlone'
+
 /** The bytes of a width. */
 export const bytesOf = (width: Width): AccessBytes => (width === 1 ? 1 : width / 8) as AccessBytes
 
@@ -174,6 +178,11 @@ export abstract class EngineSemantics extends Semantics {
     return [value.truncate(32), value.shr(32).truncate(32)]
   }
 
+  /** The function that fills the TLB for an access that would miss it. */
+  protected get refillName(): string {
+    return FILL_TLB
+  }
+
   /** Whether the access hits the TLB; the entry's address comes along. */
   private probe(linear: Int, bytes: number, tag: number): { hit: Int; entry: Int } {
     const entry = this.tlbBase().add(tlbOffset(linear.truncate(32)))
@@ -195,7 +204,7 @@ export abstract class EngineSemantics extends Semantics {
           this.beforeSlowAccess()
           const args = [...this.halves(linear), this.const(1, 32), this.const(tag === TLB_WRITE ? 1 : 0, 32)]
           const filled = this.f.call(
-            'fillTlb',
+            this.refillName,
             FILL_TLB_TYPE,
             args.map(arg => arg.node),
           )
@@ -212,13 +221,24 @@ export abstract class EngineSemantics extends Semantics {
     }
   }
 
+  /** #GP unless an address is aligned. */
+  alignedOrFault(linear: Int, bytes: number): void {
+    const low = linear.truncate(32).and(bytes - 1)
+    this.raiseIf(low.isNonZero(), GP, 0)
+  }
+
+  /** The same of the access that comes next. */
+  alignNext(linear: Int, bytes: number): void {
+    this.alignedOrFault(linear, bytes)
+  }
+
   private hostAddress(entry: Int, linear: Int): Int {
     const addend = new Int(this.f, this.f.load(0x28, I32, 0, entry.node, TLB_ADDEND), 32)
     return addend.add(linear.truncate(32))
   }
 
-  protected ramLoad(address: Int, width: Width): Int {
-    return new Int(this.f, this.f.load(LOAD_OPCODES[width], typeOf(width), 1, address.node, 0), width)
+  protected ramLoad(address: Int, width: Width, offset = 0): Int {
+    return new Int(this.f, this.f.load(LOAD_OPCODES[width], typeOf(width), 1, address.node, offset), width)
   }
 
   /** Loads 8 to 64 bits. */
@@ -298,8 +318,8 @@ export abstract class EngineSemantics extends Semantics {
     return result.value
   }
 
-  protected ramStore(address: Int, value: Int): void {
-    this.f.store(STORE_OPCODES[value.width], 1, address.node, value.node, 0)
+  protected ramStore(address: Int, value: Int, offset = 0): void {
+    this.f.store(STORE_OPCODES[value.width], 1, address.node, value.node, offset)
   }
 
   /** Stores where {@link loadForWrite} found the place. */
@@ -537,13 +557,12 @@ export class GuestMemoryOperand implements MemoryOperand, VectorOperand {
 
   private vectorLinear(aligned: boolean, write: boolean): Int {
     const linear = this.linear(16, write)
-    if (aligned) this.alignedOrFault(linear, 16)
+    if (aligned) this.m.alignNext(linear, 16)
     return linear
   }
 
   private alignedOrFault(linear: Int, bytes: number): void {
-    const low = linear.truncate(32).and(bytes - 1)
-    this.m.raiseIf(low.isNonZero(), GP, 0)
+    this.m.alignedOrFault(linear, bytes)
   }
 
   requireAligned(bytes: number): void {

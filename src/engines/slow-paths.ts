@@ -15,6 +15,7 @@ import { TLB_ADDEND, TLB_FRAME, TLB_FRAME_MASK, TLB_READ, TLB_WRITE } from '../m
 import { LOAD_OPCODES, STORE_OPCODES } from '../wasm/memory-opcodes.ts'
 import { type FunctionType, I32, V128 } from '../wasm/types.ts'
 import type { Unit } from './library.ts'
+import { FILL_TLB, FILL_TLB_ALONE, FILL_TLB_TYPE } from './semantics.ts'
 import {
   currentClass,
   isCanonicalNow,
@@ -43,7 +44,11 @@ export function slowPathUnits(stateBase: number): Unit[] {
   const sized: FunctionType = { params: [I32, I32, I32], results: [] }
   return [
     refillUnit(stateBase),
-    path('fillTlb', { params: [I32, I32, I32, I32], results: [I32] }, fillTlb),
+    path(FILL_TLB, FILL_TLB_TYPE, fillTlb),
+    path(FILL_TLB_ALONE, FILL_TLB_TYPE, path => {
+      path.isAlone = true
+      fillTlb(path)
+    }),
     path('loadSlow', sized, loadSlow),
     path('loadForWriteSlow', sized, loadForWriteSlow),
     path('storeSlow', sized, storeSlow),
@@ -56,6 +61,8 @@ export function slowPathUnits(stateBase: number): Unit[] {
 class SlowPath extends VcpuCode {
   private readonly name: string
   readonly linear: Int
+  /** Nothing is handed on: the result is 0 instead. */
+  isAlone = false
 
   constructor(f: FunctionBuilder, stateBase: number, name: string) {
     super(f, stateBase)
@@ -67,6 +74,10 @@ class SlowPath extends VcpuCode {
   /** Hands the call on to TypeScript and returns. */
   handOn(): void {
     const { f } = this
+    if (this.isAlone) {
+      this.return(0)
+      return
+    }
     const args = f.type.params.map((_, i) => this.parameter(i).node)
     const result = f.call(IN_TYPESCRIPT + this.name, f.type, args)
     if (f.type.results.length) f.return(result)

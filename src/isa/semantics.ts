@@ -5,7 +5,7 @@ import { Label } from '../ir/node.ts'
 import { Float, Int, int, type Operandish, typeOf, type ValueWidth, Vector, type Width } from '../ir/values.ts'
 import { LOAD_OPCODES, STORE_OPCODES } from '../wasm/memory-opcodes.ts'
 import { F32, F64, I32, I64, V128, type ValueType } from '../wasm/types.ts'
-import type { DeferredChecks } from './sse-float-paths.ts'
+import type { DeferredChecks, MagnitudeChecks } from './sse-float-paths.ts'
 import type { X87Locals } from './x87-locals.ts'
 
 /** The execution mode classes that change what an instruction means (SDM vol. 1, 3.1; vol. 3, 20). */
@@ -447,6 +447,11 @@ export abstract class Semantics extends Code {
 
   /** Takes the checks of floating-point results and operands, where the engine makes those of several instructions together. */
   get deferred(): DeferredChecks | undefined {
+    return undefined
+  }
+
+  /** Keeps account of the magnitudes of scalar numbers, where the engine does. */
+  get magnitudes(): MagnitudeChecks | undefined {
     return undefined
   }
 

@@ -4,7 +4,15 @@ import { type Float, type Int, int, type Vector } from '../ir/values.ts'
 import * as S from '../wasm/simd.ts'
 import { type Instruction, instruction } from './definition.ts'
 import type { Routine, Semantics, VectorOperand } from './semantics.ts'
-import { type FloatWidth, isZero, lanewise, writePacked, writeScalar, zeroLanes } from './sse-float-paths.ts'
+import {
+  type FloatOperation,
+  type FloatWidth,
+  isZero,
+  lanewise,
+  writePacked,
+  writeScalar,
+  zeroLanes,
+} from './sse-float-paths.ts'
 
 /** An operation of two operands, at both widths. */
 interface Binary {
@@ -15,6 +23,7 @@ interface Binary {
   readonly scalar: (a: Float, b: Float) => Float
   /** When a result of zero is exact: always (a sum of normal numbers), if an operand is zero, if the first is. */
   readonly exactZero: 'always' | 'either' | 'first'
+  readonly operation: FloatOperation
 }
 
 const ADD: Binary = {
@@ -24,6 +33,7 @@ const ADD: Binary = {
   vector: { 32: S.F32X4_ADD, 64: S.F64X2_ADD },
   scalar: (a, b) => a.add(b),
   exactZero: 'always',
+  operation: 'add',
 }
 const MUL: Binary = {
   name: 'MUL',
@@ -32,6 +42,7 @@ const MUL: Binary = {
   vector: { 32: S.F32X4_MUL, 64: S.F64X2_MUL },
   scalar: (a, b) => a.mul(b),
   exactZero: 'either',
+  operation: 'multiply',
 }
 const SUB: Binary = {
   name: 'SUB',
@@ -40,6 +51,7 @@ const SUB: Binary = {
   vector: { 32: S.F32X4_SUB, 64: S.F64X2_SUB },
   scalar: (a, b) => a.sub(b),
   exactZero: 'always',
+  operation: 'add',
 }
 const DIV: Binary = {
   name: 'DIV',
@@ -48,6 +60,7 @@ const DIV: Binary = {
   vector: { 32: S.F32X4_DIV, 64: S.F64X2_DIV },
   scalar: (a, b) => a.div(b),
   exactZero: 'first',
+  operation: 'divide',
 }
 
 /** When a zero result for operands without denormals is exact, by the operands being zero; WebAssembly's sums always are. */
@@ -79,8 +92,8 @@ function writePackedBinary(
     const first = zeroLanes(m, width, a)
     return op.exactZero === 'first' ? first : first.or(zeroLanes(m, width, b))
   }
-  const exact = EXACT.get(`${op.name}${width}`) as Routine
-  writePacked(m, destination, width, a.op(op.vector[width], [b]), { zeroIsExact, exact }, [a, b], sources)
+  const ways = { zeroIsExact, exact: EXACT.get(`${op.name}${width}`) as Routine, operation: op.operation }
+  writePacked(m, destination, width, a.op(op.vector[width], [b]), ways, [a, b], sources)
 }
 
 /** Suffix, prefix, operand letter, feature of the four forms of an operation. */
@@ -102,7 +115,7 @@ const binaries = [ADD, MUL, SUB, DIV].flatMap(op => [
       execute(m, destination, source) {
         const b = source.readLow(width)
         const a = destination.readLow(width)
-        const ways = { zeroIsExact: () => zeroOf(op, a, b), exact: op.exact[width] }
+        const ways = { zeroIsExact: () => zeroOf(op, a, b), exact: op.exact[width], operation: op.operation }
         writeScalar(m, destination, op.scalar(a.asFloat(), b.asFloat()), ways, [a, b], [destination, source])
       },
     }),
@@ -134,7 +147,7 @@ const squareRoots = [
       unit: 'sse',
       execute(m, destination, source) {
         const a = source.readLow(width)
-        const ways = { zeroIsExact: () => m.bool(true), exact: squareRoot[width] }
+        const ways = { zeroIsExact: () => m.bool(true), exact: squareRoot[width], operation: 'root' as const }
         writeScalar(m, destination, a.asFloat().sqrt(), ways, [a], [source])
       },
     }),
@@ -146,7 +159,7 @@ const squareRoots = [
       unit: 'sse',
       execute(m, destination, source) {
         const a = source.readVector()
-        const ways = { zeroIsExact: () => undefined, exact: packedSquareRoot[width] }
+        const ways = { zeroIsExact: () => undefined, exact: packedSquareRoot[width], operation: 'root' as const }
         writePacked(m, destination, width, a.op(width === 32 ? S.F32X4_SQRT : S.F64X2_SQRT), ways, [a], [source])
       },
     }),
@@ -201,7 +214,7 @@ const addSubtract = SSE3_FORMS.map(([suffix, prefix, width]) =>
       const sum = a.op(ADD.vector[width], [b])
       const difference = a.op(SUB.vector[width], [b])
       const mixed = width === 32 ? difference.shuffle(4, sum, [0, 5, 2, 7]) : difference.shuffle(8, sum, [0, 3])
-      const ways = { zeroIsExact: () => undefined, exact: addSubExact[width] }
+      const ways = { zeroIsExact: () => undefined, exact: addSubExact[width], operation: 'add' as const }
       writePacked(m, destination, width, mixed, ways, [a, b], [destination, source])
     },
   }),

@@ -73,13 +73,17 @@ const flagComparisons = (
       const a = first.readLow(width)
       const x = m.floatVariable(a.asFloat())
       const y = m.floatVariable(b.asFloat())
-      unless(m, comparable(m, a, b, first, second), () => {
-        const order = m.variable(32, m.call(COMPARE[width], a, b, m.const(signalling, 32)))
-        m.exceptionCheck()
-        asRelated(m, x, y, order.value)
-      })
+      const { magnitudes } = m
+      if (magnitudes) magnitudes.operands([a, b], [first, second])
+      else {
+        unless(m, comparable(m, a, b, first, second), () => {
+          const order = m.variable(32, m.call(COMPARE[width], a, b, m.const(signalling, 32)))
+          m.exceptionCheck()
+          asRelated(m, x, y, order.value)
+        })
+      }
       const [p, q] = [x.value, y.value]
-      const parity = p.ne(p)
+      const parity = magnitudes ? m.bool(false) : p.ne(p)
       const no = m.bool(false)
       m.flags.set({ carry: p.ge(q).not(), zero: p.eq(q).or(parity), parity, adjust: no, sign: no, overflow: no })
     },
@@ -212,6 +216,12 @@ const extremes = (
           const b = source.readLow(width)
           const a = destination.readLow(width)
           const first = swap ? a.asFloat().gt(b.asFloat()) : a.asFloat().lt(b.asFloat())
+          if (m.magnitudes) {
+            const magnitude = m.magnitudes.operands([a, b], [destination, source])
+            destination.writeLow(first.select(a, b))
+            m.magnitudes.know(destination, magnitude)
+            return
+          }
           destination.writeLow(
             eitherWay(m, comparable(m, a, b, destination, source), first.select(a, b), exact[width], a, b),
           )

@@ -62,7 +62,9 @@ const scalarFromInteger = SCALARS.map(([suffix, prefix, , feature, width]) =>
     unit: 'sse',
     execute(m, destination, source) {
       const all = m.isSettled(destination, width, true)
-      destination.writeLow(fromInteger(m, source.read(), width))
+      const value = source.read()
+      destination.writeLow(fromInteger(m, value, width))
+      m.magnitudes?.knowInteger(destination, width, value.width)
       m.settle(destination, width, all)
     },
   }),

@@ -6,8 +6,10 @@
 import { F } from '../cpu/state.ts'
 import { changeMxcsr, FLOAT_RANGES, MXCSR_DAZ, MXCSR_DE, MXCSR_DM } from '../float/mxcsr.ts'
 import type { Label } from '../ir/node.ts'
-import { type Float, type Int, isBitsOfFloat, Vector } from '../ir/values.ts'
+import { OP_LOAD } from '../ir/node.ts'
+import { type Float, Int, isBitsOfFloat, Vector } from '../ir/values.ts'
 import * as S from '../wasm/simd.ts'
+import { I32 } from '../wasm/types.ts'
 import { type Code, type Routine, routine, type Semantics, type VectorOperand, type Width } from './semantics.ts'
 import { splatOf } from './simd-forms.ts'
 
@@ -57,9 +59,12 @@ export function ordinary(bits: Int): Int {
     .ltU(2n * (infinity - smallest) - 1n)
 }
 
-/** The highest 32 bits of a number; of a lane straight from the vector. */
-function highest(bits: Int): Int {
-  const { op, args, extra } = bits.node
+/** The highest 32 bits of a number; of a lane straight from the vector, of what was just loaded from memory. */
+export function highest(bits: Int): Int {
+  const { op, args, extra, imm, imm2 } = bits.node
+  if (bits.width === 64 && op === OP_LOAD && imm === 0x29) {
+    return new Int(bits.f, bits.f.load(0x28, I32, (imm2 & 1) as 0 | 1, args[0], (imm2 >>> 1) + 4), 32)
+  }
   if (bits.width === 64 && op === 0xfd00 + S.I64X2_EXTRACT_LANE) {
     return new Vector(bits.f, args[0]).lane(32, 2 * (extra as Uint8Array)[0] + 1)
   }
@@ -104,8 +109,54 @@ export interface DeferredChecks {
   check(vector: Vector, width: FloatWidth, all: boolean): void
   /** The same of an operand. */
   checkOperand(vector: Vector, source: VectorOperand | undefined, width: FloatWidth, all: boolean): void
+  /**
+   * Notes what an operation's operands have to be, as far as that is not known: of a register whose bounds are, nothing.
+   * @returns what is known of the result, which is to be noted as well if it is not tested; undefined where that always is
+   */
+  operate(
+    operation: FloatOperation,
+    width: FloatWidth,
+    all: boolean,
+    operands: readonly (readonly [vector: Vector, source: VectorOperand | undefined])[],
+  ): { readonly magnitude: Magnitude; readonly isTested: boolean } | undefined
+  /** Notes what is known of a register that was written. */
+  setMagnitude(destination: VectorOperand, magnitude: Magnitude, all: boolean): void
   /** Builds what gives up: nothing was done. Operands may be wrong already, so no routine may report exceptions of them. */
   fail(): void
+}
+
+/** Operations of arithmetic, as far as the magnitudes of their results go. */
+export type FloatOperation = 'add' | 'multiply' | 'divide' | 'root'
+
+/** Where an engine keeps account of the magnitudes of scalar numbers: results of small numbers need no test. */
+export interface MagnitudeChecks {
+  /** Makes sure that numbers, by their bits, are neither NaN nor infinite nor denormal; leaves otherwise. @returns what all are */
+  operands(values: readonly Int[], sources: readonly (VectorOperand | undefined)[]): Magnitude
+  /**
+   * Makes sure of the operands of an operation.
+   * @returns what is known of the result, which is exact then: unless it is not tested and a test says otherwise
+   */
+  compute(
+    operation: FloatOperation,
+    values: readonly Int[],
+    sources: readonly (VectorOperand | undefined)[],
+  ): { readonly magnitude: Magnitude; readonly isTested: boolean }
+  /** Makes sure of a result; leaves otherwise. */
+  testResult(value: Int): Magnitude
+  /** Notes what is known of a register that was written. */
+  know(destination: VectorOperand, magnitude: Magnitude): void
+  /** Notes that a register that was written has an integer of so many bits. */
+  knowInteger(destination: VectorOperand, width: FloatWidth, bits: number): void
+  /** Notes that a register was written with what is in another. */
+  copy(destination: VectorOperand, source: VectorOperand): void
+}
+
+/** What is known of a number: the engine's own. */
+export interface Magnitude {
+  readonly width: FloatWidth
+  readonly low: number
+  readonly high: number
+  readonly unit: number
 }
 
 /** A number's bits in the lowest lane of a vector. */
@@ -134,6 +185,8 @@ export interface TwoWays {
   readonly zeroIsExact: () => Int
   /** The routine for the operands' bits. */
   readonly exact: Routine
+  /** What it is, if it is one operation. */
+  readonly operation?: FloatOperation
 }
 
 /**
@@ -145,11 +198,15 @@ export function writeScalar(
   m: Semantics,
   destination: VectorOperand,
   quick: Float,
-  { zeroIsExact, exact }: TwoWays,
+  { zeroIsExact, exact, operation }: TwoWays,
   operands: readonly Int[],
   sources: readonly VectorOperand[],
 ): void {
   const { width } = quick
+  if (m.magnitudes && operation) {
+    writeBounded(m, m.magnitudes, destination, quick, operation, operands, sources)
+    return
+  }
   const unsettled = operands.filter(
     (operand, i) => !m.isSettled(sources[i], width) && !operands.slice(0, i).some(other => alike(operand, other)),
   )
@@ -160,6 +217,17 @@ export function writeScalar(
   }
   const later = m.deferred
   if (later) {
+    const given = operands.map((operand, i) => [vectorOf(operand), sources[i]] as const)
+    const known = operation && later.operate(operation, width, false, given)
+    if (known) {
+      const result = m.floatVariable(quick)
+      const vector = Vector.from(result.value, width === 64 ? S.F64X2_SPLAT : S.F32X4_SPLAT)
+      if (!known.isTested) later.check(vector, width, false)
+      destination.writeLow(result.value.bits())
+      m.settle(destination, width, all)
+      later.setMagnitude(destination, known.magnitude, false)
+      return
+    }
     const vectors = unsettled.map(operand => [vectorOf(operand), sources[operands.indexOf(operand)]] as const)
     const result = m.floatVariable(quick)
     const low = Vector.from(result.value, width === 64 ? S.F64X2_SPLAT : S.F32X4_SPLAT)
@@ -184,6 +252,26 @@ export function writeScalar(
   settle()
 }
 
+/** {@link writeScalar} where magnitudes are known: a quotient or a root may still be of zero or of a negative number. */
+function writeBounded(
+  m: Semantics,
+  magnitudes: MagnitudeChecks,
+  destination: VectorOperand,
+  quick: Float,
+  operation: FloatOperation,
+  operands: readonly Int[],
+  sources: readonly VectorOperand[],
+): void {
+  const { width } = quick
+  const { magnitude, isTested } = magnitudes.compute(operation, operands, sources)
+  const all = m.isSettled(destination, width, true)
+  const result = m.floatVariable(quick)
+  const known = isTested ? magnitude : magnitudes.testResult(result.value.bits())
+  destination.writeLow(result.value.bits())
+  magnitudes.know(destination, known)
+  m.settle(destination, width, all)
+}
+
 /** Denormals of a vector's lanes, as a mask. */
 function denormalLanes(code: Code, width: FloatWidth, vector: Vector): Vector {
   const { bytes, smallest } = FORMATS[width]
@@ -205,13 +293,18 @@ const topBits = (width: FloatWidth, mask: Vector): Int =>
   mask.toInt(width === 32 ? S.I32X4_BITMASK : S.I64X2_BITMASK, 32)
 const allTopBits = (width: FloatWidth): number => (width === 32 ? 15 : 3)
 
+/** {@link TwoWays} of packed operations. */
+export interface PackedWays extends Omit<TwoWays, 'zeroIsExact'> {
+  readonly zeroIsExact: () => Vector | undefined
+}
+
 /** {@link writeScalar} for all lanes; zeroIsExact is a mask of lanes. */
 export function writePacked(
   m: Semantics,
   destination: VectorOperand,
   width: FloatWidth,
   quick: Vector,
-  { zeroIsExact, exact }: { readonly zeroIsExact: () => Vector | undefined; readonly exact: Routine },
+  { zeroIsExact, exact, operation }: PackedWays,
   operands: readonly Vector[],
   sources: readonly (VectorOperand | undefined)[],
 ): void {
@@ -226,6 +319,15 @@ export function writePacked(
   }
   const later = m.deferred
   if (later) {
+    const given = operands.map((operand, i) => [operand, sources[i]] as const)
+    const known = operation && later.operate(operation, width, true, given)
+    if (known) {
+      if (!known.isTested) later.check(result.value, width, true)
+      destination.writeVector(result.value)
+      m.settle(destination, width, true)
+      later.setMagnitude(destination, known.magnitude, true)
+      return
+    }
     const vectors = unsettled.map(operand => [operand, sources[operands.indexOf(operand)]] as const)
     checkLater(later, width, true, vectors, result.value)
     destination.writeVector(result.value)
@@ -382,7 +484,9 @@ export function ofOrdinary(
 ): Vector {
   const later = m.deferred
   if (later) {
-    for (const [vector, source] of operands) later.checkOperand(vector, source, width, true)
+    for (const [vector, source] of operands) {
+      if (!m.isSettled(source, width, true)) later.checkOperand(vector, source, width, true)
+    }
     return fast
   }
   const lanes = operands.map(([vector]) => ordinaryOrZeroLanes(m, width, vector)).reduce((a, b) => a.and(b))

@@ -22,6 +22,7 @@ const wholeMoves = whole.map(([mnemonic, load, store, feature, unaligned]) =>
     unit: 'sse',
     execute(m, destination, source) {
       destination.writeVector(source.readVector(unaligned), unaligned)
+      m.magnitudes?.copy(destination, source)
       for (const width of [32, 64] as const) {
         for (const all of [true, false]) if (m.isSettled(source, width, all)) m.settle(destination, width, all)
       }

@@ -8,6 +8,7 @@ const PRIVATE: ReadonlySet<Field> = new Set([
   ...[F.nextRip, F.flagResult, F.flagCarries, F.flagAdjust, F.flagKind, F.flagA, F.flagB],
   ...[F.x87Operand, F.x87Flags, F.serviceResult, F.serviceResult2, F.budget, F.scratch],
   ...[F.faultVector, F.faultErrorCode, F.epoch, F.translatedInstructions, F.simdExceptions, F.activity],
+  ...[F.heldStart, F.heldSize, F.heldPlace],
 ])
 
 /** The words of the state that are compared, in ranges of 32-bit words. */

@@ -10,15 +10,18 @@ import { type Label, OP_BLOCK } from '../../ir/node.ts'
 import { type Int, Vector } from '../../ir/values.ts'
 import type { Code, VectorOperand, VectorVariable } from '../../isa/semantics.ts'
 import { splatOf } from '../../isa/simd-forms.ts'
-import type { DeferredChecks, FloatWidth } from '../../isa/sse-float-paths.ts'
+import type { DeferredChecks, FloatOperation, FloatWidth } from '../../isa/sse-float-paths.ts'
 import * as S from '../../wasm/simd.ts'
 import { I32, I64, V128 } from '../../wasm/types.ts'
 import type { Known } from './flags.ts'
+import { type Bound, boundOf, isWithin, type Limits, limit } from './float-bounds.ts'
 import type { RegionInstruction } from './region.ts'
 import { linkedIndex } from './relocatable.ts'
 
 /** What a region makes of floating-point checks. */
 export interface DeferredAssumption {
+  /** How many times the region counted on too much: first on magnitudes (float-bounds.ts), then on windows. */
+  readonly level: number
   /** XMM registers that no instruction of the region writes. */
   readonly constants: ReadonlySet<number>
 }
@@ -62,26 +65,35 @@ function kindOf({ decoded, usage }: RegionInstruction): Kind {
   return unit === undefined && PLAIN.has(mnemonic) && !usage.readsFlags ? 'allowed' : 'other'
 }
 
-/** For each instruction of a block whether a window begins at it, or ends before it. */
-export function windowsOf(instructions: readonly RegionInstruction[]): { opens: boolean; closes: boolean }[] {
+/**
+ * For each instruction of a block whether a window begins at it, or ends before it.
+ * @param packedOnly windows without packed arithmetic are not wanted
+ */
+export function windowsOf(
+  instructions: readonly RegionInstruction[],
+  packedOnly = false,
+): { opens: boolean; closes: boolean }[] {
   const windows = instructions.map(() => ({ opens: false, closes: false }))
   if (!mayHaveWindow(instructions)) return windows
   const kinds = instructions.map(kindOf)
   let start = -1
   let count = 0
+  let packed = !packedOnly
   const end = (at: number) => {
-    if (count >= LEAST) {
+    if (count >= LEAST && packed) {
       windows[start].opens = true
       if (at < windows.length) windows[at].closes = true
     }
     start = -1
     count = 0
+    packed = !packedOnly
   }
   kinds.forEach((kind, i) => {
     if (kind === 'other') end(i)
     else if (kind === 'arithmetic') {
       if (start < 0) start = i
       count++
+      if (/P[SD]$/.test(instructions[i].decoded.form.instruction.mnemonic)) packed = true
     }
   })
   end(kinds.length)
@@ -104,6 +116,11 @@ export const hasWindows = (blocks: readonly { readonly instructions: readonly Re
 
 /** A window has at least so many instructions of arithmetic: else their own checks are as good. */
 const LEAST = 2
+
+/** The number of the XMM register that an operand is. */
+function numberOf(source: VectorOperand | undefined): number | undefined {
+  return source?.kind === 'register' ? (source as { number?: number }).number : undefined
+}
 
 /** What a window needs of the region. */
 export interface WindowHost {
@@ -138,8 +155,14 @@ export class DeferredFloat implements DeferredChecks {
   /** XMM registers that no instruction of the region writes. */
   private readonly constants: ReadonlySet<number>
 
-  constructor(host: WindowHost, { constants }: DeferredAssumption) {
+  private readonly limits: Limits
+  /** Whether results are known by their operands' bounds. */
+  private readonly bounded: boolean
+
+  constructor(host: WindowHost, { level, constants }: DeferredAssumption) {
     this.host = host
+    this.bounded = level === 0
+    this.limits = this.bounded ? NARROW : WIDE
     this.constants = constants
   }
 
@@ -212,22 +235,58 @@ export class DeferredFloat implements DeferredChecks {
   }
 
   checkOperand(vector: Vector, source: VectorOperand | undefined, width: FloatWidth, all: boolean): void {
-    const register = (source as { number?: number } | undefined)?.number
-    if (source?.kind === 'register' && register !== undefined && this.constants.has(register)) {
+    const register = numberOf(source)
+    if (register !== undefined && this.constants.has(register)) {
       this.atEntry.set(`${register} ${width} ${all}`, { register, width, all })
     } else this.check(vector, width, all)
   }
 
-  /** By XMM register: what is known to be in range, as in RegionCode.settled. */
-  private readonly known = new Map<number, number>()
+  /** By XMM register: bounds of its lowest number, or of all. */
+  private readonly known = new Map<number, { readonly bound: Bound; readonly all: boolean }>()
 
+  private knownBound(register: number | undefined, width: FloatWidth, all: boolean): Bound | undefined {
+    const known = register === undefined ? undefined : this.known.get(register)
+    return known?.bound.width === width && (known.all || !all) ? known.bound : undefined
+  }
+
+  /** Whether numbers are known to be in range. */
   isKnown(register: number, width: FloatWidth, all: boolean): boolean {
-    const known = this.known.get(register)
-    return known === -width || (!all && known === width)
+    const bound = this.knownBound(register, width, all)
+    return bound !== undefined && isWithin(bound, this.limits[width])
   }
   know(register: number, width: FloatWidth, all: boolean): void {
-    if (all || !this.isKnown(register, width, false)) this.known.set(register, all ? -width : width)
+    if (all || !this.isKnown(register, width, false)) this.known.set(register, { bound: this.limits[width], all })
   }
+
+  operate(
+    operation: FloatOperation,
+    width: FloatWidth,
+    all: boolean,
+    operands: readonly (readonly [vector: Vector, source: VectorOperand | undefined])[],
+  ): { magnitude: Bound; isTested: boolean } | undefined {
+    if (!this.bounded) return undefined
+    const limits = this.limits[width]
+    const note = ([vector, source]: (typeof operands)[number]): Bound => {
+      this.checkOperand(vector, source, width, all)
+      const register = numberOf(source)
+      if (register !== undefined) this.known.set(register, { bound: limits, all })
+      return limits
+    }
+    const bounds = operands.map(operand => this.knownBound(numberOf(operand[1]), width, all) ?? note(operand))
+    const bound = boundOf(operation, bounds)
+    const isTested = operation === 'add' || operation === 'multiply'
+    if (bound) return { magnitude: isTested ? bound : limits, isTested }
+    // A sum that is zero is exact, and any other that is not in order will be found.
+    if (operation === 'add') return { magnitude: limits, isTested: false }
+    const near = operands.map((operand, i) => (isWithin(bounds[i], limits) ? bounds[i] : note(operand)))
+    return { magnitude: isTested ? boundOf(operation, near)! : limits, isTested }
+  }
+
+  setMagnitude(destination: VectorOperand, magnitude: Bound, all: boolean): void {
+    const register = numberOf(destination)
+    if (register !== undefined) this.known.set(register, { bound: magnitude, all })
+  }
+
   /** At the start of a block. */
   forget(): void {
     this.known.clear()
@@ -244,7 +303,7 @@ export class DeferredFloat implements DeferredChecks {
     const { code } = host
     const { f } = code
     const bad = [...window.noted.values()].map(({ width, all, least, greatest }) =>
-      isBeyond(code, width, all, least.value, greatest.value),
+      isBeyond(code, this.limits[width], all, least.value, greatest.value),
     )
     if (bad.length > 0) this.leaveIf(bad.reduce((a, b) => a.or(b)))
     f.branch(window.done)
@@ -274,7 +333,7 @@ export class DeferredFloat implements DeferredChecks {
     const { f } = code
     const bad = [...this.atEntry.values()].map(({ register, width, all }) => {
       const vector = new Vector(f, f.getLocal(this.host.registerLocal(16 + register), V128))
-      return isBeyond(code, width, all, ...bounds(code, vector, width))
+      return isBeyond(code, this.limits[width], all, ...bounds(code, vector, width))
     })
     if (bad.length > 0) {
       const tell = () => {
@@ -292,13 +351,13 @@ export class DeferredFloat implements DeferredChecks {
 }
 
 /**
- * The range of numbers, of their highest 32 bits without the sign shifted left by 1. It is so much smaller than that of normal ones
- * that no product and no quotient of two of them can be too small or too large: a result of zero is exact then.
+ * The range of numbers. It is so much smaller than that of normal ones that no product and no quotient of two of them can be too
+ * small or too large: a result of zero is exact then. In the narrower one even products of sums need not be noted.
  */
-const RANGES = {
-  32: { low: (127 - 62) << 24, high: ((127 + 62) << 24) >>> 0 },
-  64: { low: (1023 - 500) << 21, high: ((1023 + 500) << 21) >>> 0 },
-} as const
+const WIDE: Limits = { 32: limit(32, -62, 62), 64: limit(64, -500, 500) }
+const NARROW: Limits = { 32: limit(32, -36, 36), 64: limit(64, -200, 200) }
+/** Bias and place of the exponent in the highest 32 bits shifted left by 1. */
+const EXPONENTS = { 32: [127, 24], 64: [1023, 21] } as const
 
 /** Of numbers what has to be at least the low end, which a zero is as well, and below the high end. */
 function bounds(code: Code, vector: Vector, width: FloatWidth): [least: Vector, greatest: Vector] {
@@ -308,8 +367,10 @@ function bounds(code: Code, vector: Vector, width: FloatWidth): [least: Vector, 
 }
 
 /** Whether any of the numbers, in the lanes that count, is beyond the range. */
-function isBeyond(code: Code, width: FloatWidth, all: boolean, least: Vector, greatest: Vector): Int {
-  const { low, high } = RANGES[width]
+function isBeyond(code: Code, bound: Bound, all: boolean, least: Vector, greatest: Vector): Int {
+  const { width } = bound
+  const [bias, shift] = EXPONENTS[width]
+  const [low, high] = [bound.low, bound.high].map(exponent => ((bias + exponent) << shift) >>> 0)
   if (!all) {
     const lane = width === 64 ? 1 : 0
     return least.lane(32, lane).ltU(low).or(greatest.lane(32, lane).geU(high))

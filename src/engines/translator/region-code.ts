@@ -9,6 +9,8 @@ import { REGION_TYPE } from '../interpreter/main.ts'
 import { isMapped, lookUpJump } from '../jump-table.ts'
 import { type DeferredAssumption, DeferredFloat } from './deferred.ts'
 import { RegionFlags } from './flags.ts'
+import type { FloatBounds } from './float-bounds.ts'
+import type { HeldPages } from './held-pages.ts'
 import { linkedHeat, linkedIndex, linkedPage } from './relocatable.ts'
 import type { RegionPlace } from './semantics.ts'
 import { RegionX87, type X87Assumption } from './x87.ts'
@@ -40,6 +42,12 @@ export class RegionCode implements RegionPlace {
   private readonly long: boolean
   /** Instructions executed that the budget does not know of yet. */
   pending = 0
+  /** Whether the first block is reached in other ways than by the entry. */
+  entersLoop = false
+  /** Magnitudes of scalar numbers, where they are kept account of. */
+  floats: FloatBounds | undefined
+  /** Pages that accesses in loops are expected in. */
+  held: HeldPages | undefined
   /** The x87 in locals, if instructions of the region use it. */
   readonly x87: RegionX87 | undefined
   /** How floating-point checks of several instructions are made one. */
@@ -78,7 +86,9 @@ export class RegionCode implements RegionPlace {
 
   /** RIP at a distance from the entry. */
   ripAt(distance: number): Int {
-    const rip = this.entry.value.add(distance)
+    const entry = this.entry.value
+    this.held?.read(entry.node, 'entry')
+    const rip = entry.add(distance)
     return this.long ? rip : rip.and(0xffffffff)
   }
 
@@ -87,10 +97,13 @@ export class RegionCode implements RegionPlace {
   }
   /** A general-purpose register, all 64 bits. */
   readGpr(number: number): Int {
-    return new Int(this.f, this.f.getLocal(this.gpr(number), I64), 64)
+    const node = this.f.getLocal(this.gpr(number), I64)
+    this.held?.read(node, number)
+    return new Int(this.f, node, 64)
   }
   writeGpr(number: number, value: Int): void {
     this.deferred?.save(number)
+    this.held?.written(number, value)
     this.f.setLocal(this.gpr(number), value.node)
     this.writtenGprs.add(number)
   }
@@ -112,6 +125,7 @@ export class RegionCode implements RegionPlace {
     this.f.setLocal(this.xmm(number), value.node)
     this.writtenXmms.add(number)
     this.settled[number] = 0
+    this.floats?.written(number)
   }
   /** By XMM register: 0, the width of its lowest number if that is settled (see Semantics.settles), negative if all of them are. */
   settled: number[] = new Array(32).fill(0)
@@ -252,6 +266,7 @@ export class RegionCode implements RegionPlace {
     }
     this.x87?.load(() => f.return(f.const32(1)))
     this.budget.value = code.get(F.budget)
+    this.held?.enter()
     this.gprs.forEach((local, number) => {
       if (local !== undefined) f.setLocal(local, code.get(F.gpr, number).node)
     })
@@ -262,6 +277,7 @@ export class RegionCode implements RegionPlace {
     })
     this.flags.enter()
     this.deferred?.load(() => f.return(f.const32(1)))
+    if (this.entersLoop) this.floats?.enter(() => f.return(f.const32(1)))
     for (const node of body) f.nodes.push(node)
   }
 }

@@ -15,6 +15,8 @@ import { memoryBytes, widthOf } from '../interpreter/semantics.ts'
 import {
   bytesOf,
   EngineSemantics,
+  FILL_TLB,
+  FILL_TLB_ALONE,
   GuestMemoryOperand,
   type SizeArgument,
   takesSegmentChecks,
@@ -25,6 +27,8 @@ import { tlbOffset } from '../tlb-offset.ts'
 import { FprOperand } from '../vector-register.ts'
 import type { DeferredFloat } from './deferred.ts'
 import type { RegionFlags } from './flags.ts'
+import type { FloatBounds } from './float-bounds.ts'
+import type { HeldPages } from './held-pages.ts'
 import type { RegionX87 } from './x87.ts'
 
 /** How an instruction ends, if not by going on with the next. */
@@ -55,9 +59,13 @@ export interface RegionPlace {
   /** By XMM register: 0, the width of its lowest number if that is settled (see Semantics.settles), negative if all of them are. */
   readonly settled: number[]
   unsettle(): void
-  /** The x87 in locals, where instructions of the region use it. */
+  /** Pages that accesses in loops are expected in. */
+  readonly held?: HeldPages | undefined
   /** Where floating-point checks of several instructions are made one. */
   readonly deferred?: DeferredFloat | undefined
+  /** Magnitudes of scalar numbers, where they are kept account of. */
+  readonly floats?: FloatBounds | undefined
+  /** The x87 in locals, where instructions of the region use it. */
   readonly x87: RegionX87 | undefined
   /** Leaves so that the interpreter executes the instruction at a distance from the entry. */
   bail(distance: number): void
@@ -164,6 +172,12 @@ export class TranslatorSemantics extends EngineSemantics {
   override get deferred(): DeferredFloat | undefined {
     const { deferred } = this.region
     return deferred?.isOpen ? deferred : undefined
+  }
+  override get magnitudes(): FloatBounds | undefined {
+    const { floats, deferred } = this.region
+    if (!floats || deferred?.isOpen) return undefined
+    floats.bail = () => this.bail()
+    return floats
   }
   override get x87(): RegionX87 | undefined {
     return this.region.x87
@@ -311,8 +325,8 @@ export class TranslatorSemantics extends EngineSemantics {
     return this.tlbBase().add(tlbOffset(linear.truncate(32)))
   }
 
-  /** The address in RAM, after a TLB miss has been dealt with; leaves where there is none. */
-  private ramAddress(linear: Int, bytes: number, tag: number, size: SizeArgument): Int {
+  /** The address in RAM and its entry of the TLB, after a miss has been dealt with; leaves where there is none. */
+  private probeRam(linear: Int, bytes: number, tag: number, size: SizeArgument): { address: Int; entry: Int } {
     const held = this.variable(64, linear).value
     const entry = this.variable(32, this.entryOf(held)).value
     const stored = new Int(this.f, this.f.load(0x29, I64, 0, entry.node, tag), 64)
@@ -324,7 +338,7 @@ export class TranslatorSemantics extends EngineSemantics {
         const args = [held.truncate(32), held.shr(32).truncate(32), size(bytes), write]
         const type = { params: [I32, I32, I32, I32], results: [I32] } as const
         const filled = this.f.call(
-          'fillTlb',
+          this.refillName,
           type,
           args.map(arg => arg.node),
         )
@@ -334,32 +348,62 @@ export class TranslatorSemantics extends EngineSemantics {
       'unlikely',
     )
     const addend = new Int(this.f, this.f.load(0x28, I32, 0, entry.node, TLB_ADDEND), 32)
-    return addend.add(held.truncate(32))
+    return { address: addend.add(held.truncate(32)), entry }
+  }
+
+  /** Where in RAM an access goes: an address, and what is to be added to it. */
+  private ramPlace(linear: Int, bytes: number, tag: number, size: SizeArgument): { address: Int; offset: number } {
+    const { alignment } = this
+    this.alignment = 0
+    const probe = () => {
+      if (alignment) this.alignedOrFault(linear, alignment)
+      return this.probeRam(linear, bytes, tag, size)
+    }
+    const place = this.region.held?.find(linear, bytes, tag, this.nesting, probe)
+    if (!place) return { address: probe().address, offset: 0 }
+    // In memory 1 it is aligned as within its page.
+    if (alignment) this.alignedOrFault(place.address.add(place.offset), alignment)
+    return place
+  }
+
+  /** What the next access has to be aligned to, or 0. */
+  private alignment = 0
+  override alignNext(_linear: Int, bytes: number): void {
+    this.alignment = bytes
+  }
+
+  /** While pages are held, nothing may change translations or frames: what takes TypeScript is the interpreter's. */
+  protected override get refillName(): string {
+    return this.region.held ? FILL_TLB_ALONE : FILL_TLB
   }
 
   override load(linear: Int, width: Width, size: SizeArgument): Int {
-    return this.ramLoad(this.ramAddress(linear, bytesOf(width), TLB_READ, size), width)
+    const { address, offset } = this.ramPlace(linear, bytesOf(width), TLB_READ, size)
+    return this.ramLoad(address, width, offset)
   }
   override loadVector(linear: Int, size: SizeArgument): Vector {
-    const address = this.ramAddress(linear, 16, TLB_READ, size)
-    return new Vector(this.f, this.f.load(0xfd00, V128, 1, address.node, 0))
+    const { address, offset } = this.ramPlace(linear, 16, TLB_READ, size)
+    return new Vector(this.f, this.f.load(0xfd00, V128, 1, address.node, offset))
   }
   override loadForWrite(linear: Int, width: Width, address: Variable, size: SizeArgument): Int {
-    address.value = this.ramAddress(linear, bytesOf(width), TLB_WRITE, size)
+    const place = this.ramPlace(linear, bytesOf(width), TLB_WRITE, size)
+    address.value = place.address.add(place.offset)
     return this.ramLoad(address.value, width)
   }
   override storeBack(_linear: Int, value: Int, address: Int): void {
     this.ramStore(address, value)
   }
   override store(linear: Int, value: Int, size: SizeArgument): void {
-    this.storeBack(linear, value, this.ramAddress(linear, bytesOf(value.width), TLB_WRITE, size))
+    const { address, offset } = this.ramPlace(linear, bytesOf(value.width), TLB_WRITE, size)
+    this.ramStore(address, value, offset)
   }
   override storeVector(linear: Int, value: Vector, size: SizeArgument): void {
-    const address = this.ramAddress(linear, 16, TLB_WRITE, size)
-    this.f.store(0xfd0b, 1, address.node, value.node, 0)
+    const { address, offset } = this.ramPlace(linear, 16, TLB_WRITE, size)
+    this.f.store(0xfd0b, 1, address.node, value.node, offset)
   }
   override probeForWrite(linear: Int, bytes: number, size: SizeArgument): void {
-    this.ramAddress(linear, bytes, TLB_WRITE, size)
+    if (bytes <= 32) this.ramPlace(linear, bytes, TLB_WRITE, size)
+    else this.probeRam(linear, bytes, TLB_WRITE, size)
   }
 
   /** The operands of the form, in order. */

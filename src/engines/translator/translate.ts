@@ -8,6 +8,8 @@ import type { decodeMode } from '../interpreter/blocks.ts'
 import { shapeOf } from '../interpreter/handlers.ts'
 import { constantXmms, windowsOf } from './deferred.ts'
 import type { Known } from './flags.ts'
+import { FLOAT_LEVELS, FloatBounds, type KnownMagnitudes } from './float-bounds.ts'
+import { HeldPages } from './held-pages.ts'
 import { liveAfter, MOST_TABLE_ENTRIES, RegionPlan } from './plan.ts'
 import type { Edge, FoundRegion, RegionBlock, RegionInstruction } from './region.ts'
 import { RegionCode } from './region-code.ts'
@@ -22,7 +24,7 @@ import { wantsX87Locals, worksOnStack, type X87Assumption, type X87Known } from 
  * @param index the region's number
  * @param counted its entries are to be counted (src/memory/layout.ts, REGION_HEAT_BASE)
  * @param x87 what the region may count on, to have the x87 in locals
- * @param deferred how floating-point checks of several instructions may be made one
+ * @param level how often the region counted on too much of its floating point; undefined: it is to count on nothing
  */
 export function translateRegion(
   name: string,
@@ -33,9 +35,9 @@ export function translateRegion(
   index: number,
   counted = false,
   x87?: X87Assumption,
-  deferred = false,
+  level?: number,
 ): RegionUnit {
-  return new RegionTranslator(found, start, mode, info, x87, deferred).translate(name, index, counted)
+  return new RegionTranslator(found, start, mode, info, x87, level).translate(name, index, counted)
 }
 
 /** What is known where a block begins that is reached in one way only. */
@@ -45,6 +47,7 @@ interface Arrival {
   /** Settled numbers of XMM registers. */
   readonly settled: readonly number[]
   readonly x87: X87Known | undefined
+  readonly floats: KnownMagnitudes | undefined
 }
 
 class RegionTranslator {
@@ -71,7 +74,7 @@ class RegionTranslator {
     mode: number,
     info: ReturnType<typeof decodeMode>,
     x87: X87Assumption | undefined,
-    deferred: boolean,
+    level: number | undefined,
   ) {
     this.mode = mode
     this.info = info
@@ -81,12 +84,20 @@ class RegionTranslator {
     const wants = x87 && wantsX87Locals(all)
     const atOnce = found.blocks[0].instructions.some(worksOnStack)
     const assumed = wants ? { ...x87, fromEntry: x87.fromEntry && atOnce } : undefined
-    const later = deferred ? { constants: constantXmms(all) } : undefined
-    this.plan = new RegionPlan(found, !info.segmented && !x87 && !deferred)
+    const later = level === undefined ? undefined : { level, constants: constantXmms(all) }
+    this.plan = new RegionPlan(found, !info.segmented && !x87 && level === undefined)
     const otherEntries = this.plan.wayIn.length ? this.offset : undefined
     this.region = new RegionCode(info.mode === 'long', !info.segmented, assumed, later, otherEntries)
     this.placed = this.plan.placed
     this.indexOf = this.plan.indexOf
+    this.region.entersLoop = this.isMet(0)
+    if (level !== undefined && level < FLOAT_LEVELS && FloatBounds.suits(all)) {
+      const { region } = this
+      const read = (number: number) => region.readXmm(number)
+      region.floats = new FloatBounds(region.code, this.placed, level, read)
+    }
+    // Of segments with limits each access is checked.
+    if (!info.segmented) this.region.held = new HeldPages(this.region.code, this.placed)
   }
 
   translate(name: string, index: number, counted: boolean): RegionUnit {
@@ -138,6 +149,8 @@ class RegionTranslator {
     region.pending = arrival ? arrival.pending : 0
     region.unsettle()
     region.deferred?.forget()
+    region.held?.startBlock(place)
+    region.floats?.startBlock(index, arrival ? arrival.floats : this.isMet(index) ? undefined : NOTHING_KNOWN)
     if (arrival) region.settled = [...arrival.settled]
     if (arrival?.x87) region.x87!.known = arrival.x87
     else region.x87?.startBlock(index, index === 0)
@@ -153,7 +166,7 @@ class RegionTranslator {
       return
     }
     const live = liveAfter(block)
-    const windows = region.deferred && windowsOf(block.instructions)
+    const windows = region.deferred && windowsOf(block.instructions, region.floats !== undefined)
     let last: TranslatorSemantics | undefined
     block.instructions.forEach((instruction, i) => {
       if (windows?.[i].closes) region.deferred!.close()
@@ -262,6 +275,11 @@ class RegionTranslator {
     return this.pages.indexOf(Math.floor((this.offset + distance) / 4096))
   }
 
+  /** Whether several ways meet where a block begins, or may. */
+  private isMet(index: number): boolean {
+    return index === 0 ? this.plan.ways[0] > 0 : this.plan.ways[index] !== 1 || this.placed[index].loopEnd >= 0
+  }
+
   private goTo(from: number, edge: Edge): void {
     const { region } = this
     const to = edge.to && this.indexOf.get(edge.to)
@@ -274,14 +292,16 @@ class RegionTranslator {
       const moved = region.isMapped(edge.distance, this.pageOf(edge.distance)).isZero()
       region.code.if(moved, () => region.exit(edge.distance), undefined, 'unlikely')
     }
-    if (this.plan.ways[to] === 1 && this.placed[to].loopEnd < 0 && to !== 0) {
+    if (!this.isMet(to)) {
       this.arrivals[to] = {
         flags: region.flags.known,
         pending: region.pending,
         settled: [...region.settled],
         x87: region.x87?.known,
+        floats: region.floats?.known,
       }
     } else {
+      region.floats?.meet(to, () => region.exit(edge.distance))
       if (region.x87?.meet(to, () => region.exit(edge.distance)) === false) return
       region.settleBudget()
       if (this.plan.flagsMatter[to]) region.flags.toLocals()
@@ -289,6 +309,8 @@ class RegionTranslator {
     region.f.branch(kind === 'back' ? this.loops[to]! : this.forward[to]!)
   }
 }
+
+const NOTHING_KNOWN: KnownMagnitudes = { plain: false, bounds: new Map() }
 
 /** So many addresses are compared one after another. */
 const FEW_TARGETS = 3

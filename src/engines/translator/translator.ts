@@ -9,6 +9,7 @@ import { FIRST_REGION, type Interpreter } from '../interpreter/interpreter.ts'
 import type { Usage } from '../semantics.ts'
 import { hasWindows } from './deferred.ts'
 import { describeRegion } from './describe-region.ts'
+import { FLOAT_LEVELS } from './float-bounds.ts'
 import type { KeptRegion, KeptRegions } from './kept-regions.ts'
 import type { KeptDescription } from './kept-segment.ts'
 import { listRegion, type TranslatedCode } from './listing.ts'
@@ -163,6 +164,8 @@ export class Translator {
   x87FromEntry: boolean
   /** How often regions count as having been entered where they did not fit, before they ever were. */
   unfitAtFirst = 0
+  /** Whether every region is made with care at once: for tests. */
+  alwaysCareful = false
   /** Gets a listing of each region that is translated (src/engines/translator/listing.ts). */
   onTranslated: ((code: TranslatedCode) => void) | undefined
 
@@ -229,7 +232,7 @@ export class Translator {
    * @param replaces the one that there is already
    * @param careful it is worth time
    */
-  translate(block: Block, replaces?: Region, careful = false): void {
+  translate(block: Block, replaces?: Region, careful = this.alwaysCareful): void {
     const from = this.translatingTime()
     const info = this.info(block.mode)
     const found = findRegion(this.host(block), block.address, info, this.limits(info, replaces))
@@ -266,9 +269,10 @@ export class Translator {
     return assumed && { ...assumed, fromEntry }
   }
 
-  /** How a region may check floating point. */
-  private defers({ block }: Region): boolean {
-    return (this.unfit.get(block.address) ?? this.unfitAtFirst) < MOST_UNFIT
+  /** How often a region counted on too much of its floating point (deferred.ts); undefined: it is to count on nothing. */
+  private floatLevel({ block }: Region): number | undefined {
+    const level = Math.floor((this.unfit.get(block.address) ?? this.unfitAtFirst) / MOST_UNFIT)
+    return level <= FLOAT_LEVELS ? level : undefined
   }
 
   /** The x87 is not what a region counts on: after some times it is made anew so that it counts on less. */
@@ -279,7 +283,7 @@ export class Translator {
     const unfit = (this.unfit.get(address) ?? this.unfitAtFirst) + 1
     if (this.unfit.size >= MOST_UNFIT_KNOWN) this.unfit.clear()
     this.unfit.set(address, unfit)
-    if (unfit === MOST_UNFIT || unfit === 2 * MOST_UNFIT) this.drop(region)
+    if (unfit % MOST_UNFIT === 0) this.drop(region)
   }
 
   /** The function of a region: made of templates, or with more care. */
@@ -287,7 +291,7 @@ export class Translator {
     const { address, mode } = region.block
     const info = this.info(mode)
     const x87 = this.x87(region)
-    const defers = this.defers(region)
+    const level = this.floatLevel(region)
     // Loops of floating point gain much by the better translation, and may turn without ever leaving the region.
     const isFloat = this.isFloat(found, x87)
     const others = info.segmented || isFloat || !found.meeting ? [] : new RegionPlan(found, true).otherEntries
@@ -300,7 +304,7 @@ export class Translator {
     region.careful = true
     region.assumes = isFloat
     if (!isFloat) return translateRegion(name, found, address, mode, info, region.index, counted)
-    return translateRegion(name, found, address, mode, info, region.index, counted, x87, defers)
+    return translateRegion(name, found, address, mode, info, region.index, counted, x87, level)
   }
 
   private isFloat({ blocks }: FoundRegion, x87: X87Assumption | undefined): boolean {

@@ -48,6 +48,7 @@ export interface Variant {
 
 const INTERPRETER: WorldEngine = { name: 'interpreter', heat: undefined }
 const TRANSLATOR: WorldEngine = { name: 'translator', heat: 1 }
+const CAREFUL: WorldEngine = { name: 'careful translator', heat: 1, careful: true }
 const AUTO: WorldEngine = { name: 'auto', heat: 3 }
 
 /** The first is what the others are compared with. */
@@ -56,6 +57,8 @@ export const VARIANTS: readonly Variant[] = [
   { engine: INTERPRETER, slicing: WHOLE },
   { engine: TRANSLATOR, slicing: WHOLE },
   { engine: TRANSLATOR, slicing: FORGETTING },
+  { engine: CAREFUL, slicing: WHOLE },
+  { engine: CAREFUL, slicing: FORGETTING },
   { engine: AUTO, slicing: WHOLE },
   { engine: AUTO, slicing: RANDOM },
 ]

@@ -29,6 +29,8 @@ export interface WorldEngine {
   readonly name: string
   /** How often a block is entered before it is translated; undefined: never. */
   readonly heat: number | undefined
+  /** Its regions are made with care at once. */
+  readonly careful?: boolean
 }
 
 /** One machine. */
@@ -39,7 +41,7 @@ export class World {
   readonly name: string
   private interrupts = 0
 
-  constructor({ name, heat }: WorldEngine) {
+  constructor({ name, heat, careful = false }: WorldEngine) {
     this.name = name
     const machine: MachineInterface = {
       readPort: (port, size) => ((port * 0x9e3779b1) >>> 0) % 2 ** (size * 8),
@@ -60,7 +62,7 @@ export class World {
     }
     this.vcpu = new Vcpu(this.memory, machine)
     this.engine = new Interpreter(this.vcpu)
-    if (heat !== undefined) new Translator(this.engine, heat)
+    if (heat !== undefined) new Translator(this.engine, heat).alwaysCareful = careful
   }
 
   /** Everything as at first, in a mode, with code at its place. */
