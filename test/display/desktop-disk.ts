@@ -92,9 +92,9 @@ async function installDesktop(root: string, say: Say): Promise<void> {
   await execute('sh', ['-c', 'for at in proc sys dev/pts dev; do umount "$1/$at" 2>/dev/null; done; true', 'sh', root])
 }
 
-/** What the kernel is started with; nothing of it changes what the desktop does. */
+/** What the kernel is started with. A busy host may take a minute until the disk is there; what waits for it sleeps so long at once. */
 const APPEND =
-  'root=/dev/vda1 ro rootdelay=1800 console=tty0 console=ttyS0,115200 mitigations=off cryptomgr.notests quiet'
+  'root=/dev/vda1 ro rootdelay=60 console=tty0 console=ttyS0,115200 mitigations=off cryptomgr.notests quiet'
 
 /** The disk, raw, and its kernel and initial RAM file system, in the cache. */
 export interface DesktopDisk {
