@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { type Say, unpackedPackages } from '../install/packages.ts'
 import { grubCd } from '../systems/images.ts'
 import { desktop } from './check-desktop.ts'
+import { frameBuffer } from './check-frame-buffer.ts'
 import { installerGtk, installerText } from './check-installer.ts'
 import { sideBySide } from './check-two.ts'
 import { type Seat, sleep } from './seat.ts'
@@ -105,6 +106,8 @@ export const CHECKS: readonly Check[] = [
   installerText('i386'),
   installerGtk('amd64'),
   installerGtk('i386'),
+  frameBuffer('std'),
+  frameBuffer('virtio'),
   desktop('std'),
   desktop('virtio'),
   sideBySide,

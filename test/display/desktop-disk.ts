@@ -124,7 +124,7 @@ export async function desktopDisk(say: Say): Promise<DesktopDisk> {
 }
 
 /** Unpacks a bzImage that is packed by xz, as Debian's generic kernels are (Linux's Documentation/arch/x86/boot.rst). */
-async function unpackKernel(image: string, to: string): Promise<void> {
+export async function unpackKernel(image: string, to: string): Promise<void> {
   const bytes = await readFile(image)
   const start = (bytes[0x1f1] + 1) * 512 + bytes.readUInt32LE(0x248)
   const length = bytes.readUInt32LE(0x24c)
