@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { ensureDefaultGuest } from '../../src/hosts/node/index.ts'
 import type { Console } from '../install/console.ts'
 import { type Say, unpackedKernel, unpackedPackages } from '../install/packages.ts'
-import { fileThatBegins, grubCd, grubDisk, isolinuxCd, rootOfGenericGuest } from './images.ts'
+import { fileThatBegins, genericDisk, grubCd, isolinuxCd } from './images.ts'
 
 /** One system, booted in one way. */
 export interface Check {
@@ -79,8 +79,7 @@ function linuxDisk(architecture: 'amd64' | 'i386', bus: string, machine = 'pc'):
     async words(say) {
       const append = 'console=ttyS0,115200 rdinit=/switch-root mitigations=off cryptomgr.notests'
       const configuration = `set root=(hd0,msdos1)\nlinux /boot/vmlinuz ${append}\ninitrd /boot/initrd\nboot\n`
-      const tree = (root: string) => rootOfGenericGuest(architecture, root, say)
-      const disk = await grubDisk(`generic-${architecture}`, { tree, configuration, size: 256 * 2 ** 20, say })
+      const disk = await genericDisk(architecture, configuration, say)
       return ['--machine', machine, '--disk', `${disk},bus=${bus},cache=unsafe`]
     },
     talk: machine =>

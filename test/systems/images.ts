@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeCpio } from '../../src/hosts/node/guest/cpio.ts'
+import { GUEST_FILES, GUEST_MODULES } from '../../src/hosts/node/guest/init.ts'
 import { buildGuest } from '../../src/hosts/node/guest/initramfs.ts'
 import { ensureDefaultGuest, type GuestArchitecture } from '../../src/hosts/node/index.ts'
 import { makeEspImage } from '../install/cd.ts'
@@ -225,7 +226,11 @@ async function genericGuest(architecture: GuestArchitecture, say: Say): Promise<
     await unpackedKernel('linux-image-amd64', { say }),
     await unpackedPackages('busybox', ['busybox-static'], { say }),
   ]
-  const folder = await makeOnce('guest-generic-amd64', async making => {
+  const recipe = createHash('sha256')
+    .update(JSON.stringify([GUEST_FILES, GUEST_MODULES]))
+    .digest('hex')
+    .slice(0, 12)
+  const folder = await makeOnce(`guest-generic-amd64-${recipe}`, async making => {
     const archives = trees.map(
       tree => spawn('tar', ['-c', '-C', tree, '.'], { stdio: ['ignore', 'pipe', 'inherit'] }).stdout,
     )
@@ -236,9 +241,19 @@ async function genericGuest(architecture: GuestArchitecture, say: Say): Promise<
   return { kernel: join(folder, 'vmlinuz'), initrd: join(folder, 'initrd') }
 }
 
-/** Fills a root with Debian's generic kernel, an initial RAM file system that goes on to it, and the default guest's programs. */
-export async function rootOfGenericGuest(architecture: GuestArchitecture, root: string, say: Say): Promise<void> {
+/** A disk with that guest, and GRUB in front of it. @returns its path, raw */
+export async function genericDisk(architecture: GuestArchitecture, configuration: string, say: Say): Promise<string> {
   const guest = await genericGuest(architecture, say)
+  const version = createHash('sha256')
+    .update(await readFile(guest.initrd))
+    .digest('hex')
+    .slice(0, 12)
+  const tree = (root: string) => rootOfGuest(guest, root)
+  return grubDisk(`generic-${architecture}-${version}`, { tree, configuration, size: 256 * MiB, say })
+}
+
+/** Fills a root with Debian's generic kernel, an initial RAM file system that goes on to it, and the default guest's programs. */
+async function rootOfGuest(guest: { kernel: string; initrd: string }, root: string): Promise<void> {
   await mkdir(join(root, 'boot'))
   await copyFile(guest.kernel, join(root, 'boot/vmlinuz'))
   const script = {
