@@ -27,6 +27,8 @@ step('tests', process.execPath, [
   '--disable-warning=ExperimentalWarning',
   '--test',
   '--test-force-exit',
+  // What hangs is named in the end, however busy the host is.
+  `--test-timeout=${3_600_000}`,
   '--test-concurrency=2',
   ...files,
 ])
