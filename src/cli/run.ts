@@ -81,7 +81,7 @@ export async function run(options: RunOptions, host: CommandHost): Promise<numbe
     const machine = await Promise.race([created, ending])
     if ('status' in machine) return part(machine, host)
     running.facts = factsOf(options, request)
-    recorder?.record(machine)
+    await recorder?.record(machine)
     const outside = { host, terminal, output, running, ports, displays, ending }
     return await converse(machine, options, { ...outside, symbols, dump })
   } finally {

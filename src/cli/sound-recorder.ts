@@ -11,7 +11,7 @@ export class SoundRecorder {
 
   /** @returns undefined where nothing is to be recorded. @throws UserError naming the file that cannot be made */
   static async open(choice: SoundChoice | undefined, host: CommandHost): Promise<SoundRecorder | undefined> {
-    return choice && new SoundRecorder(await WaveFile.create(choice.path), host)
+    return choice && new SoundRecorder(await WaveFile.open(choice.path), host)
   }
 
   private constructor(file: WaveFile, host: CommandHost) {
@@ -19,9 +19,15 @@ export class SoundRecorder {
     this.#host = host
   }
 
-  /** Records from now on, until the machine ends. */
-  record(machine: RunningMachine): void {
-    if (machine.sound) this.#recorded = this.#record(machine.sound.chunks().getReader())
+  /** Records a machine that has not been started, until it ends. */
+  async record(machine: RunningMachine): Promise<void> {
+    if (!machine.sound) return
+    try {
+      await this.#file.begin()
+      this.#recorded = this.#record(machine.sound.chunks().getReader())
+    } catch (error) {
+      say(this.#host, `the sound is not recorded: ${(error as Error).message}`)
+    }
   }
 
   /** Ends the recording of a machine that has ended; what is on its way is in it. */

@@ -70,6 +70,14 @@ test('a file: made anew, or added to, complete when the line is closed', async (
   }
 })
 
+test('a file keeps what it holds where no machine comes to be', async () => {
+  const path = join(folder, 'kept')
+  writeFileSync(path, 'precious')
+  const line = await openSerialLine({ kind: 'file', path }, () => {})
+  await line.close()
+  assert.equal(readFileSync(path, 'utf8'), 'precious')
+})
+
 test('a file on a full disk is said once, and counted', { skip: !existsSync('/dev/full') }, async () => {
   const { line, print, channel, hub, notes } = await setUp({ kind: 'file', path: '/dev/full' })
   print('12')

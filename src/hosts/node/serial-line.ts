@@ -6,7 +6,7 @@ import { reasonOf, UserError } from './user-error.ts'
 
 /** Where a port leads. */
 export type SerialPlace =
-  /** The file is made; what it held is gone unless `append`. */
+  /** The file is made; what it held is gone, once there is a machine, unless `append`. */
   | { kind: 'file'; path: string; append?: boolean }
   /** Listens at an address of this host, port 0 for a free one; or connects to another's. */
   | { kind: 'tcp'; host: string; port: number; connect?: boolean }
@@ -47,30 +47,35 @@ class FileLine implements SerialLine {
   readonly #file: FileHandle
   readonly #path: string
   readonly #note: Note
+  readonly #append: boolean
   #failed = false
   /** The last write. */
   #written: Promise<void> = Promise.resolve()
 
   static async open({ path, append }: SerialPlace & { kind: 'file' }, note: Note): Promise<FileLine> {
     try {
-      return new FileLine(path, await open(path, append ? 'a' : 'w'), note)
+      // What it holds stays until it is sure that there will be something else.
+      return new FileLine(path, { file: await open(path, 'a'), append: append === true, note })
     } catch (error) {
       throw new UserError(`file '${path}' cannot be written: ${reasonOf(error)}`)
     }
   }
 
-  private constructor(path: string, file: FileHandle, note: Note) {
+  private constructor(path: string, { file, append, note }: { file: FileHandle; append: boolean; note: Note }) {
     this.name = `file:${path}`
     this.#path = path
     this.#file = file
+    this.#append = append
     this.#note = note
   }
 
   plug(hub: SerialHub): void {
+    // Devices and pipes have no size to change.
+    if (!this.#append) this.#written = this.#file.truncate(0).catch(() => {})
     hub.attach(
       {
         receive: bytes => {
-          this.#written = this.#write(bytes)
+          this.#written = this.#written.then(() => this.#write(bytes))
           return this.#written
         },
       },

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -9,7 +9,11 @@ test('the header is right after every write; silence is where it was, and not lo
   const folder = await mkdtemp(join(tmpdir(), 'wave-'))
   try {
     const path = join(folder, 'sound.wav')
-    const wave = await WaveFile.create(path)
+    await writeFile(path, 'precious')
+    await (await WaveFile.open(path)).close()
+    assert.equal(await readFile(path, 'utf8'), 'precious', 'as long as there is nothing to record')
+    const wave = await WaveFile.open(path)
+    await wave.begin()
     const expect = async (frames: number) => {
       const bytes = await readFile(path)
       assert.equal(bytes.length, 44 + 4 * frames)
@@ -38,5 +42,5 @@ test('the header is right after every write; silence is where it was, and not lo
 })
 
 test('a file that cannot be made is named', async () => {
-  await assert.rejects(WaveFile.create('/nowhere/at/all.wav'), /cannot be recorded to \/nowhere\/at\/all.wav/)
+  await assert.rejects(WaveFile.open('/nowhere/at/all.wav'), /cannot be recorded to \/nowhere\/at\/all.wav/)
 })

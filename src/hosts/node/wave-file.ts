@@ -1,5 +1,5 @@
 /** A WAV file (RIFF, Microsoft and IBM, "Multimedia Programming Interface and Data Specifications 1.0") that grows. */
-import { type FileHandle, open } from 'node:fs/promises'
+import { constants, type FileHandle, open } from 'node:fs/promises'
 import { SAMPLE_RATE } from '../../machine/sound.ts'
 import { UserError } from './user-error.ts'
 
@@ -20,12 +20,10 @@ export class WaveFile {
   /** The frame of guest time that comes next; undefined before the first. */
   #next: number | undefined
 
-  /** Makes a file, or makes one empty. @throws UserError naming it */
-  static async create(path: string): Promise<WaveFile> {
+  /** Opens a file, or makes one; what it holds stays until {@link begin}. @throws UserError naming it */
+  static async open(path: string): Promise<WaveFile> {
     try {
-      const wave = new WaveFile(await open(path, 'w'), path)
-      await wave.#file.write(header(0), 0, HEADER, 0)
-      return wave
+      return new WaveFile(await open(path, constants.O_WRONLY | constants.O_CREAT), path)
     } catch (error) {
       throw new UserError(`the sound cannot be recorded to ${path}: ${(error as Error).message}`)
     }
@@ -34,6 +32,13 @@ export class WaveFile {
   private constructor(file: FileHandle, path: string) {
     this.#file = file
     this.#path = path
+  }
+
+  /** Makes it a file without samples. @throws Error when it cannot be written */
+  async begin(): Promise<void> {
+    // Devices and pipes have no size to change.
+    await this.#file.truncate(0).catch(() => {})
+    await this.#file.write(header(0), 0, HEADER, 0)
   }
 
   /**
