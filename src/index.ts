@@ -12,7 +12,7 @@
  */
 export type { ByteFile, FilePart, ImageFolder, OpenMode } from './disk/byte-file.ts'
 export { type Disk, DiskError, type DiskErrorCode } from './disk/disk.ts'
-export { FORMATS, type Format } from './disk/formats.ts'
+export { FORMATS, type Format } from './disk/format-names.ts'
 export { MemoryDisk } from './disk/memory.ts'
 export type { OpenImageOptions } from './disk/open.ts'
 export { type Channel, remoteDisk, serveDisk } from './disk/remote.ts'

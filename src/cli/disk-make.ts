@@ -3,7 +3,7 @@ import { rmSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { ByteFile } from '../disk/byte-file.ts'
 import { type CreateImageOptions, checkOptions, createImage } from '../disk/create.ts'
-import { type Format, formatOfName } from '../disk/formats.ts'
+import { type Format, formatOfName } from '../disk/format-names.ts'
 import { openFile } from '../hosts/node/byte-file.ts'
 import { parseSize } from './size.ts'
 

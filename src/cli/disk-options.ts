@@ -1,5 +1,5 @@
 /** The descriptions of `typetwo disk …`. */
-import { FORMATS } from '../disk/formats.ts'
+import { FORMATS } from '../disk/format-names.ts'
 import type { CommandDescription } from './command.ts'
 import { CONTROL_STATUS } from './control-options.ts'
 

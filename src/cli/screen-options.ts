@@ -1,5 +1,5 @@
 /** The descriptions of the commands about screen, keyboard and mouse of running machines. */
-import { MOUSE_ACTIONS } from '../control/screen.ts'
+import { MOUSE_ACTIONS } from '../control/mouse-actions.ts'
 import { LAYOUT_NAMES } from '../machine/layouts.ts'
 import type { CommandDescription } from './command.ts'
 import { CONTROL_STATUS, NAME } from './control-options.ts'
@@ -76,7 +76,7 @@ export const MOUSE = {
     x: { help: 'Pixels from the left of the screen, as a screenshot has them.' },
     y: { help: 'Pixels from the top.' },
     action: {
-      choices: MOUSE_ACTIONS,
+      choices: Object.keys(MOUSE_ACTIONS),
       isOptional: true,
       help: 'What is done there: click, middle-click, right-click or double-click; press and release hold the left button while the pointer is moved by further commands.',
     },

@@ -1,23 +1,11 @@
 /** Commands about what a machine shows, and what is done with its keyboard and mouse. */
 import { parseKeys } from '../machine/key-names.ts'
-import type { MouseButton } from '../machine/machine.ts'
 import { encodePng } from '../machine/png.ts'
 import { controlCommand, type ReadyTarget } from './command.ts'
+import { MOUSE_ACTIONS } from './mouse-actions.ts'
 
 /** How long a key or button is down: milliseconds. */
 const PRESS_TIME = 60
-
-/** What can be done with the mouse besides moving it: which button, and whether it goes down and up. */
-const ACTIONS: Readonly<Record<string, readonly [button: MouseButton, ...steps: ('press' | 'release')[]]>> = {
-  click: [0, 'press', 'release'],
-  'middle-click': [1, 'press', 'release'],
-  'right-click': [2, 'press', 'release'],
-  'double-click': [0, 'press', 'release', 'press', 'release'],
-  press: [0, 'press'],
-  release: [0, 'release'],
-}
-/** Their names. */
-export const MOUSE_ACTIONS: readonly string[] = Object.keys(ACTIONS)
 
 const pause = () => new Promise<void>(resolve => setTimeout(resolve, PRESS_TIME))
 
@@ -73,14 +61,14 @@ export const SEND_KEYS = controlCommand({
 export const MOUSE = controlCommand({
   parameters: { x: 'number', y: 'number', action: 'string?' },
   async run(target, { x, y, action }) {
-    if (action !== undefined && !Object.hasOwn(ACTIONS, action))
-      throw new Error(`the mouse can ${MOUSE_ACTIONS.join(', ')}, not '${action}'`)
+    if (action !== undefined && !Object.hasOwn(MOUSE_ACTIONS, action))
+      throw new Error(`the mouse can ${Object.keys(MOUSE_ACTIONS).join(', ')}, not '${action}'`)
     const { width, height } = await screenOf(target).image()
     if (x < 0 || y < 0 || x >= width || y >= height)
       throw new Error(`the screen has ${width} × ${height} pixels now: ${x}, ${y} is not on it`)
     const { mouse } = target.machine
     mouse.moveTo((x + 0.5) / width, (y + 0.5) / height)
-    const [button, ...steps] = action === undefined ? [0 as const] : ACTIONS[action]
+    const [button, ...steps] = action === undefined ? [0 as const] : MOUSE_ACTIONS[action]
     for (const step of steps) {
       // A guest sees where the pointer is before the button goes down.
       await pause()

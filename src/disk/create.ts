@@ -1,7 +1,7 @@
 /** New images of every format. */
 import type { ByteFile } from './byte-file.ts'
 import { DiskError } from './disk.ts'
-import type { Format } from './formats.ts'
+import type { Format } from './format-names.ts'
 import { createQcow2 } from './qcow2/create.ts'
 import type { CompressionType } from './qcow2/header.ts'
 import { createVdi } from './vdi.ts'

@@ -1,6 +1,6 @@
 /** What can be said of an image, for people and for programs. */
 import type { Disk } from './disk.ts'
-import type { Format } from './formats.ts'
+import type { Format } from './format-names.ts'
 import { Qcow2Disk } from './qcow2/disk.ts'
 import { COMPATIBLE, INCOMPATIBLE } from './qcow2/header.ts'
 import { listQcow2Snapshots } from './qcow2/operations.ts'

@@ -3,7 +3,7 @@ import { blobFile, type ReadNow } from './blob.ts'
 import type { ByteFile, ImageFolder } from './byte-file.ts'
 import type { Compression } from './compression.ts'
 import { type Disk, DiskError } from './disk.ts'
-import type { Format } from './formats.ts'
+import type { Format } from './format-names.ts'
 import { decideFormat, openImage } from './open.ts'
 import { createQcow2 } from './qcow2/create.ts'
 

@@ -8,15 +8,8 @@
 import type { ByteFile, ImageFolder } from './byte-file.ts'
 import type { Compression } from './compression.ts'
 import { type Disk, DiskError } from './disk.ts'
-import {
-  FORMAT_TABLE,
-  FORMATS,
-  type Format,
-  formatOfAlias,
-  formatOfName,
-  type OpenContext,
-  recognize,
-} from './formats.ts'
+import { FORMATS, type Format, formatOfAlias, formatOfName } from './format-names.ts'
+import { FORMAT_TABLE, type OpenContext, recognize } from './formats.ts'
 import { RawDisk } from './raw.ts'
 
 /** Most images in a chain of backing files. */

@@ -1,7 +1,7 @@
 /** Checks and changes images as wholes, whatever their format. */
 import { CheckReport } from './check.ts'
 import { type Disk, DiskError } from './disk.ts'
-import type { Format } from './formats.ts'
+import type { Format } from './format-names.ts'
 import { checkQcow2 } from './qcow2/check.ts'
 import { Qcow2Disk } from './qcow2/disk.ts'
 import {

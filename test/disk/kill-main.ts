@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { FORMATS, type Format } from '../../src/disk/formats.ts'
+import { FORMATS, type Format } from '../../src/disk/format-names.ts'
 import { killGuests } from './guest-kill.ts'
 import { killWriters } from './kill.ts'
 import { scratch } from './qemu.ts'

@@ -1,5 +1,5 @@
 /** A process that writes to an image until it is killed. */
-import type { Format } from '../../src/disk/formats.ts'
+import type { Format } from '../../src/disk/format-names.ts'
 import { writeUntilKilled } from './kill.ts'
 
 const [path, format, seed] = process.argv.slice(2)

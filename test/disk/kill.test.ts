@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import type { Format } from '../../src/disk/formats.ts'
+import type { Format } from '../../src/disk/format-names.ts'
 import { killWriters } from './kill.ts'
 import { scratch, withoutQemu } from './qemu.ts'
 

@@ -1,7 +1,7 @@
 /** Opens images in a worker of a page: private files by their path, files that a person chose as they are. */
 import type { ByteFile } from '../../disk/byte-file.ts'
 import type { Disk } from '../../disk/disk.ts'
-import type { Format } from '../../disk/formats.ts'
+import type { Format } from '../../disk/format-names.ts'
 import { openImage } from '../../disk/open.ts'
 import { openBlob } from '../../disk/open-blob.ts'
 import { browserCompression } from './compression.ts'
