@@ -121,6 +121,12 @@ test('text is pasted, and a picture is taken', { skip, timeout: 300_000 }, async
   await page.evaluate(() => navigator.clipboard.writeText('ls -l\n'))
   await choose(page, 'Keys', 'Paste text')
   await until(() => machine.input.events.includes('type ls -l\n'))
+  // What a device's own keyboard gives is texts, and keys by name.
+  await page.getByLabel('Type to the machine').focus()
+  await page.keyboard.insertText('grüße')
+  await page.keyboard.press('Enter')
+  await until(() => machine.input.events.includes('-Enter'))
+  assert.deepEqual(machine.input.events.slice(-3), ['type grüße', '+Enter', '-Enter'])
   const download = page.waitForEvent('download')
   await page.getByRole('button', { name: 'Take a picture of the screen' }).click()
   const path = await (await download).path()
