@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import type { Page } from 'playwright-core'
+import { createImage } from '../../src/disk/create.ts'
+import { MemoryFile } from '../../src/disk/memory.ts'
 import { checkImage } from '../../src/disk/tools.ts'
 import { openDisk } from '../../src/hosts/node/index.ts'
 import {
@@ -122,6 +124,15 @@ test('a file that is no image is not imported, and leaves nothing', options, asy
         for await (const name of (folder as unknown as { keys(): AsyncIterable<string> }).keys()) names.push(name)
         return names
       })
+    await eventually(left, [])
+    // One whose tables lead nowhere: that is found when it is copied.
+    const file = new MemoryFile('torn.qcow2')
+    await createImage(file, { format: 'qcow2', size: 8 * MiB }, () => Promise.reject(new Error('it has no parts')), 0)
+    const torn = Buffer.alloc(file.size)
+    await file.read(0, torn)
+    torn.writeBigUInt64BE(2n ** 40n + 512n, Number(torn.readBigUInt64BE(40)))
+    await chooseFiles(page, [{ name: 'torn.qcow2', mimeType: '', buffer: torn }], 'Import')
+    await page.getByText(/'torn.qcow2' is damaged: an L2 table is at \d+, which is no cluster's beginning/).waitFor()
     await eventually(left, [])
   } finally {
     await close()

@@ -10,7 +10,7 @@ import { openPrivateFile, privateFolder, privateImageFolder } from './private-fi
 /** What a worker is asked to do; it does one thing and is ended. */
 export type DiskTask =
   | { kind: 'create'; path: string; size: number }
-  /** Copies an image into a new qcow2. */
+  /** Copies an image into a new qcow2, of which something is left where that fails. */
   | { kind: 'import'; path: string; file: Blob }
   /** Brings a disk into a state in which its file can be copied, and fails where a machine has it. */
   | { kind: 'settle'; path: string }
@@ -59,9 +59,9 @@ async function importImage(path: string, image: Blob): Promise<void> {
 }
 
 /** What is not whole shall not look as if it were. */
-async function whole(path: string, make: () => Promise<void>): Promise<void> {
+async function createWhole(path: string, size: number): Promise<void> {
   try {
-    await make()
+    await create(path, size)
   } catch (error) {
     if (!(error instanceof DiskError && error.code === 'exists')) await remove(path)
     throw error
@@ -77,9 +77,9 @@ async function remove(path: string): Promise<void> {
 async function perform(task: DiskTask): Promise<void> {
   switch (task.kind) {
     case 'create':
-      return whole(task.path, () => create(task.path, task.size))
+      return createWhole(task.path, task.size)
     case 'import':
-      return whole(task.path, () => importImage(task.path, task.file))
+      return importImage(task.path, task.file)
     case 'settle': {
       const disk = await openImage(await openPrivateFile(task.path), host, {})
       // Whatever a closed tab left undone is done before the first write.
