@@ -65,8 +65,9 @@ export function* writerRequests(seed: number): Generator<WriterRequest, never> {
 /** Makes requests until it is killed: the writer. */
 export async function writeUntilKilled(path: string, format: Format, seed: number): Promise<never> {
   const disk = await openDisk(path, { format })
-  const tell = (text: string) => process.stdout.write(`${text}\n`)
-  tell('ready')
+  // What waits in this process is lost when it is killed.
+  const tell = (text: string) => new Promise<void>(resolve => process.stdout.write(`${text}\n`, () => resolve()))
+  await tell('ready')
   let count = 0
   for (const { kind, offset, length, value, flush } of writerRequests(seed)) {
     const request =
@@ -79,7 +80,7 @@ export async function writeUntilKilled(path: string, format: Format, seed: numbe
     count++
     if (!flush) continue
     await disk.flush()
-    tell(`${count}`)
+    await tell(`${count}`)
   }
   throw new Error('a writer ended')
 }
