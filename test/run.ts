@@ -25,6 +25,8 @@ if (only.length === 0) {
 }
 step('tests', process.execPath, [
   '--disable-warning=ExperimentalWarning',
+  // V8's, with which typetwo runs too (bin/node-new-enough).
+  ...process.execArgv.filter(flag => flag.startsWith('--no-wasm-')),
   '--test',
   '--test-force-exit',
   // What hangs is named in the end, however busy the host is.
