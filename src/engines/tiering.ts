@@ -5,8 +5,8 @@ export const v8Flags: {
   set: ((flag: string) => void) | undefined
   /**
    * Whether V8 inlines calls in WebAssembly, for which it counts them in each function that its baseline compiler made: 7 % of the time of
-   * cold code, and regions have nothing to inline. It can be turned off for good only as the process starts: functions whose
-   * calls were counted, as those of Node's own modules, and others make its optimising compiler fail.
+   * cold code, and regions have nothing to inline. It can be turned off only as the process starts: the optimising compiler fails on
+   * functions whose calls were counted, and code that counts aborts the process where its function was first called while it was off.
    */
   inlining: boolean
 } = { set: undefined, inlining: true }
@@ -17,10 +17,9 @@ export const v8Flags: {
  */
 export function compileOptimised<T>(compile: () => T): T {
   const { set, inlining } = v8Flags
-  if (!set) return compile()
-  // Inlining relies on what the baseline compiler's code has counted.
+  // Inlining relies on what the baseline compiler's code has counted, and flags are those of all threads of the process.
+  if (!set || inlining) return compile()
   const flags = ['liftoff', 'wasm-lazy-compilation']
-  if (inlining) flags.push('wasm-inlining', 'wasm-inlining-call-indirect')
   for (const flag of flags) set(`--no-${flag}`)
   try {
     return compile()

@@ -33,6 +33,7 @@ if (!values.kernel) {
   process.exit(2)
 }
 v8Flags.set = flag => setFlagsFromString(flag)
+v8Flags.inlining = !process.execArgv.includes('--no-wasm-inlining')
 const started = performance.now()
 const outcome = await lockstep({
   kernel: readFileSync(values.kernel),

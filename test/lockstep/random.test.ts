@@ -8,6 +8,7 @@ import { MODES } from './random/layout.ts'
 import { Bench, VARIANTS, type Variant } from './random/run.ts'
 
 v8Flags.set = flag => setFlagsFromString(flag)
+v8Flags.inlining = !process.execArgv.includes('--no-wasm-inlining')
 const bench = new Bench()
 const PROGRAMS = 4
 

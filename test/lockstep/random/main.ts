@@ -25,6 +25,7 @@ if (values.mode !== undefined && !mode) {
   process.exit(2)
 }
 v8Flags.set = flag => setFlagsFromString(flag)
+v8Flags.inlining = !process.execArgv.includes('--no-wasm-inlining')
 const bench = new Bench()
 const first = Number(values.seed)
 const count = Number(values.count)
