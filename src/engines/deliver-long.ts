@@ -12,7 +12,7 @@ import { PieceFlags, StatePieces } from './flags.ts'
 import { isCanonicalNow } from './tlb-refill.ts'
 
 /** Vectors that are no faults or want more than their gate: #DB, NMI, #BP, #OF, #DF, #MC. */
-const UNUSUAL = (1 << 1) | (1 << 2) | (1 << 3) | (1 << 4) | (1 << 8) | (1 << 18)
+export const UNUSUAL_VECTORS = (1 << 1) | (1 << 2) | (1 << 3) | (1 << 4) | (1 << 8) | (1 << 18)
 
 /** Present, type 14 or 15, IST 0, of the gate's second word. */
 const GATE_MASK = 0x9e07
@@ -33,7 +33,7 @@ export const deliverLong = routine('deliverLong', [], 32, code => {
     const wanted = MODE_CLASS | MODE_SINGLE_STEP | MODE_BREAKPOINTS
     code.leave(unusual, code.get(F.mode).and(wanted).ne(MODE_LONG))
     const vector = code.variable(32, code.get(F.faultVector)).value
-    code.leave(unusual, vector.gtU(31).or(code.const(UNUSUAL, 32).shr(vector).bit(0)))
+    code.leave(unusual, vector.gtU(31).or(code.const(UNUSUAL_VECTORS, 32).shr(vector).bit(0)))
 
     code.leave(unusual, vector.shl(4).add(15).gtU(code.get(F.segmentLimit, IDTR)))
     const gateAddress = code.variable(64, code.get(F.segmentBase, IDTR).add(vector.shl(4).zeroExtend(64))).value

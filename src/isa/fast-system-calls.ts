@@ -2,6 +2,7 @@
 import { ARITHMETIC_FLAGS, CS, F, RCX, RF, SS, TF, VM } from '../cpu/state.ts'
 import { type Instruction, instruction } from './definition.ts'
 import { refreshMode } from './privilege.ts'
+import { systemEnterFlat, systemExitFlat } from './protected-transfers.ts'
 import { type Int, type Semantics, UD } from './semantics.ts'
 
 /** Flags that SYSRET takes from R11: all but RF, VM and what is reserved. */
@@ -83,7 +84,8 @@ export const SYSENTER = instruction<[]>('SYSENTER', {
   modes: ['virtual-8086', 'protected', 'compatibility', 'long'],
   endsBlock: true,
   execute(m) {
-    m.service('systemEnter')
+    if (m.context.mode === 'protected') systemEnterFlat(m)
+    else m.service('systemEnter')
   },
 })
 
@@ -94,7 +96,8 @@ export const SYSEXIT = instruction<[]>('SYSEXIT', {
   privilege: 'cpl0',
   endsBlock: true,
   execute(m) {
-    m.service('systemExit', m.context.operandSize === 64 ? 8 : 4)
+    if (m.context.mode === 'protected') systemExitFlat(m)
+    else m.service('systemExit', m.context.operandSize === 64 ? 8 : 4)
   },
 })
 

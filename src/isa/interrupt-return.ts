@@ -28,7 +28,7 @@ import { routine, type Semantics } from './semantics.ts'
 import { loadNullStack, loadSegmentWords, locateBytes, ramWord, readSystemDescriptor } from './system-segments.ts'
 
 /** The flags that CPL 0 may change. */
-const RETURNED_FLAGS = ARITHMETIC_FLAGS | TF | IF | DF | IOPL | NT | RF | AC | VIF | VIP | ID
+export const RETURNED_FLAGS = ARITHMETIC_FLAGS | TF | IF | DF | IOPL | NT | RF | AC | VIF | VIP | ID
 
 /** Present, code, not conforming, 64 bits, accessed: what must be and what must not be set of a descriptor's high half. */
 const CODE_MASK = 0x00609d00

@@ -1,8 +1,9 @@
 /** Software interrupts, IRET and the interrupt flag (SDM vol. 2, CLI INT INTO IRET STI). */
 import { F, IF, VIF, VIP, VM } from '../cpu/state.ts'
 import { type Instruction, instruction } from './definition.ts'
-import { interruptReturnLong } from './interrupt-return.ts'
+import { interruptReturnLong, RETURNED_FLAGS } from './interrupt-return.ts'
 import { withinIopl } from './privilege.ts'
+import { interruptFlat, interruptReturnFlat } from './protected-transfers.ts'
 import { BP, GP, OF_EXCEPTION, routine, type Semantics } from './semantics.ts'
 
 export const INT3 = instruction<[]>('INT3', {
@@ -17,7 +18,8 @@ export const INT = instruction('INT', {
   encodings: ['CD ib  Ib'],
   endsBlock: true,
   execute(m, vector) {
-    m.service('interruptByNumber', vector.read())
+    if (m.context.mode === 'protected') interruptFlat(m, vector.read())
+    else m.service('interruptByNumber', vector.read())
   },
 })
 
@@ -44,6 +46,7 @@ export const IRET = instruction<[]>('IRET', {
   execute(m) {
     const { mode, operandSize } = m.context
     if (mode === 'long' && operandSize === 64) interruptReturnLong(m)
+    else if (mode === 'protected' && operandSize === 32) interruptReturnFlat(m, RETURNED_FLAGS)
     else m.service('interruptReturn', operandSize / 8)
   },
 })

@@ -3,6 +3,7 @@
 import { CR4_FSGSBASE } from '../cpu/registers.ts'
 import { DS, ES, F, FS, GS, SS } from '../cpu/state.ts'
 import { type Instruction, instruction } from './definition.ts'
+import { loadSegmentFlat } from './protected-transfers.ts'
 import {
   GP,
   type Int,
@@ -29,7 +30,8 @@ export const MOV_TO_SEGMENT = instruction<[NumberedOperand, Operand]>('MOV', {
   encodings: ['8E /r  Sw,Ew'],
   endsBlock: true,
   execute(m, destination, source) {
-    m.service('loadSegment', destination.number, source.read())
+    if (m.context.mode === 'protected') loadSegmentFlat(m, destination.number, source.read())
+    else m.service('loadSegment', destination.number, source.read())
   },
 })
 
@@ -47,7 +49,9 @@ export const POP_SEGMENT = instruction<[NumberedOperand]>('POP', {
   endsBlock: true,
   execute(m, destination) {
     const { operandSize } = m.context
-    m.service('loadSegment', destination.number, m.peek(operandSize).truncate(16))
+    const selector = m.peek(operandSize).truncate(16)
+    if (m.context.mode === 'protected') loadSegmentFlat(m, destination.number, selector)
+    else m.service('loadSegment', destination.number, selector)
     m.drop(operandSize / 8)
   },
 })

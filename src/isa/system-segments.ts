@@ -65,7 +65,7 @@ export function readSystemDescriptor(code: Code, selector: Int, otherwise: Label
 }
 
 /** Loads a segment register from a descriptor, as `fillSegment` of src/cpu/segmentation.ts. */
-export function loadSegmentWords(code: Code, index: number, selector: Int, { low, high }: DescriptorWords): void {
+export function loadSegmentWords(code: Code, index: number | Int, selector: Int, { low, high }: DescriptorWords): void {
   const base = low.shr(16).or(high.and(0xff).shl(16)).or(high.and(0xff000000))
   const limit = low.and(0xffff).or(high.and(0xf0000))
   code.set(F.segmentBase, base.zeroExtend(64), index)

@@ -15,7 +15,7 @@ import { BLOCK_TABLE_BASE } from '../../memory/layout.ts'
 import { FRAME_SIZE } from '../../memory/physical.ts'
 import { TLB_ADDEND, TLB_FETCH } from '../../memory/tlb.ts'
 import { type FunctionType, I32, I64 } from '../../wasm/types.ts'
-import { deliverLong } from '../deliver-long.ts'
+import { deliverFault } from '../deliver-fault.ts'
 import { flagsFromRecipe } from '../flag-recipe.ts'
 import { type FlagPieces, PieceFlags } from '../flags.ts'
 import { enterJump } from '../jump-table.ts'
@@ -251,7 +251,7 @@ export function mainUnit(handlers: readonly InlineHandler[]): Unit {
     code.set(F.rip, startRip(code, locals))
     spillFlags(code, locals)
     locals.flagsAway.set(1)
-    code.leave(dispatch, code.call(deliverLong).isNonZero())
+    code.leave(dispatch, code.call(deliverFault).isNonZero())
     leave(RUN_FAULT)
   })
   f.unreachable()
@@ -429,7 +429,7 @@ function fetchFaulted(code: Code, locals: MainLocals, leave: (reason: number) =>
   settleFlags(code)
   spillAll(code, locals)
   locals.flagsAway.set(1)
-  code.if(code.call(deliverLong).isNonZero(), () => {
+  code.if(code.call(deliverFault).isNonZero(), () => {
     locals.budget.value = locals.budget.value.sub(1)
     spillBudget(code, locals)
     locals.skipRegion.set(0)
