@@ -1,8 +1,6 @@
 /** Interrupts, exceptions and IRETD of flat 32-bit code: generated, against the same in TypeScript. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { EVENT_CAREFUL } from '../cpu/events.ts'
-import { deliver, KIND_EXCEPTION } from '../cpu/exceptions.ts'
 import { readSystem32 } from '../cpu/memory-access.ts'
 import { CR0_PE, CR0_PG } from '../cpu/registers.ts'
 import { services } from '../cpu/services/index.ts'
@@ -10,13 +8,9 @@ import { CS, DS, ES, F, FS, GDTR, GS, IDTR, LDTR, RSP, SS, TR } from '../cpu/sta
 import { poke64, testVcpu } from '../cpu/test-vcpu.ts'
 import type { Vcpu } from '../cpu/vcpu.ts'
 import { randomSource } from '../isa/assembler.ts'
-import { routineFunction } from '../isa/semantics.ts'
 import { deliverProtected } from './deliver-protected.ts'
 import { Interpreter } from './interpreter/interpreter.ts'
-import { CodeLibrary } from './library.ts'
-import { slowPathUnits } from './slow-paths.ts'
-
-type Random = (below: number) => number
+import { compareExceptions, type Random, spoil, visible } from './test-delivery.ts'
 
 /** Linear addresses, mapped as they are. */
 const GDT = 0x10000
@@ -38,10 +32,6 @@ const DESCRIPTORS: Readonly<Record<number, bigint>> = {
   [USER_DATA]: 0x00cff3000000ffffn,
   [USER_CODE]: 0x00cffb000000ffffn,
 }
-
-/** One bit turned over, sometimes. */
-const spoil = (random: Random, value: bigint, bits: number, often = 25): bigint =>
-  random(often) ? value : value ^ (1n << BigInt(random(bits)))
 
 function poke32(cpu: Vcpu, address: number, value: number): void {
   new DataView(cpu.memory.ram.buffer).setUint32(address, value, true)
@@ -92,83 +82,7 @@ function prepare(cpu: Vcpu, random: Random): void {
   for (const place of [GDT, IDT, TSS, SYSTEM_STACK]) if (random(20)) readSystem32(cpu, place, 0)
 }
 
-/** The words of the state that a guest could see. */
-function visible(cpu: Vcpu): Record<string, unknown> {
-  const { state } = cpu
-  const words = (field: (typeof F)[keyof typeof F]) =>
-    Array.from({ length: field.count }, (_, i) =>
-      field.type === 'i64' ? state.get64(field, i) : state.get32(field, i),
-    )
-  const { gpr, rip, systemFlags, interruptShadow, segmentBase, segmentLimit, segmentSelector, segmentAttributes } = F
-  const fields = {
-    gpr,
-    rip,
-    systemFlags,
-    interruptShadow,
-    segmentBase,
-    segmentLimit,
-    segmentSelector,
-    segmentAttributes,
-  }
-  return {
-    ...Object.fromEntries(Object.entries(fields).map(([name, field]) => [name, words(field)])),
-    flags: cpu.rflags,
-    cpl: state.get32(F.cpl),
-    mode: state.get32(F.mode),
-    tlb: state.get32(F.tlb),
-    // That care is wanted is the engine's matter.
-    events: state.get32(F.events) & ~EVENT_CAREFUL,
-    segmentCheck: words(F.segmentCheck),
-    nmiBlocked: cpu.nmiBlocked,
-    shutdown: cpu.shutdown,
-    fault: state.get32(F.fault),
-  }
-}
-
-const VECTORS = [14, 14, 14, 14, 13, 6, 0, 7, 11, 12, 17, 1, 3, 8]
-
-test('exceptions through 32-bit gates', () => {
-  const random = randomSource(4711)
-  const plain = testVcpu().cpu
-  const generated = testVcpu().cpu
-  const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1 })
-  const library = new CodeLibrary(generated.memory, table, name => () => {
-    throw new Error(`${name} is called`)
-  })
-  const { f, uses } = routineFunction(deliverProtected)
-  f.unreachable()
-  const enter = library
-    .compile([...slowPathUnits(generated.state.base), { name: deliverProtected.name, f, uses }])
-    .get(deliverProtected.name)! as unknown as (base: number) => number
-  let entered = 0
-  const rounds = 2500
-  for (let round = 0; round < rounds; round++) {
-    const seed = random(0x7fffffff)
-    for (const cpu of [plain, generated]) {
-      cpu.reset()
-      prepare(cpu, randomSource(seed))
-    }
-    const vector = VECTORS[random(VECTORS.length)]
-    const errorCode = vector >= 10 ? random(8) : -1
-    generated.state.set32(F.fault, 1)
-    generated.state.set32(F.faultVector, vector)
-    generated.state.set32(F.faultErrorCode, errorCode)
-    const before = visible(generated)
-    const untouched = generated.memory.ram.slice()
-    const what = `round ${round}, vector ${vector}`
-    if (enter(generated.state.base)) {
-      entered++
-      deliver(plain, vector, errorCode, KIND_EXCEPTION)
-      assert.deepEqual(visible(generated), visible(plain), what)
-      assert.deepEqual(generated.memory.ram, plain.memory.ram, what)
-    } else {
-      assert.deepEqual(visible(generated), before, what)
-      assert.equal(generated.state.get32(F.faultErrorCode) | 0, errorCode)
-      assert.deepEqual(generated.memory.ram, untouched, what)
-    }
-  }
-  assert.ok(entered > rounds / 4, `${entered} of ${rounds} took the fast way`)
-})
+test('exceptions through 32-bit gates', () => compareExceptions(deliverProtected, prepare))
 
 /** Executes one instruction at CODE by the interpreter, and by hand by the service in its place. @returns how often the service was not asked */
 function compare(
