@@ -1,31 +1,17 @@
 /** IRETQ from 64-bit supervisor code to 64-bit code: the way back of page faults and timer interrupts. */
 
-import { ATTRIBUTE_UNUSABLE } from '../cpu/registers.ts'
-import {
-  AC,
-  ARITHMETIC_FLAGS,
-  CS,
-  DF,
-  DS,
-  ES,
-  F,
-  FS,
-  GS,
-  ID,
-  IF,
-  IOPL,
-  NT,
-  RF,
-  RSP,
-  SS,
-  TF,
-  VIF,
-  VIP,
-} from '../cpu/state.ts'
+import { AC, ARITHMETIC_FLAGS, CS, DF, F, ID, IF, IOPL, NT, RF, RSP, SS, TF, VIF, VIP } from '../cpu/state.ts'
 import { currentClass, isCanonicalNow } from '../engines/tlb-refill.ts'
 import { refreshMode } from './privilege.ts'
 import { routine, type Semantics } from './semantics.ts'
-import { loadNullStack, loadSegmentWords, locateBytes, ramWord, readSystemDescriptor } from './system-segments.ts'
+import {
+  leaveUnlessKept,
+  loadNullStack,
+  loadSegmentWords,
+  locateBytes,
+  ramWord,
+  readSystemDescriptor,
+} from './system-segments.ts'
 
 /** The flags that CPL 0 may change. */
 export const RETURNED_FLAGS = ARITHMETIC_FLAGS | TF | IF | DF | IOPL | NT | RF | AC | VIF | VIP | ID
@@ -73,14 +59,7 @@ export const returnFromInterrupt = routine('returnFromInterrupt', [64], 32, (cod
       })
       const stackWords = readSystemDescriptor(code, stackSelector, unusual)
       code.leave(unusual, stackWords.high.and(DATA_MASK | 0x6000).ne(kind.or(DATA_VALUE)))
-      // What an outer privilege may not use would become null.
-      code.if(level.isNonZero(), () => {
-        for (const index of [ES, DS, FS, GS]) {
-          const attributes = code.get(F.segmentAttributes, index)
-          const kept = attributes.and(ATTRIBUTE_UNUSABLE).isNonZero().or(attributes.and(0x60).eq(0x60))
-          code.leave(unusual, kept.not())
-        }
-      })
+      code.if(level.isNonZero(), () => leaveUnlessKept(code, unusual))
       loadSegmentWords(code, SS, stackSelector, stackWords)
     })
     loadSegmentWords(code, CS, selector, codeWords)

@@ -13,12 +13,19 @@ import {
   MODE_STACK_32,
 } from '../cpu/mode.ts'
 import { ATTRIBUTE_UNUSABLE } from '../cpu/registers.ts'
-import { CS, DS, ES, F, FS, GS, IDTR, IF, NT, RCX, RDX, RF, RSP, SS, TF, TR, VM } from '../cpu/state.ts'
+import { CS, F, FS, IDTR, IF, NT, RCX, RDX, RF, RSP, SS, TF, TR, VM } from '../cpu/state.ts'
 import { CHECK_READS, CHECK_WRITES } from '../cpu/update-mode.ts'
 import { currentClass } from '../engines/tlb-refill.ts'
 import { refreshMode } from './privilege.ts'
-import { type Code, Int, type Label, routine, type Semantics } from './semantics.ts'
-import { type DescriptorWords, loadSegmentWords, locateBytes, readSystemDescriptor } from './system-segments.ts'
+import { type Code, type Int, type Label, routine, type Semantics } from './semantics.ts'
+import {
+  type DescriptorWords,
+  leaveUnlessKept,
+  loadSegmentWords,
+  locateBytes,
+  ramWord32,
+  readSystemDescriptor,
+} from './system-segments.ts'
 
 /** From 0 to 4 GiB, 32 bits, accessed: the low half; of the high half, what only AVL is not part of. */
 const FLAT_LOW = 0xffff
@@ -34,10 +41,6 @@ const GATE_VALUE = 0x8e00
 
 /** ESP0, and SS0 behind it, in a 32-bit TSS. */
 const ESP0 = 4
-
-/** 32 bits of guest RAM at an address in memory 1. */
-const ramWord32 = (code: Code, address: Int, offset = 0): Int =>
-  new Int(code.f, code.f.load(0x28, 0x7f, 1, address.node, offset), 32)
 
 /** Leaves unless all segments that flat code needs are flat, and nothing wants care after each instruction. */
 function leaveUnlessFlat(code: Code, unusual: Label): void {
@@ -205,12 +208,7 @@ const returnFlat = routine('returnFlat', [64], 32, (code, pointer) => {
         code.leave(unusual, stackSelector.and(3).ne(3))
         const stackWords = readSystemDescriptor(code, stackSelector, unusual)
         leaveUnlessDescribes(code, stackWords, FLAT_DATA | USER, unusual)
-        // What an outer privilege may not use would become null.
-        for (const index of [ES, DS, FS, GS]) {
-          const attributes = code.get(F.segmentAttributes, index)
-          const kept = attributes.and(ATTRIBUTE_UNUSABLE).isNonZero().or(attributes.and(0x60).eq(0x60))
-          code.leave(unusual, kept.not())
-        }
+        leaveUnlessKept(code, unusual)
         loadSegmentWords(code, SS, stackSelector, stackWords)
       },
     )

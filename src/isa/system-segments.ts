@@ -6,7 +6,7 @@
 
 import { ACCESS_WRITE } from '../cpu/paging.ts'
 import { ATTRIBUTE_DB, ATTRIBUTE_UNUSABLE } from '../cpu/registers.ts'
-import { F, GDTR, SS } from '../cpu/state.ts'
+import { DS, ES, F, FS, GDTR, GS, SS } from '../cpu/state.ts'
 import { tlbOffset } from '../engines/tlb-offset.ts'
 import { isCanonicalNow, REFILL, REFILL_FAULT, REFILL_TYPE, tlbAddress } from '../engines/tlb-refill.ts'
 import { TLB_ADDEND, TLB_READ, TLB_SUPERVISOR, TLB_WRITE } from '../memory/tlb.ts'
@@ -46,6 +46,10 @@ export function locateBytes(
 /** 64 bits of guest RAM at an address in memory 1. */
 export const ramWord = (code: Code, address: Int, offset = 0): Int =>
   new Int(code.f, code.f.load(0x29, I64, 1, address.node, offset), 64)
+
+/** The same of 32 bits. */
+export const ramWord32 = (code: Code, address: Int, offset = 0): Int =>
+  new Int(code.f, code.f.load(0x28, I32, 1, address.node, offset), 32)
 
 /** A segment descriptor, by halves. */
 export interface DescriptorWords {
@@ -87,4 +91,13 @@ export function loadNullStack(code: Code, selector: Int): void {
       .or(ATTRIBUTE_UNUSABLE | ATTRIBUTE_DB),
     SS,
   )
+}
+
+/** Leaves if a return to CPL 3 would make DS, ES, FS or GS null: what an outer privilege may not use. */
+export function leaveUnlessKept(code: Code, otherwise: Label): void {
+  for (const index of [ES, DS, FS, GS]) {
+    const attributes = code.get(F.segmentAttributes, index)
+    const kept = attributes.and(ATTRIBUTE_UNUSABLE).isNonZero().or(attributes.and(0x60).eq(0x60))
+    code.leave(otherwise, kept.not())
+  }
 }
