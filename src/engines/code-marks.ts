@@ -1,6 +1,12 @@
 /** Which bytes of frames code was decoded from, to 64 bytes (src/memory/layout.ts): a store elsewhere in such a frame changes no code. */
 import { CODE_MARK_SHIFT, CODE_MARKS_BASE } from '../memory/layout.ts'
 
+/** Marks bytes `first` to `last` of a frame. @param at the first of the two words that are the frame's */
+export function setMarks(words: number[] | Uint32Array, at: number, first: number, last: number): void {
+  for (let bit = first >> CODE_MARK_SHIFT; bit <= last >> CODE_MARK_SHIFT; bit++)
+    words[at + (bit >> 5)] |= 1 << (bit & 31)
+}
+
 /** The marks of all frames, as TypeScript sees them; generated code reads them in slow-paths.ts. */
 export class CodeMarks {
   private readonly words: Uint32Array
@@ -12,9 +18,7 @@ export class CodeMarks {
 
   /** Marks bytes `first` to `last` of a frame. @param frame its number in memory 1 */
   add(frame: number, first: number, last: number): void {
-    for (let bit = first >> CODE_MARK_SHIFT; bit <= last >> CODE_MARK_SHIFT; bit++) {
-      this.words[frame * 2 + (bit >> 5)] |= 1 << (bit & 31)
-    }
+    setMarks(this.words, frame * 2, first, last)
   }
 
   /** Marks what a region has in a frame. */

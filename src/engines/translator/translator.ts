@@ -2,7 +2,8 @@
 import { MODE_USER } from '../../cpu/mode.ts'
 import { F } from '../../cpu/state.ts'
 import type { Decoded } from '../../isa/decoder.ts'
-import { CODE_MARK_SHIFT, regionHeatAddress, regionPageAddress } from '../../memory/layout.ts'
+import { regionHeatAddress, regionPageAddress } from '../../memory/layout.ts'
+import { setMarks } from '../code-marks.ts'
 import type { Block } from '../interpreter/blocks.ts'
 import { decodeMode } from '../interpreter/blocks.ts'
 import { FIRST_REGION, type Interpreter } from '../interpreter/interpreter.ts'
@@ -131,8 +132,7 @@ function noteExtent(extents: Map<number, Extent>, pages: ReadonlyMap<number, num
   if (!extent) extents.set(frame, (extent = { first, last, marks: [0, 0] }))
   extent.first = Math.min(extent.first, first)
   extent.last = Math.max(extent.last, last)
-  for (let bit = first >> CODE_MARK_SHIFT; bit <= last >> CODE_MARK_SHIFT; bit++)
-    extent.marks[bit >> 5] |= 1 << (bit & 31)
+  setMarks(extent.marks, 0, first, last)
 }
 
 /** The translator of one processor. */
