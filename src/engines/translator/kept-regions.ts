@@ -249,7 +249,8 @@ export class KeptRegions {
     const descriptions = list.map(({ description }) => description)
     this.store.write(
       this.fileName(full ? 0 : this.segments.length),
-      writeSegment(first, descriptions, [...this.dead], code),
+      // Where all begins anew, no index is what it was.
+      writeSegment(first, descriptions, full ? [] : [...this.dead], code),
     )
     this.statistics.written = list.length
   }
