@@ -115,10 +115,11 @@ test('pages may lie elsewhere, apart, and move while the guest runs', () => {
   assert.deepEqual(second.run(100), plain.run(100))
   const { keptRegions } = second.statistics!
   assert.ok(keptRegions > 0)
-  // The second page is another now, with another function.
+  // The second page is another now, with another function and another number in the instruction that ends there.
   for (const { memory, map, cpu } of [second, plain]) {
     const other = program().subarray(4096)
     other.set([0x29, 0xda, 0xc3], 64)
+    other[0] = 7
     memory.write(0x50000, other)
     map([at[0], 0x50000])
     flushTlb(cpu, false)
