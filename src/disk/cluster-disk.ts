@@ -66,6 +66,7 @@ export abstract class ClusterDisk implements Disk {
         file: immediate,
         locate: cluster => this.locate(cluster),
         checkRead: (offset, length) => this.#check(offset, length, false),
+        end: () => this.end,
         checkWrite: (offset, length) => this.#check(offset, length, true),
         isZeroBelow: options.backing === undefined,
         isReady: () => this.isReady,
@@ -76,6 +77,12 @@ export abstract class ClusterDisk implements Disk {
     return this.file.readOnly
   }
 
+  /** An error of this image: `vdi image 'a.vdi' is damaged: …`. */
+  protected abstract corrupt(text: string): DiskError
+  /** Where the file ends, or is going to end once what was allocated since the last flush is there: what is said to lie behind it was cut off. */
+  protected get end(): number {
+    return this.file.size
+  }
   /** Where a cluster is. */
   protected abstract locate(cluster: number): Location | Promise<Location>
   /** The first cluster from `cluster` on that may be something else than absent. */
@@ -136,12 +143,19 @@ export abstract class ClusterDisk implements Disk {
       } else {
         const end = await this.#runEnd(cluster, location, offset + buffer.length)
         const piece = buffer.subarray(done, Math.min(buffer.length, end - offset))
-        if (location.kind === 'data') await this.file.read(location.offset + within, piece)
+        if (location.kind === 'data') await this.#readFile(cluster, location.offset + within, piece)
         else if (location.kind === 'zero') piece.fill(0)
         else await this.#readBacking(offset + done, piece)
         done += piece.length
       }
     }
+  }
+
+  /** Reads data that begins in `cluster`; zeros in place of what a file lacks would be taken for the disk's content. */
+  async #readFile(cluster: number, offset: number, buffer: Uint8Array): Promise<void> {
+    if (offset + buffer.length > this.end)
+      throw this.corrupt(`data from cluster ${cluster} on lies outside of the file, which may have been cut`)
+    await this.file.read(offset, buffer)
   }
 
   /** Where on the disk the clusters that lie as `cluster` does come to an end. */
@@ -171,7 +185,8 @@ export abstract class ClusterDisk implements Disk {
       let last = first
       while ((last + 1) * this.partSize < within + buffer.length && state(last + 1) === kind) last++
       const piece = buffer.subarray(done, (last + 1) * this.partSize - within)
-      if (kind === 'data') await this.file.read(location.offset + within + done, piece)
+      const cluster = Math.floor(offset / this.clusterSize)
+      if (kind === 'data') await this.#readFile(cluster, location.offset + within + done, piece)
       else if (kind === 'zero') piece.fill(0)
       else await this.#readBacking(offset + done, piece)
       done += piece.length

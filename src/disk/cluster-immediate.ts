@@ -9,6 +9,8 @@ export interface ImmediateParts {
   file: ImmediateAccess
   /** Where a cluster is; a promise where that has to be read first. */
   locate(cluster: number): Location | Promise<Location>
+  /** Where the file ends: what is said to lie behind it is left to those who can say what is wrong. */
+  end(): number
   /** Throws where a request cannot be. */
   checkRead(offset: number, length: number): void
   checkWrite(offset: number, length: number): void
@@ -48,7 +50,7 @@ export function immediateClusters(parts: ImmediateParts): ImmediateAccess {
       parts.checkRead(offset, length)
       const place = length === 0 ? undefined : placeOf(offset, length, false)
       if (place === undefined) return false
-      if (place >= 0) return parts.file.read(place, into)
+      if (place >= 0) return place + length <= parts.end() && parts.file.read(place, into)
       for (const buffer of into) buffer.fill(0)
       return true
     },

@@ -5,7 +5,6 @@
 
 import type { ClusterDiskOptions } from './cluster.ts'
 import { ClusterDisk } from './cluster-disk.ts'
-import type { DiskError } from './disk.ts'
 import { FRESH, Metadata } from './metadata.ts'
 import { type Extent, FreeSpace } from './space.ts'
 
@@ -47,8 +46,6 @@ export abstract class TableDisk extends ClusterDisk {
     this.metadata = new Metadata(options.file, { pageSize: options.pageSize })
   }
 
-  /** An error of this image: `vdi image 'a.vdi' is damaged: …`. */
-  protected abstract corrupt(text: string): DiskError
   /**
    * What lies where in the file.
    * @throws DiskError `corrupt`
@@ -92,6 +89,11 @@ export abstract class TableDisk extends ClusterDisk {
     return this.#isReady
   }
 
+  /** Before the first change all places are looked at: see {@link findSpace}. */
+  protected override get end(): number {
+    return this.#isReady ? Number.POSITIVE_INFINITY : this.file.size
+  }
+
   /**
    * Finds what is free, checking that nothing lies on something else or outside of the file.
    * @throws DiskError `corrupt`
@@ -103,9 +105,12 @@ export abstract class TableDisk extends ClusterDisk {
     const { unit } = this
     const gaps: Extent[] = []
     let end = 0
-    const use = (offset: number, length: number, what: string) => {
+    // The last cluster's part behind the disk's end need not be there.
+    const behind = Math.ceil(this.size / this.clusterSize) * this.clusterSize - this.size
+    const use = (offset: number, length: number, what: string, needed = 1) => {
       if (offset < end) throw this.corrupt(`${what} at ${offset} lies on something else`)
-      if (offset >= this.file.size) throw this.corrupt(`${what} at ${offset} lies outside of the file`)
+      if (offset + needed > this.file.size)
+        throw this.corrupt(`${what} at ${offset} lies outside of the file, which may have been cut`)
       const [from, to] = [Math.ceil(end / unit), Math.floor(offset / unit)]
       if (to > from) gaps.push({ start: from, count: to - from, isZero: false })
       end = offset + length
@@ -118,7 +123,7 @@ export abstract class TableDisk extends ClusterDisk {
     }
     for (const offset of offsets) {
       useTables(offset)
-      use(offset, length, 'a cluster')
+      use(offset, length, 'a cluster', Math.max(1, length - behind))
     }
     useTables(Number.POSITIVE_INFINITY)
     const space = new FreeSpace(Math.ceil(end / unit))

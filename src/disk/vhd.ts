@@ -205,6 +205,8 @@ export class VhdDisk extends TableDisk {
     if (page === undefined) return this.metadata.look(at, () => {}).then(() => this.locate(cluster))
     const sector = page.view.getUint32(at - page.offset)
     if (sector === ABSENT) return { kind: 'absent' }
+    if (sector * SECTOR + this.#bitmapSize > this.end)
+      throw this.corrupt(`block ${cluster} lies outside of the file, which may have been cut`)
     const bitmap: DataView[] = []
     for (let i = 0; i < this.#bitmapSize; i += SECTOR) {
       const offset = sector * SECTOR + i

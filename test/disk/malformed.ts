@@ -43,7 +43,7 @@ const FIELDS = [...EDGES_64, ...EDGES_32]
 const MOST_BUFFERS = 512 * MiB
 
 /** The files of a good image with some content; the first is the one that is opened. */
-async function makeImage(options: Kind): Promise<MemoryFolder> {
+export async function makeImage(options: Kind): Promise<MemoryFolder> {
   const name = `image.${options.format}`
   const folder = new MemoryFolder()
   const part = (name: string) => folder.open('', name, { create: true })
@@ -57,11 +57,11 @@ async function makeImage(options: Kind): Promise<MemoryFolder> {
   return folder
 }
 
-function hostOf(folder: MemoryFolder) {
+export function hostOf(folder: MemoryFolder) {
   return { folder, compression: nodeCompression }
 }
 
-async function contentOf(file: MemoryFile): Promise<Uint8Array> {
+export async function contentOf(file: MemoryFile): Promise<Uint8Array> {
   const bytes = new Uint8Array(file.size)
   await file.read(0, bytes)
   return bytes
@@ -162,7 +162,7 @@ function correctChecksums(bytes: Uint8Array): void {
 }
 
 /** A copy of an image's files, one of them with another content. */
-async function withFile(folder: MemoryFolder, index: number, bytes: Uint8Array): Promise<MemoryFolder> {
+export async function withFile(folder: MemoryFolder, index: number, bytes: Uint8Array): Promise<MemoryFolder> {
   const copy = new MemoryFolder()
   for (const [i, [name, file]] of [...folder.files].entries())
     await (await copy.open('', name, { create: true })).write(0, i === index ? bytes : await contentOf(file))

@@ -139,6 +139,11 @@ class Walk {
       if (range.length === 0) continue
       this.report.allocated++
       this.#range(range.offset, range.length, 'a cluster', times, range.isPacked)
+      if (range.isPacked || range.offset >= this.#disk.fileSize || this.#disk.size % clusterSize !== 0) continue
+      // Of a cluster with parts those behind the last that is there may be missing in the file; so may the end of the disk's last cluster.
+      const parts = this.#entrySize === 16 ? 32 - Math.clz32(view.getUint32(at + 12)) : 1
+      const length = this.#entrySize === 16 ? parts * this.#disk.partSize : clusterSize
+      if (range.offset + length > this.#disk.fileSize) this.report.error(`a cluster at ${range.offset} was cut off`)
     }
   }
 
@@ -183,4 +188,13 @@ class Walk {
 /** Whether an image has to be checked, and its refcounts counted anew, before it is written. */
 export function needsRepair(disk: Qcow2Disk): boolean {
   return (disk.header.incompatibleFeatures & INCOMPATIBLE.dirty) !== 0
+}
+
+/**
+ * Whether the file may have been cut: clusters behind its end have refcounts, or its last one is not whole. Both also come about otherwise:
+ * by a process that was killed, and by compressed clusters.
+ */
+export async function mayBeCut(disk: Qcow2Disk): Promise<'behind' | 'within' | undefined> {
+  if (await disk.refcounts.reachBehindEnd()) return 'behind'
+  return disk.fileSize % disk.clusterSize === 0 ? undefined : 'within'
 }

@@ -61,7 +61,7 @@ export class Qcow2Disk extends ClusterDisk {
     this.#isMarkedDirty = (header.incompatibleFeatures & INCOMPATIBLE.dirty) !== 0
   }
 
-  #corrupt(text: string): DiskError {
+  protected corrupt(text: string): DiskError {
     return new DiskError('corrupt', `qcow2 image '${this.name}' is damaged: ${text}`)
   }
 
@@ -76,6 +76,8 @@ export class Qcow2Disk extends ClusterDisk {
     if (l1Page === undefined) return this.metadata.look(l1, () => {}).then(() => this.locate(cluster))
     const table = this.#tableOffset(l1Page.view, l1 - l1Page.offset)
     if (table === 0) return { kind: 'absent' }
+    if (table + this.clusterSize > this.end)
+      throw this.corrupt(`an L2 table at ${table} lies outside of the file, which may have been cut`)
     const entry = table + (cluster % this.#perTable) * this.#entrySize
     const page = this.metadata.peek(entry)
     if (page === undefined) return this.metadata.look(entry, () => {}).then(() => this.locate(cluster))
@@ -98,7 +100,7 @@ export class Qcow2Disk extends ClusterDisk {
   #tableOffset(view: DataView, at: number): number {
     const offset = (view.getUint32(at) & 0x00ffffff) * 2 ** 32 + view.getUint32(at + 4)
     if (offset % this.clusterSize !== 0 || offset > Number.MAX_SAFE_INTEGER) {
-      throw this.#corrupt(`an L2 table is at ${offset}, which is no cluster's beginning`)
+      throw this.corrupt(`an L2 table is at ${offset}, which is no cluster's beginning`)
     }
     return offset
   }
@@ -109,7 +111,7 @@ export class Qcow2Disk extends ClusterDisk {
     const isExtended = this.#entrySize === 16
     const offset = (high & 0x00ffffff) * 2 ** 32 + ((low & ~511) >>> 0)
     if (offset % this.clusterSize !== 0 || offset > Number.MAX_SAFE_INTEGER) {
-      throw this.#corrupt(`cluster ${cluster} is at ${offset}, which is no cluster's beginning`)
+      throw this.corrupt(`cluster ${cluster} is at ${offset}, which is no cluster's beginning`)
     }
     if (isExtended) {
       const [zeros, present] = [view.getUint32(at + 8), view.getUint32(at + 12)]
@@ -117,7 +119,7 @@ export class Qcow2Disk extends ClusterDisk {
       if (offset === 0 && zeros === 0) return { kind: 'absent' }
       const state = (part: number): PartState =>
         (zeros >>> part) & 1 ? 'zero' : (present >>> part) & 1 ? 'data' : 'absent'
-      if (offset === 0 && present !== 0) throw this.#corrupt(`cluster ${cluster} has subclusters but no place`)
+      if (offset === 0 && present !== 0) throw this.corrupt(`cluster ${cluster} has subclusters but no place`)
       // A cluster of which parts are zeros has no place, and is not its own: it gets one when it is written.
       const isOwn = offset !== 0 && !isShared && this.#isOwn(high, offset, cluster)
       const isWhole = zeros === 0 && present === 0xffffffff
@@ -132,8 +134,8 @@ export class Qcow2Disk extends ClusterDisk {
   #isOwn(high: number, offset: number, cluster: number): boolean {
     if ((high & COPIED) === 0 || !this.#isReady) return false
     const index = offset / this.clusterSize
-    if (this.refcounts.tables.has(index)) throw this.#corrupt(`cluster ${cluster} lies on a table`)
-    if (index >= this.refcounts.space.end) throw this.#corrupt(`cluster ${cluster} lies outside of the file`)
+    if (this.refcounts.tables.has(index)) throw this.corrupt(`cluster ${cluster} lies on a table`)
+    if (index >= this.refcounts.space.end) throw this.corrupt(`cluster ${cluster} lies outside of the file`)
     return true
   }
 
@@ -144,13 +146,13 @@ export class Qcow2Disk extends ClusterDisk {
     const value = (BigInt(high & 0x3fffffff) << 32n) | BigInt(low >>> 0)
     const offset = Number(value & ((1n << BigInt(offsetBits)) - 1n))
     const sectors = Number(value >> BigInt(offsetBits)) + 1
-    if (!Number.isSafeInteger(offset)) throw this.#corrupt(`a compressed cluster is at ${offset}`)
+    if (!Number.isSafeInteger(offset)) throw this.corrupt(`a compressed cluster is at ${offset}`)
     return { offset, length: sectors * 512 - (offset % 512) }
   }
 
   async #unpack(high: number, low: number): Promise<Uint8Array> {
     const { offset, length } = this.#packedRange(high, low)
-    if (offset >= this.file.size) throw this.#corrupt(`a compressed cluster lies outside of the file`)
+    if (offset >= this.file.size) throw this.corrupt(`a compressed cluster lies outside of the file`)
     const bytes = new Uint8Array(Math.min(length, this.file.size - offset))
     await this.file.read(offset, bytes)
     const isZstd = this.header.compressionType === 'zstd'
@@ -162,10 +164,10 @@ export class Qcow2Disk extends ClusterDisk {
     try {
       unpacked = await unpack(bytes, this.clusterSize)
     } catch (error) {
-      throw this.#corrupt(`a compressed cluster at ${offset} cannot be uncompressed (${(error as Error).message})`)
+      throw this.corrupt(`a compressed cluster at ${offset} cannot be uncompressed (${(error as Error).message})`)
     }
     if (unpacked.length === this.clusterSize) return unpacked
-    throw this.#corrupt(`a compressed cluster at ${offset} has ${unpacked.length} bytes`)
+    throw this.corrupt(`a compressed cluster at ${offset} has ${unpacked.length} bytes`)
   }
 
   override beforeWrite(): Promise<void> {
@@ -179,14 +181,14 @@ export class Qcow2Disk extends ClusterDisk {
   async #prepare(): Promise<void> {
     const { header, clusterSize, refcounts } = this
     if (header.incompatibleFeatures & INCOMPATIBLE.corrupt) {
-      throw this.#corrupt("it is marked so: 'typetwo disk check --repair' repairs it")
+      throw this.corrupt("it is marked so: 'typetwo disk check --repair' repairs it")
     }
     const { tables } = refcounts
     const claim = (offset: number, what: string, clusters = 1) => {
       for (let i = 0; i < clusters; i++) {
         const index = offset / clusterSize + i
-        if (index * clusterSize >= this.file.size) throw this.#corrupt(`${what} lies outside of the file`)
-        if (tables.has(index)) throw this.#corrupt(`${what} lies on another table`)
+        if (index * clusterSize >= this.file.size) throw this.corrupt(`${what} lies outside of the file`)
+        if (tables.has(index)) throw this.corrupt(`${what} lies on another table`)
         tables.add(index)
       }
     }
@@ -200,7 +202,9 @@ export class Qcow2Disk extends ClusterDisk {
     const view = new DataView(l1.buffer)
     for (let at = 0; at < l1.length; at += 8) {
       const offset = this.#tableOffset(view, at)
-      if (offset !== 0) claim(offset, 'an L2 table')
+      if (offset === 0) continue
+      claim(offset, 'an L2 table')
+      if (offset + clusterSize > this.file.size) throw this.corrupt(`an L2 table at ${offset} was cut off`)
     }
     await refcounts.scan()
     this.#isReady = true
@@ -214,6 +218,11 @@ export class Qcow2Disk extends ClusterDisk {
 
   protected get isReady(): boolean {
     return this.#isReady
+  }
+
+  protected override get end(): number {
+    const { file, clusterSize, refcounts } = this
+    return this.#isReady ? Math.max(file.size, refcounts.space.end * clusterSize) : file.size
   }
 
   protected allocate(count: number): Place {

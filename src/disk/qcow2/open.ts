@@ -2,7 +2,7 @@
 import type { ByteFile } from '../byte-file.ts'
 import { type Disk, DiskError } from '../disk.ts'
 import type { OpenContext } from '../formats.ts'
-import { checkQcow2, needsRepair } from './check.ts'
+import { checkQcow2, mayBeCut, needsRepair } from './check.ts'
 import { Qcow2Disk } from './disk.ts'
 import { INCOMPATIBLE, readHeader } from './header.ts'
 
@@ -31,19 +31,35 @@ export async function openQcow2(file: ByteFile, context: OpenContext): Promise<Q
   }
   const disk = new Qcow2Disk({ file, header, backing, compression: context.compression })
   try {
-    if (needsRepair(disk) && !file.readOnly && !context.isForRepair) {
-      const report = await checkQcow2(disk, true)
-      if (!report.isGood) {
-        throw new DiskError(
-          'corrupt',
-          `qcow2 image '${file.name}' is damaged (${report.findings[0]}): open it read-only to save what it holds`,
-        )
-      }
-      await disk.flush()
-    }
+    if (!file.readOnly && !context.isForRepair) await makeWritable(disk)
   } catch (error) {
     await backing?.close()
     throw error
   }
   return disk
+}
+
+/**
+ * Counts references anew where they may be wrong, and looks for clusters that were cut off with the end of the file: new ones would get
+ * their places.
+ * @throws DiskError `corrupt`
+ */
+async function makeWritable(disk: Qcow2Disk): Promise<void> {
+  const refuse = (finding: string) =>
+    new DiskError(
+      'corrupt',
+      `qcow2 image '${disk.name}' is damaged (${finding}): open it read-only to save what it holds`,
+    )
+  let isToRepair = needsRepair(disk)
+  const cut = isToRepair ? undefined : await mayBeCut(disk)
+  if (cut !== undefined) {
+    // Nothing is changed of an image that lost something.
+    const report = await checkQcow2(disk, false)
+    if (report.errors > 0) throw refuse(report.findings[0])
+    isToRepair = cut === 'behind'
+  }
+  if (!isToRepair) return
+  const report = await checkQcow2(disk, true)
+  if (!report.isGood) throw refuse(report.findings[0])
+  await disk.flush()
 }

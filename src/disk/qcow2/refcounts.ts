@@ -122,6 +122,30 @@ export class Refcounts {
     }
   }
 
+  /** Whether clusters behind the end of the file have refcounts, or may have, because those are behind it themselves. */
+  async reachBehindEnd(): Promise<boolean> {
+    const clusters = Math.ceil(this.#file.size / this.#clusterSize)
+    const first = Math.floor(clusters / this.#perBlock)
+    const { refcountTableOffset, refcountTableClusters } = this.#header
+    const entries = (refcountTableClusters * this.#clusterSize) / 8
+    const block = new Uint8Array(this.#clusterSize)
+    const view = new DataView(block.buffer)
+    for (let index = first; index < entries; ) {
+      const table = new Uint8Array(Math.min(SCAN, (entries - index) * 8))
+      await this.#file.read(refcountTableOffset + index * 8, table)
+      const tableView = new DataView(table.buffer)
+      for (let at = 0; at < table.length; at += 8, index++) {
+        const offset = this.#blockOffset(tableView, at)
+        if (offset === 0) continue
+        if (offset + this.#clusterSize > this.#file.size) return true
+        await this.#file.read(offset, block)
+        for (let i = index === first ? clusters % this.#perBlock : 0; i < this.#perBlock; i++)
+          if (this.#decode(view, i) !== 0) return true
+      }
+    }
+    return false
+  }
+
   /** The refcount of a cluster. */
   async get(cluster: number): Promise<number> {
     const block = await this.#block(Math.floor(cluster / this.#perBlock))

@@ -147,6 +147,7 @@ export class SparseExtent extends TableDisk {
     const table = page.view.getUint32(directory - page.offset, true)
     if (table === 0) return { kind: 'absent' }
     const at = table * SECTOR + entry * 4
+    if (at + 4 > this.end) throw this.corrupt(`a grain table lies outside of the file, which may have been cut`)
     const tablePage = this.metadata.peek(at)
     if (tablePage === undefined) return this.metadata.look(at, () => {}).then(() => this.locate(cluster))
     const sector = tablePage.view.getUint32(at - tablePage.offset, true)
