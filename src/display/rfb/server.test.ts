@@ -5,7 +5,7 @@ import { rgb, TestScreen } from '../test-screen.ts'
 import { ByteWriter } from './byte-writer.ts'
 import type { Connection } from './connection.ts'
 import { desKey } from './handshake.ts'
-import { ENCODING, FENCE } from './protocol.ts'
+import { ENCODING, FENCE, SIZE_STATUS } from './protocol.ts'
 import { testServer } from './test-server.ts'
 import { NOVNC_FORMAT, TestViewer } from './test-viewer.ts'
 
@@ -262,19 +262,32 @@ test("a viewer's wish for another size is refused, or told to the guest", async 
   await viewer.request(false)
   await viewer.update()
   await viewer.update()
-  await viewer.send(new ByteWriter().u8(251).u8(0).u16(800).u16(600).u8(1).u8(0).bytes(new Uint8Array(16)))
+  await viewer.setDesktopSize(800, 600)
   await viewer.request(true)
   await viewer.update()
-  assert.deepEqual(viewer.sizeAnswer, [1, 1])
+  assert.equal(viewer.sizeAnswer, SIZE_STATUS.prohibited)
   assert.equal(viewer.picture.width, 200)
   const wishes: number[][] = []
   screen.preferSize = (width, height) => wishes.push([width, height])
-  await viewer.send(new ByteWriter().u8(251).u8(0).u16(800).u16(600).u8(1).u8(0).bytes(new Uint8Array(16)))
+  await viewer.setDesktopSize(800, 600)
   await viewer.request(true)
   await viewer.update()
   assert.deepEqual(wishes, [[800, 600]])
-  assert.deepEqual(viewer.sizeAnswer, [1, 4])
+  assert.equal(viewer.sizeAnswer, SIZE_STATUS.forwarded)
   assert.equal(viewer.picture.width, 200)
+})
+
+test('a viewer that wishes at once is answered, whatever else it has to hear of', async () => {
+  const { view, screen } = testServer()
+  screen.preferSize = () => {}
+  const viewer = await view()
+  await viewer.setEncodings(ENCODING.raw, ENCODING.extendedDesktopSize)
+  await viewer.setDesktopSize(800, 600)
+  while (viewer.sizeAnswer === undefined) {
+    await viewer.request(false)
+    await viewer.update()
+  }
+  assert.equal(viewer.sizeAnswer, SIZE_STATUS.forwarded)
 })
 
 test('cursor and extended keys are announced', async () => {

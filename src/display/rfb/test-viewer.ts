@@ -5,7 +5,7 @@
 import { ByteWriter } from './byte-writer.ts'
 import type { Connection } from './connection.ts'
 import { type PixelFormatFields, writePixelFormat } from './pixel-format.ts'
-import { ENCODING, SERVER_MESSAGE } from './protocol.ts'
+import { ENCODING, SERVER_MESSAGE, SIZE_REASON, SIZE_STATUS } from './protocol.ts'
 
 /** One direction of a {@link pipe}: what was written waits for its reader, so much of it at most. */
 class Direction {
@@ -238,8 +238,8 @@ export class TestViewer {
   name = ''
   /** Whether the server takes QEMU's extended key events. */
   hasQemuKeys = false
-  /** The last ExtendedDesktopSize: reason and status. */
-  sizeAnswer: number[] | undefined
+  /** The status of the last ExtendedDesktopSize that answers this viewer's own wish. */
+  sizeAnswer: number | undefined
   readonly #connection: Connection
   readonly reader: QueueReader
   readonly #decoders: Map<number, Decoder>
@@ -312,6 +312,13 @@ export class TestViewer {
   ): Promise<void> {
     const writer = new ByteWriter().u8(3).u8(isIncremental ? 1 : 0)
     return this.send(writer.u16(x).u16(y).u16(width).u16(height))
+  }
+
+  /** SetDesktopSize with one screen. */
+  setDesktopSize(width: number, height: number): Promise<void> {
+    const layout = new ByteWriter().u32(1).u16(0).u16(0).u16(width).u16(height).u32(0)
+    const message = new ByteWriter().u8(251).u8(0).u16(width).u16(height)
+    return this.send(message.u8(1).u8(0).bytes(layout.take()))
   }
 
   /** KeyEvent. */
@@ -390,8 +397,9 @@ export class TestViewer {
         await reader.need(4)
         const screens = reader.u8()
         await reader.bytes(3 + screens * 16)
-        this.sizeAnswer = [x, y]
-        if (y === 0) picture.resize(width, height)
+        // The server may tell of the screen's size in the same update, before the answer or behind it.
+        if (x === SIZE_REASON.client) this.sizeAnswer = y
+        if (y === SIZE_STATUS.ok) picture.resize(width, height)
         return encoding
       }
       case ENCODING.desktopSize:
