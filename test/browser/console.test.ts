@@ -47,6 +47,13 @@ function pixel(page: Page, x: number, y: number): Promise<number[]> {
   )
 }
 
+/** The tab that has the focus and is chosen. */
+function focusedTab(page: Page): Promise<string | null | undefined> {
+  return page.evaluate(() =>
+    document.activeElement?.closest('[role=tab][aria-selected=true]')?.getAttribute('aria-label'),
+  )
+}
+
 /** Waits until the page shows a colour. */
 async function waitForPixel(page: Page, x: number, y: number, colour: number[]): Promise<void> {
   await until(async () => (await pixel(page, x, y)).join() === colour.join())
@@ -148,6 +155,27 @@ test('serial ports are terminals, and come when they are used', { skip, timeout:
   await machine.print(2, 'debug')
   await page.getByRole('tab', { name: 'COM3' }).click()
   await until(async () => ((await page.locator('.serial .xterm-rows').last().textContent()) ?? '').includes('debug'))
+  // The terminal takes every key, Ctrl and Alt leave it, and arrows go around; the focus stays with the tabs.
+  await page.keyboard.press('Control+Alt')
+  await eventually(() => focusedTab(page), 'COM3')
+  for (const [key, name, panel] of [
+    ['ArrowRight', 'Screen', '.viewer canvas'],
+    ['ArrowLeft', 'COM3', '.serial >> nth=1'],
+    ['ArrowLeft', 'COM1', '.serial >> nth=0'],
+    ['Home', 'Screen', '.viewer canvas'],
+    ['End', 'COM3', '.serial >> nth=1'],
+  ]) {
+    await page.keyboard.press(key)
+    assert.equal(await focusedTab(page), name, key)
+    assert.ok(await page.getByRole('tabpanel', { name }).isVisible(), key)
+    await page.locator(panel).waitFor()
+    assert.equal(await page.getByRole('tabpanel').count(), 1, key)
+  }
+  assert.deepEqual(machine.received, ['root\r', '', '', ''])
+  await page.keyboard.press('Enter')
+  await page.waitForFunction(() => document.activeElement?.closest('.serial'))
+  await page.keyboard.type('x')
+  await until(() => machine.received[2] === 'x')
   await close()
 })
 

@@ -110,7 +110,25 @@ test('GRUB’s rescue CD comes to its menu, which keys move through, and the CD 
     await page.keyboard.down('AltLeft')
     await page.keyboard.up('AltLeft')
     await page.keyboard.up('ControlLeft')
-    await page.waitForFunction(() => document.activeElement?.tagName !== 'CANVAS')
+    await page.waitForFunction(() => document.activeElement?.getAttribute('role') === 'tab')
+    // To its tab; from there arrows go to the serial console and back, and Enter into what is shown.
+    const state = () =>
+      page.evaluate(() => [
+        document.activeElement?.closest('[role=tab][aria-selected=true]')?.getAttribute('aria-label'),
+        document.querySelector<HTMLElement>('.screen')!.hidden,
+        document.querySelector<HTMLElement>('.serial')!.hidden,
+      ])
+    assert.deepEqual(await state(), ['Screen', false, true])
+    await page.keyboard.press('ArrowRight')
+    assert.deepEqual(await state(), ['Serial', true, false])
+    await page.keyboard.press('Enter')
+    await page.waitForFunction(() => document.activeElement?.closest('.serial'))
+    await page.keyboard.press('Control+Alt')
+    await eventually(state, ['Serial', true, false])
+    await page.keyboard.press('ArrowRight')
+    assert.deepEqual(await state(), ['Screen', false, true])
+    await page.keyboard.press('Enter')
+    await page.waitForFunction(() => document.activeElement?.tagName === 'CANVAS')
     // Another CD, and one that is none.
     const insert = async (file: string) => {
       const chooser = page.waitForEvent('filechooser')

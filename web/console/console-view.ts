@@ -1,9 +1,18 @@
 /** A machine's console: its screen and serial ports, and everything one can press on it. */
-import { askToTurnOff, endingText, STATES, savePicture, textToPaste, toggleFullScreen } from '../shared/console.ts'
+import {
+  askToTurnOff,
+  endingText,
+  leaveByKeys,
+  STATES,
+  savePicture,
+  textToPaste,
+  toggleFullScreen,
+} from '../shared/console.ts'
 import { button, complain, h, type MenuEntry, menuButton, note } from '../shared/dom.ts'
 import { icon } from '../shared/icons.ts'
 import { KEY_COMBINATIONS, KeysBar, pressAll } from '../shared/keys.ts'
 import { SerialView } from '../shared/serial-view.ts'
+import { TabList } from '../shared/tabs.ts'
 import { themeButton } from '../shared/theme.ts'
 import { chooseMedium, driveTitle } from './media-dialog.ts'
 import { type Description, openSerial, type Remote } from './remote.ts'
@@ -24,20 +33,23 @@ export class ConsoleView {
   readonly #title = h('h1', {}, 'typetwo')
   readonly #state = h('span', { class: 'state', role: 'status' }, 'Connecting')
   readonly #pause: HTMLButtonElement
-  readonly #tabList = h('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Console' })
+  readonly #tabList: TabList
   readonly #stage = h('div', { class: 'stage' })
   readonly #hint = h('span', { class: 'hint' })
   readonly #over = h('div', { class: 'over', hidden: true })
   readonly #keys: KeysBar
   readonly #controls: HTMLButtonElement[]
   #tabs: Tab[] = []
-  /** Ctrl and Alt are down together, and nothing else was pressed since. */
-  #isLeaving = false
   #shown: Tab | undefined
 
   /** Shows what the machine says from now on. */
   constructor(remote: Remote) {
     this.#remote = remote
+    this.#tabList = new TabList('Console', (name, goesIn) => {
+      const tab = this.#tabs.find(other => other.name === name)!
+      this.#show(tab)
+      if (goesIn) tab.view.focus()
+    })
     this.#keys = new KeysBar({
       press: code => this.#shown?.view.press(code),
       release: code => this.#shown?.view.release(code),
@@ -59,7 +71,7 @@ export class ConsoleView {
       this.#title,
       this.#state,
       h('span', { class: 'gap' }),
-      this.#tabList,
+      this.#tabList.element,
       h('span', { class: 'gap' }),
       ...this.#controls,
       h('span', { class: 'divider wide-only' }),
@@ -85,11 +97,9 @@ export class ConsoleView {
       this.#keys.element,
       h('footer', { class: 'status muted small' }, this.#hint),
     )
-    this.#stage.addEventListener('keydown', event => this.#stageKeyDown(event), { capture: true })
-    this.#stage.addEventListener('keyup', event => this.#stageKeyUp(event), { capture: true })
+    leaveByKeys(this.#stage, () => this.#tabList.focus())
     this.#stage.addEventListener('focusin', () => this.#hint.replaceChildren('Ctrl + Alt gives the keyboard back'))
     this.#stage.addEventListener('focusout', () => this.#hint.replaceChildren('Click here to type to the machine'))
-    this.#tabList.addEventListener('keydown', event => this.#tabKey(event))
     remote.addEventListener('described', event => this.#described((event as CustomEvent<Description>).detail))
     remote.addEventListener('port', event => this.#addPort((event as CustomEvent<string>).detail))
     remote.addEventListener('state', () => this.#stateChanged())
@@ -146,53 +156,14 @@ export class ConsoleView {
 
   #show(tab: Tab): void {
     this.#shown = tab
-    this.#tabList.replaceChildren(
-      ...this.#tabs.map(other => {
-        const isShown = other === tab
-        const choose = () => {
-          this.#show(other)
-          other.view.focus()
-        }
-        return h(
-          'button',
-          {
-            type: 'button',
-            role: 'tab',
-            'aria-selected': String(isShown),
-            'aria-label': other.label,
-            tabindex: isShown ? 0 : -1,
-            onclick: choose,
-          },
-          icon(other.name === 'screen' ? 'monitor' : 'terminal'),
-          h('span', { class: 'label' }, other.label),
-        )
-      }),
-    )
-    for (const { view } of this.#tabs) view.element.hidden = view !== tab.view
+    const tabs = this.#tabs.map(({ name, label, view }) => ({
+      name,
+      label,
+      icon: name === 'screen' ? ('monitor' as const) : ('terminal' as const),
+      panel: view.element,
+    }))
+    this.#tabList.show(tabs, tab.name)
     tab.view.shown()
-  }
-
-  #stageKeyDown({ ctrlKey, altKey, code }: KeyboardEvent): void {
-    this.#isLeaving = ctrlKey && altKey && /^(?:Alt|Control)/.test(code)
-  }
-
-  /** Every key goes to the guest, so that it takes two of them together to leave. */
-  #stageKeyUp({ ctrlKey, altKey }: KeyboardEvent): void {
-    if (!this.#isLeaving || (ctrlKey && altKey)) return
-    this.#isLeaving = false
-    // After the viewer has heard of it too, and has let go of the key.
-    setTimeout(() => this.#tabList.querySelector<HTMLElement>('[aria-selected=true]')?.focus())
-  }
-
-  /** Arrows go from tab to tab, as the ARIA practices have it. */
-  #tabKey(event: KeyboardEvent): void {
-    const at = this.#tabs.indexOf(this.#shown!)
-    const count = this.#tabs.length
-    const to = { ArrowLeft: at + count - 1, ArrowRight: at + 1, Home: 0, End: count - 1 }[event.key]
-    if (to === undefined || count === 0) return
-    event.preventDefault()
-    this.#show(this.#tabs[to % count])
-    this.#tabList.querySelector<HTMLElement>('[aria-selected=true]')?.focus()
   }
 
   get #isAlive(): boolean {

@@ -1,10 +1,18 @@
 /** A machine that runs: its screen and serial console, and everything one can press on it. */
 import { Machine, type MachineEnd } from '../../src/hosts/browser/index.ts'
-import { askToTurnOff, endingText, STATES, savePicture, textToPaste, toggleFullScreen } from '../shared/console.ts'
+import {
+  askToTurnOff,
+  endingText,
+  leaveByKeys,
+  STATES,
+  savePicture,
+  textToPaste,
+  toggleFullScreen,
+} from '../shared/console.ts'
 import { ask, button, chooseFiles, complain, dropTarget, h, type MenuEntry, menuButton, note } from '../shared/dom.ts'
-import { icon } from '../shared/icons.ts'
 import { KEY_COMBINATIONS, KeysBar, pressAll } from '../shared/keys.ts'
 import { SerialView } from '../shared/serial-view.ts'
+import { TabList } from '../shared/tabs.ts'
 import { themeButton } from '../shared/theme.ts'
 import { askForRoom } from './disk-full.ts'
 import type { Start } from './model.ts'
@@ -27,7 +35,10 @@ export class MachineView {
   readonly #options: MachineViewOptions
   readonly #state = h('span', { class: 'state', role: 'status' }, 'Starting')
   readonly #pause: HTMLButtonElement
-  readonly #tabs = h('div', { class: 'tabs', role: 'tablist', 'aria-label': 'Console', hidden: true })
+  readonly #tabs = new TabList('Console', (name, goesIn) => {
+    this.#show(name as Tab)
+    if (goesIn) this.#shown?.focus()
+  })
   readonly #stage = h('div', { class: 'stage' })
   readonly #over = h('div', { class: 'over' })
   readonly #status = h('footer', { class: 'status muted small' })
@@ -73,7 +84,7 @@ export class MachineView {
       h('h1', {}, start.title),
       this.#state,
       h('span', { class: 'gap' }),
-      this.#tabs,
+      this.#tabs.element,
       h('span', { class: 'gap' }),
       this.#pause,
       menuButton('Power', { icon: 'power', kind: 'quiet', compact: true, entries: () => this.#powerEntries() }),
@@ -101,7 +112,9 @@ export class MachineView {
         entries: () => this.#moreEntries(),
       }),
     )
+    this.#tabs.element.hidden = true
     this.#status.append(this.#lamp, this.#hint)
+    leaveByKeys(this.#stage, () => this.#giveBack())
     this.#stage.append(this.#over)
     this.element = h(
       'div',
@@ -153,7 +166,7 @@ export class MachineView {
     if (machine.sound) this.#sound = new SoundPlayer(machine.sound)
     this.#soundButton.hidden = machine.sound === undefined
     this.#soundButton.setAttribute('aria-pressed', 'true')
-    this.#tabs.hidden = this.#screen === undefined
+    this.#tabs.element.hidden = this.#screen === undefined
     this.#show(this.#screen && !this.#start.serial ? 'screen' : 'serial')
     this.#statistics = new Statistics(machine, text => {
       this.#lamp.textContent = text
@@ -171,25 +184,24 @@ export class MachineView {
 
   #show(tab: Tab): void {
     this.#tab = tab
-    this.#tabs.replaceChildren(
-      ...(['screen', 'serial'] as const).map(name => {
-        const isShown = name === tab
-        const choose = () => {
-          this.#show(name)
-          this.#shown?.focus()
-        }
-        return h(
-          'button',
-          { type: 'button', role: 'tab', 'aria-selected': String(isShown), onclick: choose },
-          icon(name === 'screen' ? 'monitor' : 'terminal'),
-          h('span', { class: 'label' }, name === 'screen' ? 'Screen' : 'Serial'),
-        )
-      }),
+    const tabs = [
+      { name: 'screen', label: 'Screen', icon: 'monitor', panel: this.#screen?.element },
+      { name: 'serial', label: 'Serial', icon: 'terminal', panel: this.#serial?.element },
+    ] as const
+    this.#tabs.show(
+      tabs.flatMap(({ panel, ...rest }) => (panel ? [{ ...rest, panel }] : [])),
+      tab,
     )
-    if (this.#screen) this.#screen.element.hidden = tab !== 'screen'
-    if (this.#serial) this.#serial.element.hidden = tab !== 'serial'
     this.#hint.replaceChildren()
     this.#shown?.shown()
+  }
+
+  /** Keyboard and pointer are the page's again. */
+  #giveBack(): void {
+    this.#screen?.unlockPointer()
+    if (this.#tabs.element.hidden) (document.activeElement as HTMLElement | null)?.blur()
+    else this.#tabs.focus()
+    this.#hint.replaceChildren('Click the console, or go to its tab and press Enter, to type to the machine')
   }
 
   #pauseButton(paused: boolean): HTMLButtonElement {

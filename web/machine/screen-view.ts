@@ -80,9 +80,6 @@ export class ScreenView {
       event.preventDefault()
       // The guest's keyboard repeats by itself.
       if (event.repeat) return
-      if (event.ctrlKey && event.altKey && (event.code === 'AltLeft' || event.code === 'ControlLeft'))
-        this.#leaving = true
-      else this.#leaving = false
       this.#pressed.add(event.code)
       keyboard.press(event.code)
     })
@@ -90,22 +87,10 @@ export class ScreenView {
       event.preventDefault()
       this.#pressed.delete(event.code)
       keyboard.release(event.code)
-      if (this.#leaving && !event.ctrlKey !== !event.altKey) this.#leave()
     })
     canvas.addEventListener('blur', () => this.#releaseKeys())
     canvas.addEventListener('focus', () => this.#hint('Ctrl + Alt gives keyboard and pointer back'))
     canvas.addEventListener('contextmenu', event => event.preventDefault())
-  }
-
-  /** Ctrl and Alt are down together, and nothing else was pressed since. */
-  #leaving = false
-
-  /** Gives keyboard and pointer back to the page. */
-  #leave(): void {
-    this.#leaving = false
-    this.#pointer.unlock()
-    this.#canvas.blur()
-    this.#hint('Click the screen, or press Tab until it has the focus, to type to the machine')
   }
 
   #releaseKeys(): void {
@@ -142,6 +127,11 @@ export class ScreenView {
 
   lockPointer(): void {
     this.#pointer.lock()
+  }
+
+  /** The pointer is the page's again. */
+  unlockPointer(): void {
+    this.#pointer.unlock()
   }
 
   /** The screen as a PNG. */

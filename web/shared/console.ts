@@ -79,3 +79,25 @@ export async function toggleFullScreen(part: HTMLElement): Promise<boolean> {
   await (navigator as { keyboard?: { lock?(): Promise<void> } }).keyboard?.lock?.()
   return true
 }
+
+/** Has Ctrl and Alt, pressed together and let go without another key, leave a part of the page in which every key goes to the guest. */
+export function leaveByKeys(part: HTMLElement, leave: () => void): void {
+  let isLeaving = false
+  part.addEventListener(
+    'keydown',
+    ({ ctrlKey, altKey, code }) => {
+      isLeaving = ctrlKey && altKey && /^(?:Alt|Control)/.test(code)
+    },
+    { capture: true },
+  )
+  part.addEventListener(
+    'keyup',
+    ({ ctrlKey, altKey }) => {
+      if (!isLeaving || (ctrlKey && altKey)) return
+      isLeaving = false
+      // After the viewer has heard of it too, and has let go of the key.
+      setTimeout(leave)
+    },
+    { capture: true },
+  )
+}
