@@ -5,6 +5,7 @@ import { grubCd } from '../systems/images.ts'
 import { desktop } from './check-desktop.ts'
 import { frameBuffer } from './check-frame-buffer.ts'
 import { installerGtk, installerText } from './check-installer.ts'
+import { sound } from './check-sound.ts'
 import { sideBySide } from './check-two.ts'
 import { type Seat, sleep } from './seat.ts'
 
@@ -110,5 +111,6 @@ export const CHECKS: readonly Check[] = [
   frameBuffer('virtio'),
   desktop('std'),
   desktop('virtio'),
+  sound,
   sideBySide,
 ]

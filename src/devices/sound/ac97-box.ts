@@ -66,7 +66,7 @@ export interface BoxOptions {
   /** How loud it is, left and right. */
   loudness(): readonly [number, number]
   /** What it wants of the interrupt line, or when it wants to be called again, may have changed. */
-  changed(): void
+  changed(now: number): void
 }
 
 /** One of the three engines: PCM in, PCM out, microphone in. */
@@ -130,7 +130,7 @@ export class BusMasterBox {
       if (state.left === 0) {
         const { interrupts } = state
         this.#end()
-        if (interrupts || state.status & STATUS_HALTED) this.#options.changed()
+        if (interrupts || state.status & STATUS_HALTED) this.#options.changed(now)
         if (interrupts || ++ended > 2 * ENTRIES) return
       }
     }
@@ -216,7 +216,7 @@ export class BusMasterBox {
       }
     } else if (offset === BOX.SR) state.status &= ~(value & STATUS_CLEARABLE)
     else if (offset === BOX.CR) this.#control(value, now)
-    this.#options.changed()
+    this.#options.changed(now)
   }
 
   #control(value: number, now: number): void {

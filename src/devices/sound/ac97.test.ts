@@ -96,6 +96,40 @@ test('buffers end at their time whether or not somebody listens, and their posit
   assert.ok(Math.abs(moved - (2 * SAMPLE_RATE) / 1000) <= 2, `${moved}`)
 })
 
+test('on a clock that goes on while registers are written, the first frame is heard, and all that follow', () => {
+  const { bus, listener } = setUp()
+  const { clock } = bus
+  const now = clock.now.bind(clock)
+  clock.now = () => {
+    clock.jump(20_000)
+    return now()
+  }
+  bus.out(NABM + 0x2c, 2, 4)
+  bus.out(NAM + 0x02, 0, 2)
+  bus.out(NAM + 0x18, 0x0808, 2)
+  const view = new DataView(bus.ram.buffer)
+  for (let i = 0; i < 2; i++) {
+    view.setUint32(RING + 8 * i, BUFFERS + 960 * i, true)
+    view.setUint32(RING + 8 * i + 4, 480, true)
+  }
+  const samples = Int16Array.from({ length: 960 }, (_, n) => 1000 + n)
+  bus.ram.set(new Uint8Array(samples.buffer), BUFFERS)
+  bus.out(NABM + 0x10, RING, 4)
+  bus.out(NABM + 0x15, 1)
+  bus.out(NABM + 0x1b, 1)
+  for (let i = 0; i < 20; i++) clock.advance(1e6)
+  const heard = () => listener.pieces.flatMap(piece => [...piece.samples]).filter(sample => sample !== 0)
+  // What is played is a frame late, and the last is not heard where nothing follows it.
+  assert.equal(heard().length, samples.length - 2)
+  assert.ok(heard().every((sample, n) => Math.abs(sample - samples[n]) <= 1))
+  // Silence that follows later begins with nothing of it.
+  view.setUint32(RING + 16, BUFFERS + 0x2000, true)
+  view.setUint32(RING + 20, 480, true)
+  bus.out(NABM + 0x15, 2)
+  for (let i = 0; i < 20; i++) clock.advance(1e6)
+  assert.equal(heard().length, samples.length - 2)
+})
+
 test('a ring that runs out halts, says so, and goes on with a new last buffer', () => {
   const machine = setUp()
   const { bus, irq } = machine

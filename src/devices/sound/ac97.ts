@@ -86,7 +86,7 @@ export class Ac97 implements Device, SoundSource {
           state: () => this.#own.boxes[index],
           rate: () => this.#own.codec[rate >> 1],
           loudness: () => loudness(this.#own.codec),
-          changed: () => this.#update(),
+          changed: now => this.#update(now),
         }),
     )
     mixer.add(this)
@@ -119,18 +119,18 @@ export class Ac97 implements Device, SoundSource {
 
   restored(): void {
     this.function.restored()
-    for (const box of this.#boxes) box.restart(this.#clock.now())
-    this.#update()
+    const now = this.#clock.now()
+    for (const box of this.#boxes) box.restart(now)
+    this.#update(now)
   }
 
   /** Drives the wire, and sets the timer for the end of the buffer that ends first. */
-  #update(): void {
-    const now = this.#clock.now()
+  #update(now = this.#clock.now()): void {
     this.function.interrupt.set(this.#boxes.some(({ interrupt }) => interrupt))
     const deadline = Math.min(...this.#boxes.map(box => box.deadline(now) ?? Number.POSITIVE_INFINITY))
     if (deadline === Number.POSITIVE_INFINITY) this.#timer.cancel()
     else this.#timer.arm(deadline)
-    this.#mixer.wake()
+    this.#mixer.wake(now)
   }
 
   #readCodec(offset: number, size: AccessSize): number {
@@ -190,7 +190,7 @@ export class Ac97 implements Device, SoundSource {
     const now = this.#clock.now()
     this.render(now)
     for (let i = 0; i < size && offset + i < 64; i++) this.#writeByte(offset + i, (value >>> (8 * i)) & 0xff, now)
-    this.#update()
+    this.#update(now)
   }
 
   #writeByte(offset: number, value: number, now: number): void {

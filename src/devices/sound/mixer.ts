@@ -55,18 +55,20 @@ export class SoundMixer {
   /** Somebody listens, or nobody any more. */
   listen(on: boolean): void {
     this.#listening = on
-    if (on) this.wake()
+    if (on) this.wake(this.#clock.now())
     else this.#stop()
   }
 
-  /** A source has begun to play: called as soon as its `playing` is true, before it mixes anything. */
-  wake(): void {
+  /**
+   * A source has begun to play: called as soon as its `playing` is true, before it mixes anything.
+   * @param since when it began, in nanoseconds: a clock goes on meanwhile
+   */
+  wake(since: number): void {
     if (!this.#listening || this.#running || !this.#sources.some(({ playing }) => playing)) return
     this.#running = true
-    const now = this.#clock.now()
-    this.#first = Math.ceil(now * FRAMES)
+    this.#first = frameAt(since)
     this.#sum.fill(0)
-    this.#timer.arm(now + PERIOD)
+    this.#timer.arm(since + PERIOD)
   }
 
   /** Adds to a frame. Full scale is 1. A frame that is over, or too far ahead, is left as it is. */

@@ -108,8 +108,9 @@ export class Opl3 implements Device, SoundSource {
   #begin(): void {
     if (this.#playing || !this.#synthesiser.sounding) return
     this.#playing = true
-    this.#stream.begin(this.#clock.now(), OPL_RATE)
-    this.#mixer.wake()
+    const now = this.#clock.now()
+    this.#stream.begin(now, OPL_RATE)
+    this.#mixer.wake(now)
   }
 
   #read(offset: number): number {

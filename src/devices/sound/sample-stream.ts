@@ -36,6 +36,8 @@ export class SampleStream {
     this.#start = timeOfFrame(this.#next)
     this.#period = 1e9 / rate
     this.#played = 0
+    // What was played before has been over for a while.
+    this.#left = this.#right = 0
   }
 
   /** Changes the rate from the next frame on. */

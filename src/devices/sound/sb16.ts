@@ -346,15 +346,17 @@ export class Sb16 implements Device, SoundSource {
   /** Goes on from now. */
   #begin(): void {
     this.#starved = false
-    this.#stream.begin(this.#clock.now(), this.#frameRate)
-    this.#update()
+    const now = this.#clock.now()
+    this.#stream.begin(now, this.#frameRate)
+    this.#update(now)
   }
 
   /** A sample that the guest gives by itself holds until the next. */
   #direct(value: number): void {
-    if (!this.playing) this.#stream.begin(this.#clock.now(), FASTEST)
+    const now = this.#clock.now()
+    if (!this.playing) this.#stream.begin(now, FASTEST)
     this.state.direct = value
-    this.#directAt = this.#clock.now()
+    this.#directAt = now
   }
 
   /** A DMA channel can be used now. */
@@ -456,7 +458,7 @@ export class Sb16 implements Device, SoundSource {
   }
 
   /** Drives lines and requests, and sets the timer for the end of the block. */
-  #update(): void {
+  #update(now = this.#clock.now()): void {
     this.#drive()
     const { transfer, mixer } = this.state
     const active = transfer !== undefined && !transfer.paused && !transfer.silent
@@ -465,9 +467,9 @@ export class Sb16 implements Device, SoundSource {
     if (number !== undefined) this.#channels.get(number)!.request(true)
     if (transfer === undefined || transfer.paused || this.#starved) this.#timer.cancel()
     else {
-      this.#timer.arm(this.#stream.deadline(framesOf(transfer, transfer.left), this.#clock.now()))
+      this.#timer.arm(this.#stream.deadline(framesOf(transfer, transfer.left), now))
     }
-    this.#mixer.wake()
+    this.#mixer.wake(now)
   }
 
   #log(what: string): void {

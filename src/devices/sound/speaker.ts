@@ -53,7 +53,7 @@ export class Speaker implements SoundSource {
     const now = this.#clock.now()
     if (this.#mixer.running) this.render(now)
     this.#changed = now
-    this.#mixer.wake()
+    this.#mixer.wake(now)
   }
 
   render(now: number): number {
