@@ -11,6 +11,7 @@ import { randomSource } from '../isa/assembler.ts'
 import { deliverProtected } from './deliver-protected.ts'
 import { Interpreter } from './interpreter/interpreter.ts'
 import { compareExceptions, type Random, spoil, visible } from './test-delivery.ts'
+import { Translator } from './translator/translator.ts'
 
 /** Linear addresses, mapped as they are. */
 const GDT = 0x10000
@@ -138,6 +139,38 @@ test('INT in 32-bit code', () => {
   const rounds = 1500
   const fast = compare('interruptByNumber', [0xcd, 0x14], [0x14], rounds, () => {})
   assert.ok(fast > rounds / 5, `${fast} of ${rounds} took the fast way`)
+})
+
+test('what changes the stack in the same region is seen by what enters the system and leaves it', () => {
+  for (const [name, bytes] of Object.entries({
+    INT: [0x51, 0x50, 0xcd, 0x14],
+    IRETD: [0x5a, 0x52, 0x51, 0x59, 0xcf],
+    SYSENTER: [0x51, 0x0f, 0x34],
+    SYSEXIT: [0x54, 0x59, 0x0f, 0x35],
+  })) {
+    const random = randomSource(42)
+    const plain = new Interpreter(testVcpu().cpu)
+    const translated = new Interpreter(testVcpu().cpu)
+    const translator = new Translator(translated, 1)
+    const engines = [plain, translated]
+    for (let round = 0; round < 400; round++) {
+      const seed = random(0x7fffffff)
+      for (const { vcpu, blocks } of engines) {
+        vcpu.reset()
+        const source = randomSource(seed)
+        prepare(vcpu, source)
+        setFastCalls(vcpu, source)
+        vcpu.memory.write(CODE, Uint8Array.from(bytes))
+        blocks.flush()
+      }
+      const counts = engines.map(engine => engine.run(name === 'IRETD' ? 5 : name === 'SYSENTER' ? 2 : 3))
+      assert.deepEqual(counts[1], counts[0])
+      const [expected, seen] = engines.map(({ vcpu }) => visible(vcpu))
+      assert.deepEqual(seen, expected, `${name}, round ${round}`)
+      assert.deepEqual(translated.memory.ram, plain.memory.ram, `${name}, round ${round}`)
+    }
+    assert.ok(translator.statistics.regions > 200, `${name}: ${translator.statistics.regions} regions`)
+  }
 })
 
 test('IRETD in 32-bit code', () => {

@@ -14,7 +14,9 @@ export const deliverProtected = routine('deliverProtected', [], 32, code => {
     code.leave(unusual, vector.gtU(31).or(code.const(UNUSUAL_VECTORS, 32).shr(vector).bit(0)))
     const image = code.variable(32, new PieceFlags(code, new StatePieces(code)).readImage().or(RF)).value
     const returnTo = code.get(F.rip).truncate(32)
-    const { target, stack } = enterFlatGate(code, { vector, software: false, image, returnTo, errorCode }, unusual)
+    const pointer = code.get(F.gpr, RSP)
+    const entry = { vector, software: false, image, returnTo, pointer, errorCode }
+    const { target, stack } = enterFlatGate(code, entry, unusual)
     code.set(F.gpr, stack, RSP)
     code.set(F.rip, target)
     code.set(F.fault, 0)

@@ -78,6 +78,8 @@ interface Entry {
   /** EFLAGS and EIP for the handler's frame, 32 bits each. */
   image: Int
   returnTo: Int
+  /** ESP as it is, 64 bits wide: regions have it in a local, the state may have an older one. */
+  pointer: Int
   /** Pushed last unless it is −1; undefined: never. */
   errorCode?: Int
 }
@@ -88,7 +90,7 @@ interface Entry {
  */
 export function enterFlatGate(code: Code, entry: Entry, unusual: Label): { target: Int; stack: Int } {
   const { f } = code
-  const { vector, software, image, returnTo, errorCode } = entry
+  const { vector, software, image, returnTo, pointer, errorCode } = entry
   leaveUnlessFlat(code, unusual)
   code.leave(unusual, vector.shl(3).add(7).gtU(code.get(F.segmentLimit, IDTR)))
   const gateAddress = code.get(F.segmentBase, IDTR).add(vector.shl(3).zeroExtend(64)).and(0xffffffff)
@@ -104,7 +106,7 @@ export function enterFlatGate(code: Code, entry: Entry, unusual: Label): { targe
   leaveUnlessDescribes(code, codeWords, FLAT_CODE, unusual)
 
   const outer = code.variable(1, level.isNonZero()).value
-  const end = code.variable(64, code.get(F.gpr, RSP).and(0xffffffff))
+  const end = code.variable(64, pointer.and(0xffffffff))
   const stackSelector = code.variable(32, code.const(0, 32))
   const stackWords = { low: code.variable(32, code.const(0, 32)), high: code.variable(32, code.const(0, 32)) }
   code.if(outer, () => {
@@ -136,7 +138,7 @@ export function enterFlatGate(code: Code, entry: Entry, unusual: Label): { targe
   push(code.get(F.segmentSelector, CS))
   push(image)
   code.if(outer, () => {
-    push(code.get(F.gpr, RSP).truncate(32))
+    push(pointer.truncate(32))
     push(code.get(F.segmentSelector, SS))
     loadSegmentWords(code, SS, stackSelector.value, { low: stackWords.low.value, high: stackWords.high.value })
   })
@@ -150,12 +152,12 @@ export function enterFlatGate(code: Code, entry: Entry, unusual: Label): { targe
 }
 
 /**
- * INT with a vector, the flags' image and the address behind the instruction (32 bits each). Gives 1 with EIP in `F.serviceResult` and
- * ESP in `F.serviceResult2`, or 0 with nothing changed.
+ * INT with a vector, the flags' image and the address behind the instruction (32 bits each), and ESP. Gives 1 with EIP in
+ * `F.serviceResult` and ESP in `F.serviceResult2`, or 0 with nothing changed.
  */
-const enterByInt = routine('enterByInt', [32, 32, 32], 32, (code, vector, image, returnTo) => {
+const enterByInt = routine('enterByInt', [32, 32, 32, 64], 32, (code, vector, image, returnTo, pointer) => {
   code.block(unusual => {
-    const { target, stack } = enterFlatGate(code, { vector, software: true, image, returnTo }, unusual)
+    const { target, stack } = enterFlatGate(code, { vector, software: true, image, returnTo, pointer }, unusual)
     code.set(F.serviceResult, target)
     code.set(F.serviceResult2, stack)
     code.f.return(code.f.const32(1))
@@ -166,7 +168,8 @@ const enterByInt = routine('enterByInt', [32, 32, 32], 32, (code, vector, image,
 /** INT in protected mode: the fast way, or the service. */
 export function interruptFlat(m: Semantics, vector: Int): void {
   const image = m.flags.readImage()
-  const entered = m.variable(32, m.call(enterByInt, vector.zeroExtend(32), image, m.nextRip.truncate(32))).value
+  const esp = m.register(RSP, 64).read()
+  const entered = m.variable(32, m.call(enterByInt, vector.zeroExtend(32), image, m.nextRip.truncate(32), esp)).value
   m.if(
     entered.isZero(),
     () => m.service('interruptByNumber', vector),
