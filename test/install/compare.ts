@@ -1,6 +1,6 @@
 /** How long a boot from the disk takes, in typetwo and in QEMU's TCG. */
 import { constants, copyFile, mkdtemp, rm } from 'node:fs/promises'
-import { cpus, tmpdir } from 'node:os'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Console } from './console.ts'
 import type { InstallPlan } from './installer.ts'
@@ -18,6 +18,8 @@ interface CompareOptions {
   folder: string
   /** How often each boots. */
   times: number
+  /** The CPU that both are pinned to. */
+  cpu: number
   say: Say
 }
 
@@ -50,7 +52,7 @@ async function bootOnce(peer: Peer, firmware: InstallPlan['firmware'], options: 
         ? [TYPETWO, ...own]
         : ['qemu-system-x86_64', ...(await qemuWords(disk, { firmware, bus, folder: copies }))]
     const start = Date.now()
-    const machine = new Console(peer, 'taskset', ['-c', String(cpus().length - 1), ...words])
+    const machine = new Console(peer, 'taskset', ['-c', String(options.cpu), ...words])
     try {
       await machine.until(/typetwo login: /, MOST_SECONDS)
       return { cpu: machine.seconds, wall: (Date.now() - start) / 1000 }

@@ -4,7 +4,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { UserError } from '../../src/hosts/node/index.ts'
@@ -12,7 +12,7 @@ import { installationCd } from './cd.ts'
 import { compareBoots } from './compare.ts'
 import { Console } from './console.ts'
 import { INSTALLED, type InstallPlan, planOf } from './installer.ts'
-import { execute } from './packages.ts'
+import { execute, sayOnce } from './packages.ts'
 import { qemuWords } from './qemu.ts'
 
 const ROOT = new URL('../..', import.meta.url).pathname
@@ -29,6 +29,7 @@ Installs Debian from a CD of its own making and boots it, by BIOS and by UEFI un
   --from STEP    begins there, with the disks in --keep DIR of an earlier run: install (default), boot, or qemu
   --compare N    boots them N times in typetwo and in QEMU's TCG, each time from a fresh copy and pinned to one CPU, up to the login,
                  and prints the times of both
+  --cpu N        the CPU for --compare; default: the last
   --stats        prints where the time of each run went, as typetwo run --stats does
   --quiet        does not show what the guests write
 `
@@ -54,9 +55,7 @@ const DISK_NAMES: Record<string, string> = {
 }
 const HOUR = 3600
 
-function say(text: string): void {
-  process.stderr.write(`\n== ${text}\n`)
-}
+const say = sayOnce(text => void process.stderr.write(`\n== ${text}\n`))
 
 const show = (options: Options) => (options.quiet ? () => {} : (text: string) => void process.stdout.write(text))
 
@@ -175,6 +174,7 @@ async function main(): Promise<void> {
       keep: { type: 'string' },
       from: { type: 'string', default: 'install' },
       compare: { type: 'string' },
+      cpu: { type: 'string', default: String(cpus().length - 1) },
       quiet: { type: 'boolean', default: false },
       stats: { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
@@ -196,13 +196,16 @@ async function main(): Promise<void> {
     throw new UserError(`${only} boots what is in a folder: give it with --keep DIR`)
   if (values.compare !== undefined && !/^[1-9]\d?$/.test(values.compare))
     throw new UserError(`--compare takes how often each boots, from 1 to 99, not '${values.compare}'`)
+  const cpu = Number(values.cpu)
+  if (!/^\d+$/.test(values.cpu) || cpu >= cpus().length)
+    throw new UserError(`--cpu takes one of this host's, from 0 to ${cpus().length - 1}, not '${values.cpu}'`)
   const folder = values.keep ?? (await mkdtemp(join(tmpdir(), 'typetwo-install-')))
   const { bus, engine, clock, quiet, stats } = values
   const options = { bus, engine, clock, folder, quiet, stats, from: values.from as Step }
   try {
     for (const kind of kinds as InstallPlan['firmware'][])
       if (values.compare === undefined) await whole(kind, options)
-      else process.stdout.write(await compareBoots(kind, { ...options, times: Number(values.compare), say }))
+      else process.stdout.write(await compareBoots(kind, { ...options, times: Number(values.compare), cpu, say }))
     if (values.compare === undefined) say('All is well')
   } finally {
     if (values.keep === undefined) await rm(folder, { recursive: true, force: true })

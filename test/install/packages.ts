@@ -8,6 +8,19 @@ import { cacheFolder, UserError } from '../../src/hosts/node/index.ts'
 /** Says what is being done. */
 export type Say = (text: string) => void
 
+/** Most letters of what is said of a step. */
+const LONGEST = 200
+
+/** Says each thing once, though apt tells again and again how far it is, and no longer than {@link LONGEST}. */
+export function sayOnce(say: Say): Say {
+  let last = ''
+  return text => {
+    if (text === last) return
+    last = text
+    say(text.length > LONGEST ? `${text.slice(0, LONGEST)} …` : text)
+  }
+}
+
 /** The end of every sentence about packages that are not to be had. */
 const INSTEAD = 'start the test again when the packages can be had'
 

@@ -179,8 +179,8 @@ export const CHECKS: readonly Check[] = [
   netboot('i386'),
   ...(['ide', 'sata', 'nvme', 'virtio'] as const).map(bus => linuxDisk('amd64', bus)),
   ...(['ide', 'sata', 'nvme', 'virtio'] as const).map(bus => linuxDisk('i386', bus)),
-  linuxDisk('amd64', 'sata', 'q35'),
-  linuxDisk('i386', 'ide', 'q35'),
+  ...(['ide', 'sata', 'nvme', 'virtio'] as const).map(bus => linuxDisk('amd64', bus, 'q35')),
+  ...(['ide', 'sata', 'nvme', 'virtio'] as const).map(bus => linuxDisk('i386', bus, 'q35')),
   {
     name: 'xen',
     how: 'SeaBIOS, IDE CD, GRUB, multiboot 2',

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { UserError } from '../../src/hosts/node/index.ts'
 import { Console } from '../install/console.ts'
+import { sayOnce } from '../install/packages.ts'
 import { CHECKS, type Check } from './checks.ts'
 
 const TYPETWO = join(new URL('../..', import.meta.url).pathname, 'bin/typetwo')
@@ -36,7 +37,7 @@ async function boot(
     verbose,
   }: Record<'engine' | 'clock', string> & Record<'stats' | 'show' | 'verbose', boolean>,
 ): Promise<Outcome> {
-  const say = (text: string) => void process.stderr.write(`${check.name}: ${text}\n`)
+  const say = sayOnce(text => void process.stderr.write(`${check.name}: ${text}\n`))
   const words = await check.words(say)
   const start = Date.now()
   const told = [...(verbose ? ['--verbose'] : []), ...(stats ? ['--stats'] : [])]
