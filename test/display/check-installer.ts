@@ -61,8 +61,9 @@ function selectedRow(picture: Picture): number {
   return red.indexOf(Math.max(...red))
 }
 
-/** A column of pixels that is white in the windows' lists but for what is selected, and where lists are. */
+/** A column of pixels in which only what is selected in a list is green rather than red, and where lists are. */
 const COLUMN = 700
+const GREEN = 16
 const LIST = { top: 220, bottom: 704 }
 /** The windows' titles, and the button that goes on. */
 const TITLE: Area = { x: 15, y: 85, width: 200, height: 20 }
@@ -74,7 +75,10 @@ const LINE = 23
 /** The first line of pixels of what is selected in a list, and how many there are. */
 function selection({ width, pixels }: Picture): { top: number; height: number } | undefined {
   const lines: number[] = []
-  for (let y = LIST.top; y < LIST.bottom; y++) if (pixels[y * width + COLUMN] !== 0xffffff) lines.push(y)
+  for (let y = LIST.top; y < LIST.bottom; y++) {
+    const pixel = pixels[y * width + COLUMN]
+    if (((pixel >> 8) & 0xff) - (pixel >> 16) > GREEN) lines.push(y)
+  }
   return lines.length === LINE && lines[LINE - 1] - lines[0] === LINE - 1 ? { top: lines[0], height: LINE } : undefined
 }
 
@@ -138,7 +142,8 @@ export function installerGtk(architecture: Architecture): Check {
   return {
     name: `installer-gtk-${architecture}`,
     how: `Debian's installer (${architecture}) from a CD, with windows`,
-    shows: 'languages, locations, back, and keyboards, chosen by mouse and keys',
+    shows:
+      'languages, locations and keyboards, chosen by mouse and keys, and what the installer has of it at its console',
     async use({ say, start }) {
       const cd = await installerCd(architecture, 'gtk', 'vga=788', say)
       const font = findFont(await readFile((await ensureFirmware('seabios'))[1]))!
