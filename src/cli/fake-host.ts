@@ -142,6 +142,8 @@ export class FakeMachine extends EventTarget implements RunningMachine {
     this.done.push('power')
   }
 
+  async keepCode(): Promise<void> {}
+
   async destroy(): Promise<void> {
     this.destroyed = true
     this.end({ reason: 'destroyed' })

@@ -359,6 +359,7 @@ async function converse(
     })
     const told: Promise<Ending> = Promise.race([quit.promise, ending]).then(async told => {
       if (options.stats && !stats) stats = await withDeadline(machine.stats()).catch(() => undefined)
+      await withDeadline(machine.keepCode()).catch(() => {})
       await machine.destroy().catch(() => {})
       await withDeadline(shown).catch(() => {})
       return told

@@ -78,6 +78,8 @@ export const FILL_TLB_TYPE = { params: [I32, I32, I32, I32], results: [I32] } as
 /** Fills the TLB, by TypeScript if need be; and without, so that nothing else changes. */
 export const FILL_TLB = 'fillTlb'
 export const FILL_TLB_ALONE = 'fillTlbAlone'
+/** The address in memory 1 where an access goes, of the same type; -1 where TypeScript is needed. */
+export const PLACE_RAM = 'placeRam'
 
 /** The bytes of a width. */
 export const bytesOf = (width: Width): AccessBytes => (width === 1 ? 1 : width / 8) as AccessBytes
@@ -473,8 +475,16 @@ export abstract class EngineSemantics extends Semantics {
     const cut = this.long ? target.zeroExtend(64) : this.cutTarget(target)
     if (this.long) {
       if (!relative) {
-        const shift = this.get(F.cr4).bit(12).select(this.const(7, 64), 16)
-        this.raiseIf(cut.shl(shift).sar(shift).ne(cut), GP, 0)
+        // With whatever levels of paging, 47 bits and a sign are canonical.
+        this.if(
+          cut.sar(47).add(1).gtU(1),
+          () => {
+            const shift = this.get(F.cr4).bit(12).select(this.const(7, 64), 16)
+            this.raiseIf(cut.shl(shift).sar(shift).ne(cut), GP, 0)
+          },
+          undefined,
+          'unlikely',
+        )
       }
     } else if (this.segmented) {
       this.raiseIf(cut.truncate(32).gtU(this.get(F.segmentLimit, CS)), GP, 0)

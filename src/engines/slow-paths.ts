@@ -15,7 +15,8 @@ import { TLB_ADDEND, TLB_FRAME, TLB_FRAME_MASK, TLB_READ, TLB_WRITE } from '../m
 import { LOAD_OPCODES, STORE_OPCODES } from '../wasm/memory-opcodes.ts'
 import { type FunctionType, I32, V128 } from '../wasm/types.ts'
 import type { Unit } from './library.ts'
-import { FILL_TLB, FILL_TLB_ALONE, FILL_TLB_TYPE } from './semantics.ts'
+import { FILL_TLB, FILL_TLB_ALONE, FILL_TLB_TYPE, PLACE_RAM } from './semantics.ts'
+import { tlbOffset } from './tlb-offset.ts'
 import {
   currentClass,
   isCanonicalNow,
@@ -31,6 +32,7 @@ import {
 export const IN_TYPESCRIPT = 'typescript:'
 
 const PAGE_FAULT = 14
+const PAGE_MASK = 0xfffffffffffff000n
 const SIZES = [8, 16, 32, 64] as const
 
 /** All functions of this file and the refill, for one vCPU. @param stateBase where its state lies in memory 0 */
@@ -46,9 +48,10 @@ export function slowPathUnits(stateBase: number): Unit[] {
     refillUnit(stateBase),
     path(FILL_TLB, FILL_TLB_TYPE, fillTlb),
     path(FILL_TLB_ALONE, FILL_TLB_TYPE, path => {
-      path.isAlone = true
+      path.alone = 0
       fillTlb(path)
     }),
+    path(PLACE_RAM, FILL_TLB_TYPE, placeRam),
     path('loadSlow', sized, loadSlow),
     path('loadForWriteSlow', sized, loadForWriteSlow),
     path('storeSlow', sized, storeSlow),
@@ -61,8 +64,8 @@ export function slowPathUnits(stateBase: number): Unit[] {
 class SlowPath extends VcpuCode {
   private readonly name: string
   readonly linear: Int
-  /** Nothing is handed on: the result is 0 instead. */
-  isAlone = false
+  /** Nothing is handed on: this is the result instead. */
+  alone: number | undefined
 
   constructor(f: FunctionBuilder, stateBase: number, name: string) {
     super(f, stateBase)
@@ -74,8 +77,8 @@ class SlowPath extends VcpuCode {
   /** Hands the call on to TypeScript and returns. */
   handOn(): void {
     const { f } = this
-    if (this.isAlone) {
-      this.return(0)
+    if (this.alone !== undefined) {
+      this.return(this.alone)
       return
     }
     const args = f.type.params.map((_, i) => this.parameter(i).node)
@@ -125,7 +128,7 @@ class SlowPath extends VcpuCode {
 
   /** Whether a tag of the entry is that of the page: all accesses of the kind may go there. */
   holds(entry: Int, tag: number): Int {
-    return this.load64(0, entry, tag).eq(this.linear.and(~0xfffn & 0xffffffffffffffffn))
+    return this.load64(0, entry, tag).eq(this.linear.and(PAGE_MASK))
   }
 
   /** The address in memory 1 that an entry gives. */
@@ -171,6 +174,20 @@ function fillTlb(path: SlowPath): void {
   path.handOnUnlessPlain(bytesOf(path))
   const entry = path.refill(write.mul(ACCESS_WRITE), () => path.return(0))
   path.f.return(write.isNonZero().select(path.holds(entry, TLB_WRITE), path.holds(entry, TLB_READ)).node)
+}
+
+function placeRam(path: SlowPath): void {
+  path.alone = -1
+  const tag = path.variable(32, path.parameter(3).isNonZero().select(path.const(TLB_WRITE, 32), TLB_READ)).value
+  const last = path.linear.add(bytesOf(path).zeroExtend(64)).sub(1)
+  const page = path.variable(64, last.and(PAGE_MASK)).value
+  const holds = (entry: Int) => path.load64(0, entry.add(tag)).eq(page)
+  const known = path.variable(32, path.get(F.tlb).add(tlbOffset(path.parameter(0)))).value
+  path.if(holds(known), () => path.f.return(path.ramAddress(known).node), undefined, 'likely')
+  path.handOnUnlessPlain(bytesOf(path))
+  const filled = path.refill(path.parameter(3).mul(ACCESS_WRITE), () => path.return(-1))
+  path.if(holds(filled), () => path.f.return(path.ramAddress(filled).node))
+  path.return(-1)
 }
 
 function loadSlow(path: SlowPath): void {

@@ -479,6 +479,11 @@ export class Emitter {
     } else out.byte(node.op)
   }
 
+  /** The offset of a memory access. */
+  protected offset(offset: number): void {
+    this.out.unsigned(offset)
+  }
+
   private memoryAccess(node: Node): void {
     const { out } = this
     if (node.imm >= 0xfd00) {
@@ -489,7 +494,7 @@ export class Emitter {
       out.byte(0x40)
       out.byte(1)
     } else out.byte(0)
-    out.unsigned(node.imm2 >>> 1)
+    this.offset(node.imm2 >>> 1)
   }
 
   private statement(node: Node): void {

@@ -113,7 +113,7 @@ export function createPcProcessor(options: ProcessorOptions, store?: CodeStore):
       return [signature, low]
     },
     boot: state => applyBootState(cpu, state),
-    ended: () => kept?.save(),
+    keepCode: () => kept?.save(),
     stats: () => ({
       interpretedInstructions: engine.instructions - Number(cpu.state.get64(F.translatedInstructions)),
       translatedInstructions: Number(cpu.state.get64(F.translatedInstructions)),

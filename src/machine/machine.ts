@@ -368,6 +368,7 @@ export class Machine extends EventTarget {
   #state: MachineState = 'created'
   #end: MachineEnd | undefined
   #created!: { resolve: () => void; reject: (error: Error) => void }
+  readonly #codeKept: (() => void)[] = []
   readonly #statsRequests = new Map<number, { resolve: (stats: Stats) => void; reject: (error: Error) => void }>()
   readonly #mediumRequests = new Map<number, { resolve: () => void; reject: (error: Error) => void }>()
   #nextStats = 0
@@ -462,6 +463,18 @@ export class Machine extends EventTarget {
   /** Presses the power button: a guest that knows ACPI shuts down, another takes no notice. */
   async pressPowerButton(): Promise<void> {
     this.#post({ type: 'power-button' })
+  }
+
+  /**
+   * Writes what was translated so far for the next start of the same guest, which the machine does by itself from time to time
+   * and when the guest turns itself off: for a program that is about to {@link destroy} it. Nothing happens where code is not kept.
+   */
+  async keepCode(): Promise<void> {
+    if (this.#end || this.#state === 'created') return
+    await new Promise<void>(resolve => {
+      this.#codeKept.push(resolve)
+      this.#post({ type: 'keep-code' })
+    })
   }
 
   /** Ends the machine at once and frees what it holds. `stopped` resolves with reason `destroyed` unless it has ended. */
@@ -565,6 +578,7 @@ export class Machine extends EventTarget {
       if (end.stats) request.resolve(end.stats)
       else request.reject(new MachineError('the machine ended without leaving statistics'))
     this.#statsRequests.clear()
+    for (const resolve of this.#codeKept.splice(0)) resolve()
     for (const request of this.#mediumRequests.values()) request.reject(new MachineError('the machine has ended'))
     this.#mediumRequests.clear()
     this.#setState('stopped')
@@ -594,6 +608,9 @@ export class Machine extends EventTarget {
       case 'stats':
         this.#statsRequests.get(message.id)?.resolve(message.stats)
         this.#statsRequests.delete(message.id)
+        break
+      case 'code-kept':
+        this.#codeKept.shift()?.()
         break
       case 'medium': {
         const request = this.#mediumRequests.get(message.id)

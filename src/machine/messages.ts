@@ -132,6 +132,8 @@ export type ToWorker =
   /** Someone presses the power button. */
   | { type: 'power-button' }
   | { type: 'stats'; id: number }
+  /** Writes what was translated, for later starts; answered by `code-kept`. */
+  | { type: 'keep-code' }
   /** Puts a medium into a drive, or takes it out; answered by `medium`. */
   | {
       type: 'medium'
@@ -183,6 +185,7 @@ export type FromWorker =
   /** The guest was reset and starts again. */
   | { type: 'restarted'; reason: 'reset' | 'triple-fault' }
   | { type: 'stats'; id: number; stats: Stats }
+  | { type: 'code-kept' }
   /** The medium was changed, or could not be. */
   | { type: 'medium'; id: number; error?: string }
   /** A write found no room: the machine is paused, and tries again when it is resumed. */

@@ -527,9 +527,9 @@ export class Pc implements Runnable {
     this.#load(images)
   }
 
-  /** The guest will not run any more. */
-  ended(): void {
-    this.#processor.ended?.()
+  /** Writes what the processor made for the guest's next start. */
+  keepCode(): void {
+    this.#processor.keepCode?.()
   }
 
   /** Counts and times. @param busyMilliseconds and exits come from the runner. */

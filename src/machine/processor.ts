@@ -36,8 +36,8 @@ export interface Processor {
   readonly stateBase?: number
   /** Low halves of the general-purpose registers, while the processor calls its machine; writing one clears the high half. */
   readonly registers?: { get(number: number): number; set(number: number, value: number): void }
-  /** The guest will not run any more: what may be of use to its next run is kept. */
-  ended?(): void
+  /** Writes what may be of use to the guest's next start: before this one ends. */
+  keepCode?(): void
   /** What the engine counts: regions, bytes of code and the like. */
   stats(): Record<string, number>
 }

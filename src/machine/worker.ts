@@ -127,6 +127,10 @@ class MachineServer {
       case 'stats':
         this.#post({ type: 'stats', id: message.id, stats: this.#stats()! })
         break
+      case 'keep-code':
+        this.#pc?.keepCode()
+        this.#post({ type: 'code-kept' })
+        break
       case 'medium':
         void this.#changeMedium(message)
         break
@@ -282,7 +286,7 @@ class MachineServer {
     // What was shown last can still be looked at.
     this.#screen?.stop()
     this.#screen?.state(-1)
-    this.#pc!.ended()
+    this.#pc!.keepCode()
     await this.#pc!.close().catch(error => this.#post({ type: 'log', message: (error as Error).message }))
     const stats = this.#stats()
     if (event.kind === 'debug-exit')

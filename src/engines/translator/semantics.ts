@@ -73,6 +73,16 @@ export interface RegionPlace {
   again(distance: number): void
 }
 
+/** Where in RAM an access goes: an address, and what is added to it. */
+export interface RamPlace {
+  readonly address: Int
+  readonly offset: number
+  /** The sum, where the offset only stands for a number. */
+  readonly whole?: Int
+}
+
+const wholeAddress = ({ address, offset, whole }: RamPlace): Int => whole ?? address.add(offset)
+
 /** A constant of 64 bits by halves. */
 const constant64 = (f: FunctionBuilder, low: number, high: number): Int => new Int(f, f.const64(low, high), 64)
 
@@ -147,7 +157,7 @@ export class TranslatorSemantics extends EngineSemantics {
   private readonly mode: number
   private readonly end: number
   protected relative: Int | undefined
-  private readonly offset: Int | undefined
+  protected readonly offset: Int | undefined
   ending: Ending = { kind: 'next' }
 
   /** @param end bytes from the region's entry to the end of the instruction */
@@ -352,18 +362,23 @@ export class TranslatorSemantics extends EngineSemantics {
   }
 
   /** Where in RAM an access goes: an address, and what is to be added to it. */
-  private ramPlace(linear: Int, bytes: number, tag: number, size: SizeArgument): { address: Int; offset: number } {
+  private ramPlace(linear: Int, bytes: number, tag: number, size: SizeArgument): RamPlace {
     const { alignment } = this
     this.alignment = 0
     const probe = () => {
       if (alignment) this.alignedOrFault(linear, alignment)
       return this.probeRam(linear, bytes, tag, size)
     }
-    const place = this.region.held?.find(linear, bytes, tag, this.nesting, probe)
+    const place = this.nearPlace(linear, bytes, tag, size) ?? this.region.held?.find(linear, bytes, tag, this.nesting, probe)
     if (!place) return { address: probe().address, offset: 0 }
     // In memory 1 it is aligned as within its page.
-    if (alignment) this.alignedOrFault(place.address.add(place.offset), alignment)
+    if (alignment) this.alignedOrFault(wholeAddress(place), alignment)
     return place
+  }
+
+  /** Where in RAM an access goes that lies near others, if that is known (near-accesses.ts). */
+  protected nearPlace(_linear: Int, _bytes: number, _tag: number, _size: SizeArgument): RamPlace | undefined {
+    return undefined
   }
 
   /** What the next access has to be aligned to, or 0. */
@@ -387,7 +402,7 @@ export class TranslatorSemantics extends EngineSemantics {
   }
   override loadForWrite(linear: Int, width: Width, address: Variable, size: SizeArgument): Int {
     const place = this.ramPlace(linear, bytesOf(width), TLB_WRITE, size)
-    address.value = place.address.add(place.offset)
+    address.value = wholeAddress(place)
     return this.ramLoad(address.value, width)
   }
   override storeBack(_linear: Int, value: Int, address: Int): void {

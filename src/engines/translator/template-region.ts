@@ -9,7 +9,8 @@ import type { decodeMode } from '../interpreter/blocks.ts'
 import { REGION_TYPE } from '../interpreter/main.ts'
 import type { Unit } from '../library.ts'
 import { liveAfter, MOST_TABLE_ENTRIES, RegionPlan } from './plan.ts'
-import type { Edge, FoundRegion, RegionBlock } from './region.ts'
+import { NearAccesses, type NearPlan } from './near-accesses.ts'
+import { type Edge, type FoundRegion, type RegionBlock, successors } from './region.ts'
 import type { RegionUnit } from './relocatable.ts'
 import { jumpKind, outerLoop, type PlacedBlock } from './structure.ts'
 import { KNOWN_NOTHING, KNOWN_SAME, LOCAL_GROUPS, LOCALS, type Template } from './template.ts'
@@ -85,8 +86,52 @@ class TemplateRegion {
     this.bailed = this.out.open(2)
   }
 
+  /** By index of the block: the templates of its instructions, and what is to be done about their accesses. */
+  private readonly prepared: Template[][] = []
+  private near: (NearPlan | undefined)[][] = []
+
+  /** Finds the templates. @returns whether there are some for all */
+  private prepare(): boolean {
+    const { placed, plan } = this
+    const before: (number | undefined)[] = []
+    const after: number[] = []
+    const near = new NearAccesses(this.long ? 64 : 32)
+    for (const { block, index } of placed) {
+      const from = before[index]
+      let known = from === undefined ? KNOWN_NOTHING : after[from]
+      const live = liveAfter(block)
+      const templates: Template[] = []
+      for (const [i, instruction] of block.instructions.entries()) {
+        const template = this.templates.get(instruction, this.info, known, live[i])
+        if (!template) return false
+        templates.push(template)
+        if (template.known !== KNOWN_SAME) known = template.known
+      }
+      after[index] = known
+      this.prepared[index] = templates
+      near.block(
+        index,
+        block.instructions,
+        templates.map(({ shape }) => shape),
+        from,
+      )
+      for (const to of successors(block)) {
+        const target = plan.indexOf.get(to)!
+        if (this.isOnlyWay(target) && jumpKind(placed, index, target) !== 'outside') before[target] = index
+      }
+    }
+    this.near = near.plan()
+    return true
+  }
+
+  /** Whether there is one way only that leads to a block. */
+  private isOnlyWay(index: number): boolean {
+    return this.plan.ways[index] === 1 && this.placed[index].loopEnd < 0 && index !== 0
+  }
+
   /** Writes the blocks. @returns whether there is a template for all that is in them */
   write(): boolean {
+    if (!this.prepare()) return false
     const { out, placed } = this
     this.openForward(-1)
     this.goInto(-1)
@@ -99,7 +144,7 @@ class TemplateRegion {
         this.openForward(place.index)
       }
       this.goInto(place.index)
-      if (!this.block(place)) return false
+      this.block(place)
       while (openLoops.length && placed[openLoops[openLoops.length - 1]].loopEnd === place.index) {
         out.end()
         openLoops.pop()
@@ -128,7 +173,7 @@ class TemplateRegion {
     }
   }
 
-  private block(place: PlacedBlock): boolean {
+  private block(place: PlacedBlock): void {
     const { out, plan } = this
     const { block, index } = place
     const arrival = this.arrivals[index]
@@ -154,22 +199,27 @@ class TemplateRegion {
         out.end()
       }
       this.leave(this.left)
-      return true
+      return
     }
     const live = liveAfter(block)
     let last: Template | undefined
     for (let i = 0; i < instructions.length; i++) {
       const { decoded, distance, crosses } = instructions[i]
       if (crosses) this.guard(distance + 4096 - ((this.offset + distance) & 0xfff), distance, this.bailed)
-      const template = this.templates.get(instructions[i], this.info, this.known, live[i])
-      if (!template) return false
-      out.copy(template, decoded, distance, this.pending, this.bailed)
+      const near = this.near[index][i]
+      let template = this.prepared[index][i]
+      if (near) {
+        for (const reach of near.reaches) out.reach(this.templates.reach(reach, this.long ? 64 : 32), reach)
+        let parts = 0
+        for (const { part } of near.accesses) parts |= 1 << part
+        template = this.templates.get(instructions[i], this.info, this.known, live[i], parts)!
+      }
+      out.copy(template, decoded, distance, this.pending, this.bailed, near?.accesses)
       if (template.known !== KNOWN_SAME) this.known = template.known
       this.pending++
       last = template
     }
     this.endBlock(index, block, last!)
-    return true
   }
 
   private endBlock(index: number, block: RegionBlock, { ending }: Template): void {
@@ -233,7 +283,7 @@ class TemplateRegion {
       return
     }
     if (guarded) this.guard(distance, distance, this.left)
-    if (plan.ways[to] === 1 && this.placed[to].loopEnd < 0 && to !== 0) {
+    if (this.isOnlyWay(to)) {
       this.arrivals[to] = { known: this.known, pending: this.pending }
     } else out.spend(this.pending)
     out.branch(kind === 'back' ? this.loops[to] : this.forward[to])

@@ -1,8 +1,10 @@
 /** Puts a function together from templates and the few instructions of WebAssembly between them. */
+import { RSP } from '../../cpu/state.ts'
 import { Decoded } from '../../isa/decoder.ts'
 import type { Routine } from '../../isa/semantics.ts'
 import { ByteWriter } from '../../wasm/bytes.ts'
 import type { FunctionType } from '../../wasm/types.ts'
+import { type NearAccess, OPERAND_PART, type Reach, STACK_PART } from './near-accesses.ts'
 import {
   fieldOf,
   HOLE_BAIL,
@@ -14,12 +16,17 @@ import {
   HOLE_IMMEDIATE_64,
   HOLE_PAGE,
   HOLE_PENDING,
+  HOLE_PLACE,
+  HOLE_PLACE_NUMBER,
+  HOLE_PLACE_OFFSET,
   HOLE_RELATIVE,
   HOLE_START,
   HOLE_TARGET,
   HOLE_TLB,
   HOLE_XMM,
   LOCALS,
+  PLACE_BIAS,
+  registerIn,
   type Template,
 } from './template.ts'
 
@@ -28,6 +35,9 @@ export type Depth = number
 
 /** Carries the page of a guard. */
 const GUARDED = new Decoded()
+
+/** Carries what a range is made of. */
+const REACHED = new Decoded()
 
 /** Writes a function's code. */
 export class TemplateWriter extends ByteWriter {
@@ -48,6 +58,9 @@ export class TemplateWriter extends ByteWriter {
   /** Blocks, loops and ifs that are open. */
   depth: Depth = 0
   private readonly tlb: number
+  /** By part of the instruction that is copied: its place's local, and where it is from there. */
+  private readonly nearLocals = [0, 0]
+  private readonly nearOffsets = [0, 0]
 
   /** @param tlb address of the TLB of the region's accesses */
   constructor(tlb: number) {
@@ -127,9 +140,21 @@ export class TemplateWriter extends ByteWriter {
    * @param distance of the instruction from the entry
    * @param pending instructions executed that the budget does not know of
    * @param bailed where regions are bailed from
+   * @param near its accesses that have places
    */
-  copy(template: Template, decoded: Decoded, distance: number, pending: number, bailed: Depth): void {
+  copy(
+    template: Template,
+    decoded: Decoded,
+    distance: number,
+    pending: number,
+    bailed: Depth,
+    near: readonly NearAccess[] = [],
+  ): void {
     const at = this.length
+    for (const { part, local, offset } of near) {
+      this.nearLocals[part] = LOCALS.places + local
+      this.nearOffsets[part] = offset
+    }
     this.raw(template.bytes)
     this.gprs |= template.gprs
     this.writtenGprs |= template.writtenGprs
@@ -142,6 +167,15 @@ export class TemplateWriter extends ByteWriter {
     }
     for (let i = 0; i < hints.length; i += 2) this.hints.push(at + hints[i], hints[i + 1])
     for (const routine of template.routines) this.routines.add(routine)
+  }
+
+  /** Looks a range up, and has its place in a local. */
+  reach(template: Template, { decoded, part, local, displacement, bytes }: Reach): void {
+    REACHED.base = part === STACK_PART ? RSP : decoded.base
+    REACHED.index = decoded.index
+    REACHED.displacement = displacement
+    REACHED.immLow = bytes - 1
+    this.copy(template, REACHED, 0, 0, 0, [{ part: OPERAND_PART, local, offset: 0 }])
   }
 
   /** Puts on the stack whether the page at a distance is another than when the region was made. @param page counts the region's pages */
@@ -163,7 +197,7 @@ export class TemplateWriter extends ByteWriter {
     const { bytes } = this
     switch (kind) {
       case HOLE_GPR: {
-        const number = fieldOf(decoded, argument >> 2) - (argument & 2 ? 4 : 0)
+        const number = registerIn(decoded, argument)
         bytes[at] = LOCALS.gpr + number
         this.gprs |= 1 << number
         if (argument & 1) this.writtenGprs |= 1 << number
@@ -214,6 +248,18 @@ export class TemplateWriter extends ByteWriter {
         bytes[at + 1] = depth >> 7
         break
       }
+      case HOLE_PLACE:
+        bytes[at] = this.nearLocals[argument]
+        break
+      case HOLE_PLACE_OFFSET: {
+        const offset = this.nearOffsets[argument >> 16] + (argument & 0xffff) - PLACE_BIAS
+        bytes[at] = (offset & 0x7f) | 0x80
+        bytes[at + 1] = offset >> 7
+        break
+      }
+      case HOLE_PLACE_NUMBER:
+        this.number(at, this.nearOffsets[argument >> 16] + (argument & 0xffff) - PLACE_BIAS)
+        break
       case HOLE_CALL: {
         const [name, type] = template.calls[argument]
         this.calls.push({ at, name })

@@ -2,9 +2,9 @@
  * The code of an instruction with holes in it, for what instructions of one shape differ in: registers, numbers, where they
  * lie. It is built once from the definition; every instruction of the shape is then a copy with its holes filled.
  */
-import { F } from '../../cpu/state.ts'
+import { F, RSP } from '../../cpu/state.ts'
 import { Emitter, FunctionBuilder, type Linker } from '../../ir/function.ts'
-import { Label, type Node, OP_HOLE, OP_LOCAL_GET } from '../../ir/node.ts'
+import { Label, type Node, OP_CONST, OP_HOLE, OP_LOCAL_GET } from '../../ir/node.ts'
 import { Int, Vector, type Width } from '../../ir/values.ts'
 import { Decoded, isHighByte, NO_REGISTER, RIP_BASE } from '../../isa/decoder.ts'
 import type { OperandKind, OperandSpec } from '../../isa/encoding.ts'
@@ -13,9 +13,11 @@ import { F32, F64, type FunctionType, I32, I64, V128, type ValueType } from '../
 import { buildAfter } from '../checks.ts'
 import { REGION_TYPE } from '../interpreter/main.ts'
 import { widthOf } from '../interpreter/semantics.ts'
-import type { Usage } from '../semantics.ts'
+import { TLB_WRITE } from '../../memory/tlb.ts'
+import { FILL_TLB_ALONE, FILL_TLB_TYPE, PLACE_RAM, type SizeArgument, type Usage } from '../semantics.ts'
 import { type Known, RegionFlags } from './flags.ts'
-import { type RegionPlace, TranslatorSemantics } from './semantics.ts'
+import { type AccessPart, type AccessShape, type InstructionShape, OPERAND_PART, STACK_PART } from './near-accesses.ts'
+import { type RamPlace, type RegionPlace, TranslatorSemantics } from './semantics.ts'
 
 /** The locals of every function that is made of templates, by number; parameter 0 is the vCPU's base. */
 export const LOCALS = {
@@ -33,16 +35,18 @@ export const LOCALS = {
   /** Nonzero on the way to where the region was entered, if that is not its first block; and nonzero there. */
   into: 48,
   came: 49,
+  /** Where ranges are that several accesses go to (near-accesses.ts). */
+  places: 50,
   /** The XMM registers, then the upper halves of the YMM registers. */
-  xmm: 86,
+  xmm: 92,
 } as const
 /** What the locals are in turn, and where those begin that hold values within one template. */
 export const LOCAL_GROUPS: readonly { type: ValueType; count: number; temporaries: number }[] = [
   { type: I64, count: 44, temporaries: 21 },
-  { type: I32, count: 27, temporaries: 50 },
-  { type: F64, count: 8, temporaries: 72 },
-  { type: F32, count: 6, temporaries: 80 },
-  { type: V128, count: 48, temporaries: 118 },
+  { type: I32, count: 33, temporaries: 56 },
+  { type: F64, count: 8, temporaries: 78 },
+  { type: F32, count: 6, temporaries: 86 },
+  { type: V128, count: 48, temporaries: 124 },
 ]
 const FIRST_FLOAT = LOCAL_GROUPS[2].temporaries
 
@@ -72,6 +76,13 @@ export const HOLE_TARGET = 12
 
 /** The address of the word that says where a page of the region's code was, in 5 bytes: of the page that the immediate counts. */
 export const HOLE_PAGE = 13
+
+/** Of one of the instruction's accesses that lie near others: the local with the place. The argument is which, and 2 if it is set. */
+export const HOLE_PLACE = 14
+/** Likewise: how far from there, in 2 bytes, and in 5. The argument is which, in bit 16, and what is to be added, more by PLACE_BIAS. */
+export const HOLE_PLACE_OFFSET = 15
+export const HOLE_PLACE_NUMBER = 16
+export const PLACE_BIAS = 0x4000
 
 /** The fields that registers come from. */
 const FIELDS = [
@@ -112,6 +123,10 @@ const XMM_MARKER = 64
 /** Locals that stand for markers. */
 const MARKED_LOCAL = 1000
 
+/** Locals that stand for the places of the instruction's accesses; offsets that stand for how far from there. */
+const PLACE_LOCAL = 2000
+const PLACE_OFFSET = 0x20000000
+
 /** Any two registers may be the same one: reads and writes of all keep their order. */
 const GPR_BIT = 1 << 26
 const XMM_BIT = 1 << 25
@@ -135,6 +150,7 @@ export class TemplateFunction extends FunctionBuilder {
     return index
   }
   private mask(index: number): number {
+    if (index >= PLACE_LOCAL) return 1 << 24
     if (index >= MARKED_LOCAL + XMM_MARKER) return XMM_BIT
     if (index >= MARKED_LOCAL || (index >= LOCALS.gpr && index < LOCALS.gpr + 16)) return GPR_BIT
     if (index >= LOCALS.xmm && index < LOCALS.xmm + 32) return XMM_BIT
@@ -147,8 +163,22 @@ export class TemplateFunction extends FunctionBuilder {
     super.setMasked(index, value, this.mask(index))
   }
   /** A number that a copy puts in. */
-  hole(kind: number, width: 32 | 64): Int {
-    return new Int(this, this.pure(OP_HOLE, width === 64 ? I64 : I32, [], kind), width)
+  hole(kind: number, width: 32 | 64, argument = 0): Int {
+    return new Int(this, this.pure(OP_HOLE, width === 64 ? I64 : I32, [], kind, argument), width)
+  }
+  /** The registers of the instruction's operand. */
+  baseRegister(): Int {
+    return new Int(this, this.getLocal(MARKED_LOCAL + GPR_MARKER + 4, I64), 64)
+  }
+  indexRegister(): Int {
+    return new Int(this, this.getLocal(MARKED_LOCAL + GPR_MARKER + 6, I64), 64)
+  }
+  /** The place of the instruction's accesses of a part. */
+  place(part: number): Int {
+    return new Int(this, this.getLocal(PLACE_LOCAL + part, I32), 32)
+  }
+  setPlace(value: Int): void {
+    this.setLocal(PLACE_LOCAL, value.node)
   }
 }
 
@@ -190,6 +220,21 @@ export const KNOWN_STATE = 21
 export const KNOWN_SETTLED = 22
 export const KNOWN_SAME = -1
 
+/** How far a value is from RSP as it was read; undefined if it is anything else. */
+function stackSum(value: Node): number | undefined {
+  let sum = 0
+  let node = value
+  for (;;) {
+    const { op, args, imm } = node
+    if (op === OP_LOCAL_GET) return imm === LOCALS.gpr + RSP ? sum : undefined
+    const sign = op === ADD_32 || op === ADD_64 ? 1 : op === SUB_32 || op === SUB_64 ? -1 : 0
+    if (sign !== 0 && args[1].op === OP_CONST) sum += sign * args[1].imm
+    else if (op !== WRAP && op !== EXTEND) return undefined
+    node = args[0]
+  }
+}
+const [ADD_32, SUB_32, ADD_64, SUB_64, WRAP, EXTEND] = [0x6a, 0x6b, 0x7c, 0x7d, 0xa7, 0xad]
+
 class TemplatePlace implements RegionPlace {
   readonly f = new TemplateFunction()
   readonly code = new Code(this.f)
@@ -201,6 +246,8 @@ class TemplatePlace implements RegionPlace {
   readonly left = new Label()
   readonly x87 = undefined
   readonly settled: number[] = new Array(XMM_MARKER + 32).fill(0)
+  /** What is added to RSP by its name: undefined as long as nothing is, NaN if it becomes anything. */
+  stackStep: number | undefined
 
   constructor(known: number) {
     this.flags = new TemplateFlags(this.code, known)
@@ -218,6 +265,10 @@ class TemplatePlace implements RegionPlace {
     return new Int(this.f, this.f.getLocal(this.gpr(number), I64), 64)
   }
   writeGpr(number: number, value: Int): void {
+    if (number === RSP) {
+      const sum = stackSum(value.node)
+      this.stackStep = this.stackStep === undefined && sum !== undefined ? sum : Number.NaN
+    }
     this.f.setLocal(this.gpr(number), value.node)
   }
   private xmm(number: number): number {
@@ -268,6 +319,10 @@ class TemplateSemantics extends TranslatorSemantics {
   private readonly home: TemplatePlace
   private readonly original: Decoded
   private readonly exact: Exactness
+  /** Which of the accesses have places: bits by part. */
+  private readonly near: number
+  /** All accesses that may have. */
+  readonly accesses: AccessShape[] = []
   /** The condition of a jump. */
   condition: Int | undefined
 
@@ -278,8 +333,10 @@ class TemplateSemantics extends TranslatorSemantics {
     exact: Exactness,
     context: Context,
     usage: Usage,
+    near: number,
   ) {
     super(home, pattern, context, usage, 0, 0)
+    this.near = near
     this.home = home
     this.original = original
     this.exact = exact
@@ -304,6 +361,56 @@ class TemplateSemantics extends TranslatorSemantics {
   }
   override tlbBase(): Int {
     return this.function.hole(HOLE_TLB, 32)
+  }
+
+  /** What is called from a region must not change what places stand for. */
+  protected override get refillName(): string {
+    return FILL_TLB_ALONE
+  }
+
+  protected override nearPlace(linear: Int, bytes: number, tag: number, size: SizeArgument): RamPlace | undefined {
+    const found = this.partOf(linear.node)
+    if (!found) return undefined
+    const { part, delta } = found
+    const writes = tag === TLB_WRITE
+    if (!this.accesses.some(a => a.part === part && a.delta === delta && a.bytes === bytes && a.writes === writes))
+      this.accesses.push({ part, delta, bytes, writes })
+    if (((this.near >> part) & 1) === 0) return undefined
+    const argument = (part << 16) | (delta + PLACE_BIAS)
+    const distance = this.function.hole(HOLE_PLACE_NUMBER, 32, argument)
+    const held = this.variable(64, linear).value
+    const address = this.variable(32, this.function.place(part))
+    const missing = () => {
+      const args = [held.truncate(32), held.shr(32).truncate(32), size(bytes), this.const(writes ? 1 : 0, 32)]
+      const found = this.f.call(
+        PLACE_RAM,
+        FILL_TLB_TYPE,
+        args.map(arg => arg.node),
+      )
+      const place = new Int(this.f, found, 32)
+      this.if(place.eq(-1), () => this.bail(), undefined, 'unlikely')
+      address.value = place.sub(distance)
+    }
+    this.if(address.value.isZero(), missing, undefined, 'unlikely')
+    return { address: address.value, offset: PLACE_OFFSET + argument, whole: address.value.add(distance) }
+  }
+
+  /** Which of the instruction's accesses a linear address is of, and how far it is from where that begins. */
+  private partOf(linear: Node): { part: AccessPart; delta: number } | undefined {
+    const stack = this.home.stackStep === undefined ? stackSum(linear) : undefined
+    if (stack !== undefined) return Math.abs(stack) < PLACE_BIAS ? { part: STACK_PART, delta: stack } : undefined
+    const operand = this.offset?.node
+    if (!operand) return undefined
+    let delta = 0
+    let node = linear
+    while (node !== operand) {
+      const { op, args } = node
+      const sign = op === ADD_32 || op === ADD_64 ? 1 : op === SUB_32 || op === SUB_64 ? -1 : 0
+      if (sign !== 0 && args[1].op === OP_CONST) delta += sign * args[1].imm
+      else if (op !== WRAP && op !== EXTEND) return undefined
+      node = args[0]
+    }
+    return Math.abs(delta) < PLACE_BIAS ? { part: OPERAND_PART, delta } : undefined
   }
 
   protected override effectiveAddress(): Int {
@@ -405,6 +512,8 @@ export interface Template {
   readonly ending: 'next' | 'goto' | 'conditional' | 'indirect'
   /** It uses locals for floats or vectors. */
   readonly floats: boolean
+  /** What it does to addresses. */
+  readonly shape: InstructionShape
 }
 
 const NO_LINKER: Linker = {
@@ -437,7 +546,21 @@ export class TemplateEmitter extends Emitter {
   private note(kind: number, argument: number): void {
     this.holes.push(this.out.length, kind, argument)
   }
+  protected override offset(offset: number): void {
+    if (offset < PLACE_OFFSET) {
+      super.offset(offset)
+      return
+    }
+    this.note(HOLE_PLACE_OFFSET, offset - PLACE_OFFSET)
+    this.out.byte(0)
+    this.out.byte(0)
+  }
   protected override local(index: number, sets: boolean): void {
+    if (index >= PLACE_LOCAL) {
+      this.note(HOLE_PLACE, index - PLACE_LOCAL)
+      this.out.byte(0)
+      return
+    }
     if (index >= MARKED_LOCAL + XMM_MARKER) {
       this.note(HOLE_XMM, (index - MARKED_LOCAL - XMM_MARKER) * 2 + (sets ? 1 : 0))
       this.floats = true
@@ -463,7 +586,7 @@ export class TemplateEmitter extends Emitter {
     const { out } = this
     const kind = node.imm
     out.byte(node.type === I64 ? 0x42 : 0x41)
-    this.note(kind, 0)
+    this.note(kind, node.imm2)
     const bytes = kind === HOLE_IMMEDIATE_64 ? 10 : kind === HOLE_PENDING ? 2 : 5
     for (let i = 0; i < bytes; i++) out.byte(0)
   }
@@ -486,7 +609,14 @@ export class TemplateEmitter extends Emitter {
   }
 
   /** @param last what is left on the stack */
-  template(last: Node | undefined, known: number, ending: Template['ending'], routines: Iterable<Routine>): Template {
+  template(
+    last: Node | undefined,
+    known: number,
+    ending: Template['ending'],
+    routines: Iterable<Routine>,
+    accesses: readonly AccessShape[] = [],
+    stackStep?: number,
+  ): Template {
     if (last) {
       last.uses++
       last.hotUses++
@@ -506,9 +636,27 @@ export class TemplateEmitter extends Emitter {
       known,
       ending,
       floats: this.floats,
+      shape: { accesses, stackStep, writtenAlways: this.writtenGprs, written: writtenByHoles(this.holes) },
     }
   }
 }
+
+/** The registers that fill holes in which they are written, by the instruction. */
+function writtenByHoles(holes: readonly number[]): (decoded: Decoded) => number {
+  const set = new Set<number>()
+  for (let i = 0; i < holes.length; i += 3) if (holes[i + 1] === HOLE_GPR && holes[i + 2] & 1) set.add(holes[i + 2])
+  const list = [...set]
+  if (list.length === 0) return () => 0
+  return decoded => {
+    let written = 0
+    for (const argument of list) written |= 1 << registerIn(decoded, argument)
+    return written
+  }
+}
+
+/** The general-purpose register that fills a hole. */
+export const registerIn = (decoded: Decoded, argument: number): number =>
+  fieldOf(decoded, argument >> 2) - (argument & 2 ? 4 : 0)
 
 /** A decoded instruction with markers in the place of registers. */
 function patternOf(decoded: Decoded, exact: Exactness): Decoded {
@@ -529,6 +677,7 @@ function patternOf(decoded: Decoded, exact: Exactness): Decoded {
  * Builds the template of an instruction.
  * @param known what is known of the flags in front of it
  * @param live whether anybody looks at the flags that it sets
+ * @param near which of its accesses have places: bits by part
  * @throws NoTemplate when it is not for templates
  */
 export function makeTemplate(
@@ -538,11 +687,12 @@ export function makeTemplate(
   exact: Exactness,
   known: number,
   live: boolean,
+  near: number,
 ): Template {
   const place = new TemplatePlace(known)
   const { flags } = place
   flags.dead = !live
-  const m = new TemplateSemantics(place, patternOf(decoded, exact), decoded, exact, context, usage)
+  const m = new TemplateSemantics(place, patternOf(decoded, exact), decoded, exact, context, usage, near)
   m.enter()
   const isKnown = exact.immediate || decoded.form.operands.some(({ kind }) => kind === 'one')
   flags.begin(usage.setsFlagsSometimes && !isKnown)
@@ -555,7 +705,15 @@ export function makeTemplate(
   const { kind } = m.ending
   const ending = kind === 'goto' && m.condition ? 'conditional' : kind
   const routines = new Set([...m.used, ...place.code.used])
-  return new TemplateEmitter(place.f, place).template(m.condition?.node, after, ending, routines)
+  const step = place.stackStep
+  return new TemplateEmitter(place.f, place).template(
+    m.condition?.node,
+    after,
+    ending,
+    routines,
+    m.accesses,
+    Number.isNaN(step) ? undefined : step,
+  )
 }
 
 /** Bits of an instruction that its template depends on, besides its shape; below 2^32. */

@@ -1,19 +1,26 @@
 /** The templates of a processor: made when an instruction of a new kind is first translated. */
 import { F } from '../../cpu/state.ts'
 import { Int } from '../../ir/values.ts'
+import { NO_REGISTER } from '../../isa/decoder.ts'
 import { Code, type Context, Variable } from '../../isa/semantics.ts'
-import { I32 } from '../../wasm/types.ts'
+import { TLB_ADDEND, TLB_READ, TLB_WRITE } from '../../memory/tlb.ts'
+import { I32, I64 } from '../../wasm/types.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
 import { shapeOf } from '../interpreter/handlers.ts'
 import { REGION_TYPE } from '../interpreter/main.ts'
 import { isMapped, lookUpJump } from '../jump-table.ts'
 import type { Usage } from '../semantics.ts'
+import { tlbOffset } from '../tlb-offset.ts'
+import { OPERAND_PART, type Reach, STACK_PART } from './near-accesses.ts'
 import type { RegionInstruction } from './region.ts'
 import {
   type Exactness,
   exactness,
+  HOLE_DISPLACEMENT,
+  HOLE_IMMEDIATE,
   HOLE_PAGE,
   HOLE_START,
+  HOLE_TLB,
   hasPlainAddress,
   KNOWN_NOTHING,
   KNOWN_SAME,
@@ -44,12 +51,14 @@ export class Templates {
    * The template of an instruction, or undefined where there is none.
    * @param known what is known of the flags in front of it
    * @param live whether anybody looks at the flags that it sets
+   * @param near which of its accesses have places: bits by part (near-accesses.ts)
    */
   get(
     instruction: RegionInstruction,
     info: ReturnType<typeof decodeMode>,
     known: number,
     live: boolean,
+    near = 0,
   ): Template | undefined {
     const { decoded, usage } = instruction
     let shape = this.byShape.get(usage)
@@ -60,10 +69,10 @@ export class Templates {
     }
     if (!usage.readsFlags) known = KNOWN_NOTHING
     const sets = usage.setsFlags || usage.setsFlagsSometimes
-    const key = templateKey(decoded, shape.exact, known, live && sets)
+    const key = templateKey(decoded, shape.exact, known, live && sets) * 4 + near
     let template = shape.byKey.get(key)
     if (template === undefined && !shape.byKey.has(key)) {
-      template = this.make(instruction, shape, known, live)
+      template = this.make(instruction, shape, known, live, near)
       shape.byKey.set(key, template)
     }
     return template
@@ -74,11 +83,12 @@ export class Templates {
     { context, exact }: ShapeTemplates,
     known: number,
     live: boolean,
+    near: number,
   ): Template | undefined {
     const from = performance.now()
     try {
       if (!hasPlainAddress(decoded)) throw new NoTemplate('an address of 64 bits')
-      const template = makeTemplate(decoded, context, usage, exact, known, live)
+      const template = makeTemplate(decoded, context, usage, exact, known, live, near)
       this.statistics.made++
       return template
     } catch (error) {
@@ -106,6 +116,16 @@ export class Templates {
   }
   private readonly guards: Template[] = []
 
+  /** Looks up where a range of addresses is: {@link TemplateWriter.reach}. */
+  reach({ decoded, part, writes }: Reach, width: 32 | 64): Template {
+    const narrow = (part === STACK_PART ? width : decoded.addressSize) !== 64
+    const index = part === OPERAND_PART && decoded.index !== NO_REGISTER
+    const key = (index ? decoded.scale + 1 : 0) * 4 + (narrow ? 2 : 0) + (writes ? 1 : 0)
+    this.reaches[key] ??= makeReach(index ? decoded.scale : undefined, narrow, writes)
+    return this.reaches[key]
+  }
+  private readonly reaches: Template[] = []
+
   /** Forgets all: the interpreter has forgotten its handlers. */
   clear(): void {
     this.byShape.clear()
@@ -120,6 +140,22 @@ function makeGuard(long: boolean): Template {
   const page = new Int(f, f.load(0x28, I32, 0, f.hole(HOLE_PAGE, 32).node, 0), 32)
   const moved = isMapped(code, long ? rip : rip.and(0xffffffff), page).isZero()
   return new TemplateEmitter(f, undefined).template(moved.node, KNOWN_SAME, 'next', [])
+}
+
+/** @param scale of the index register; undefined: there is none */
+function makeReach(scale: number | undefined, narrow: boolean, writes: boolean): Template {
+  const f = new TemplateFunction()
+  const code = new Code(f)
+  const width = narrow ? 32 : 64
+  let sum = f.baseRegister().truncate(width)
+  if (scale !== undefined) sum = sum.add(f.indexRegister().truncate(width).shl(scale))
+  const low = code.variable(64, sum.add(f.hole(HOLE_DISPLACEMENT, width)).zeroExtend(64)).value
+  const entry = code.variable(32, f.hole(HOLE_TLB, 32).add(tlbOffset(low.truncate(32)))).value
+  f.setPlace(new Int(f, f.load(0x28, I32, 0, entry.node, TLB_ADDEND), 32).add(low.truncate(32)))
+  const tag = new Int(f, f.load(0x29, I64, 0, entry.node, writes ? TLB_WRITE : TLB_READ), 64)
+  const page = low.add(f.hole(HOLE_IMMEDIATE, 64)).and(0xfffffffffffff000n)
+  code.if(tag.ne(page), () => f.setPlace(code.const(0, 32)), undefined, 'unlikely')
+  return new TemplateEmitter(f, undefined).template(undefined, KNOWN_SAME, 'next', [])
 }
 
 function makeWayOut(typeIndex: number): Template {
