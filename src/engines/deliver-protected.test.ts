@@ -35,7 +35,7 @@ const DESCRIPTORS: Readonly<Record<number, bigint>> = {
 }
 
 function poke32(cpu: Vcpu, address: number, value: number): void {
-  new DataView(cpu.memory.ram.buffer).setUint32(address, value, true)
+  new DataView(cpu.memory.ram.buffer, cpu.memory.ram.byteOffset).setUint32(address, value, true)
 }
 
 /** Everything in place; the choices come from `random`, so that two processors get the same from two equal sources. */

@@ -103,7 +103,7 @@ export class CodeLibrary {
     }
     const instance = new WebAssembly.Instance(module, {
       f: functions as WebAssembly.ModuleImports,
-      m: { 0: this.memory.cpuMemory, 1: this.memory.ramMemory },
+      m: { 0: this.memory.cpuMemory, 1: this.memory.ramMemory } as WebAssembly.ModuleImports,
       t: { 0: this.table },
     })
     this.statistics.milliseconds += performance.now() - from
@@ -148,15 +148,21 @@ export class CodeLibrary {
       }
     }
     const pages = (size: number) => Math.ceil(size / WASM_PAGE)
+    const { size, arena, placement } = this.memory
+    const from = placement.offset
     const state = pages(CPU_MEMORY_SIZE)
-    module.importMemory({ module: 'm', name: '0', minimum: state, maximum: state })
-    const { size, arena } = this.memory
-    module.importMemory({ module: 'm', name: '1', minimum: pages(size), maximum: pages(arena.limit) })
+    const [least, most] = [pages(from + size), pages(from + arena.limit)]
+    if (placement.memory === 0) module.importMemory({ module: 'm', name: '0', minimum: least, maximum: most })
+    else {
+      module.importMemory({ module: 'm', name: '0', minimum: state, maximum: state })
+      module.importMemory({ module: 'm', name: '1', minimum: least, maximum: most })
+    }
     module.importTable('t', '0', 0)
     for (const unit of all) index.set(unit.name, module.declare(unit.f.type, unit.name))
     const linker = {
       functionIndex: (name: string) => index.get(name)!,
       typeIndex: (type: FunctionType) => module.type(type),
+      ram: placement,
     }
     for (const unit of all) {
       const { body, hints } = unit.f.emit(linker)

@@ -1,3 +1,4 @@
+import { JOINED, type RamPlacement } from '../memory/layout.ts'
 import { ByteWriter } from '../wasm/bytes.ts'
 import type { BranchHint } from '../wasm/module.ts'
 import type { FunctionType, ValueType } from '../wasm/types.ts'
@@ -9,6 +10,8 @@ import { Label, localBit, Node } from './node.ts'
 export interface Linker {
   functionIndex(name: string): number
   typeIndex(type: FunctionType): number
+  /** Where accesses to memory 1 go; in {@link JOINED} memory, if it does not say. */
+  readonly ram?: RamPlacement
 }
 
 /**
@@ -253,6 +256,7 @@ export class FunctionBuilder {
 /** Turns nodes into bytes, once. */
 export class Emitter {
   protected readonly out: ByteWriter
+  private readonly ram: RamPlacement
   private readonly type: FunctionType
   private readonly locals: ValueType[]
   private readonly nodes: readonly Node[]
@@ -270,6 +274,7 @@ export class Emitter {
     this.locals = [...locals]
     this.nodes = nodes
     this.linker = linker
+    this.ram = linker.ram ?? JOINED
   }
 
   emit(): EmittedBody {
@@ -479,9 +484,9 @@ export class Emitter {
     } else out.byte(node.op)
   }
 
-  /** The offset of a memory access. */
-  protected offset(offset: number): void {
-    this.out.unsigned(offset)
+  /** The offset of a memory access. @param base where the memory begins */
+  protected offset(offset: number, base: number): void {
+    this.out.unsigned(base + offset)
   }
 
   private memoryAccess(node: Node): void {
@@ -490,16 +495,21 @@ export class Emitter {
       out.byte(0xfd)
       out.unsigned(node.imm - 0xfd00)
     } else out.byte(node.imm)
-    if (node.imm2 & 1) {
+    const { memory, offset } = node.imm2 & 1 ? this.ram : STATE
+    if (memory) {
       out.byte(0x40)
-      out.byte(1)
+      out.byte(memory)
     } else out.byte(0)
-    this.offset(node.imm2 >>> 1)
+    this.offset(node.imm2 >>> 1, offset)
   }
 
   private statement(node: Node): void {
     const { out } = this
-    for (const arg of node.args) this.value(arg)
+    const addresses = node.op === N.OP_MEMORY_FILL ? 1 : node.op === N.OP_MEMORY_COPY ? 2 : 0
+    for (let i = 0; i < node.args.length; i++) {
+      this.value(node.args[i])
+      if (i < addresses) this.ramAddress()
+    }
     switch (node.op) {
       case N.OP_LOCAL_SET:
         out.byte(0x21)
@@ -561,15 +571,24 @@ export class Emitter {
         out.byte(0x0f)
         break
       case N.OP_MEMORY_FILL:
-        out.raw([0xfc, 0x0b, 1])
+        out.raw([0xfc, 0x0b, this.ram.memory])
         break
       case N.OP_MEMORY_COPY:
-        out.raw([0xfc, 0x0a, 1, 1])
+        out.raw([0xfc, 0x0a, this.ram.memory, this.ram.memory])
         break
       case N.OP_UNREACHABLE:
         out.byte(0x00)
         break
     }
+  }
+
+  /** An address in memory 1 on the stack becomes one of the memory that holds it. */
+  private ramAddress(): void {
+    const { out, ram } = this
+    if (ram.offset === 0) return
+    out.byte(0x41)
+    out.signed32(ram.offset)
+    out.byte(0x6a)
   }
 
   private readonly opened: number[] = []
@@ -587,6 +606,9 @@ export class Emitter {
     this.local(node.temp, true)
   }
 }
+
+/** Memory 0. */
+const STATE: RamPlacement = { memory: 0, offset: 0 }
 
 /** What costs nothing to be computed again. */
 const isConstant = ({ op }: Node): boolean => op === N.OP_CONST || op === N.OP_HOLE

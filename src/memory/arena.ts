@@ -15,7 +15,9 @@ export class ArenaFullError extends Error {
  * (snapshots, forks); one that has a single user is not listed.
  */
 export class Arena {
-  readonly memory: WebAssembly.Memory
+  private readonly memory: WebAssembly.Memory
+  /** Where memory 1 begins in it. */
+  private readonly from: number
   /** Most bytes. */
   readonly limit: number
   private readonly free: number[] = []
@@ -24,22 +26,28 @@ export class Arena {
   private readonly counts = new Map<number, number>()
 
   /**
+   * @param memory which holds memory 1
+   * @param from where that begins in it
    * @param size bytes that are in use from the start
    * @param limit bytes that it may grow to
-   * @throws RangeError when the host cannot give it
    */
-  constructor(size: number, limit: number) {
-    const pages = (bytes: number) => Math.ceil(bytes / WASM_PAGE)
-    this.memory = new WebAssembly.Memory({ initial: pages(size), maximum: pages(limit), shared: true })
-    this.limit = pages(limit) * WASM_PAGE
+  constructor(memory: WebAssembly.Memory, from: number, size: number, limit: number) {
+    this.memory = memory
+    this.from = from
+    this.limit = Math.ceil(limit / WASM_PAGE) * WASM_PAGE
     this.next = size
+  }
+
+  /** Bytes that there are. */
+  private get size(): number {
+    return this.memory.buffer.byteLength - this.from
   }
 
   /** Takes a free frame. @returns its address, or -1 when there is none. The memory's buffer may be another one then. */
   allocate(): number {
     const freed = this.free.pop()
     if (freed !== undefined) return freed
-    const size = this.memory.buffer.byteLength
+    const { size } = this
     if (this.next + FRAME_SIZE > size) {
       const more = Math.min(GROWTH, this.limit - size)
       if (more <= 0 || !this.grow(more)) return -1
@@ -52,7 +60,7 @@ export class Arena {
   /** Takes frames one behind the other that were never used: they are zeros. @returns the address of the first, or -1 */
   allocateRange(count: number): number {
     const end = this.next + count * FRAME_SIZE
-    const more = Math.ceil(Math.max(0, end - this.memory.buffer.byteLength) / WASM_PAGE) * WASM_PAGE
+    const more = Math.ceil(Math.max(0, end - this.size) / WASM_PAGE) * WASM_PAGE
     if (end > this.limit || (more > 0 && !this.grow(more))) return -1
     const address = this.next
     this.next = end

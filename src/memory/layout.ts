@@ -1,6 +1,6 @@
 /**
- * What lies where in memory 0, the memory of CPU state and everything derived from the guest: the guest's RAM is a
- * memory of its own (memory 1), so that no wrong offset in generated code can reach what is here.
+ * What lies where in memory 0, the memory of CPU state and everything derived from the guest. The guest's RAM is a memory of its own
+ * (memory 1), which may lie behind this one in the same WebAssembly memory.
  */
 import { STATE_SIZE } from '../cpu/state.ts'
 import { TLB_CLASSES, TLB_LISTS_SIZE, TLB_SIZE } from './tlb.ts'
@@ -45,6 +45,18 @@ export const CODE_MARKS_BASE = 0x7800000
 export const CODE_MARK_SHIFT = 6
 /** End of memory 0. Untouched pages cost the host nothing. */
 export const CPU_MEMORY_SIZE = 0x8000000
+
+/**
+ * What WebAssembly memory the bytes of memory 1 (guest RAM) lie in, and where: with an offset in memory 0, which V8 keeps the
+ * address of in a register, where both have room there. An address has 32 bits and the offset is added to it without
+ * wrapping, so that no address, whatever the guest makes of it, is one of what lies in front.
+ */
+export interface RamPlacement {
+  readonly memory: 0 | 1
+  readonly offset: number
+}
+export const JOINED: RamPlacement = { memory: 0, offset: CPU_MEMORY_SIZE }
+export const APART: RamPlacement = { memory: 1, offset: 0 }
 
 if (TLB_BASE + TLB_CLASSES * TLB_SIZE > FRAME_TABLE_BASE || TLB_LISTS_BASE + TLB_LISTS_SIZE > REGION_HEAT_BASE) {
   throw new Error('the TLBs do not fit their place')

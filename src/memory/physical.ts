@@ -1,6 +1,6 @@
 import type { GuestMemory } from '../devices/bus.ts'
 import { Arena, ArenaFullError } from './arena.ts'
-import { CPU_MEMORY_SIZE, FRAME_TABLE_BASE, MAX_FRAMES, WASM_PAGE } from './layout.ts'
+import { APART, CPU_MEMORY_SIZE, FRAME_TABLE_BASE, JOINED, MAX_FRAMES, type RamPlacement, WASM_PAGE } from './layout.ts'
 
 /** Bytes of a frame. */
 export const FRAME_SIZE = 4096
@@ -16,8 +16,8 @@ export const FRAME_DIRTY = 8
 
 /** RAM below 4 GiB ends here when there is more of it: above is the hole for devices. */
 export const LOW_RAM_LIMIT = 0xc0000000
-/** Most bytes of an arena: what a memory with addresses of 32 bits can hold. */
-const MOST_ARENA = 0x100000000
+/** Most bytes of a memory with addresses of 32 bits. */
+const MOST_MEMORY = 0x100000000
 const HIGH_RAM_START = 0x100000000
 
 /** A range of guest-physical RAM. */
@@ -46,8 +46,10 @@ export interface MemoryObserver {
 export class PhysicalMemory implements GuestMemory {
   /** Memory 0: CPU state, TLB, frame table, decoded code. */
   readonly cpuMemory: WebAssembly.Memory
-  /** Memory 1: the arena of frames. */
+  /** Memory 1: the arena of frames; the same, where {@link placement} says so. */
   readonly ramMemory: WebAssembly.Memory
+  /** Where memory 1 lies. */
+  readonly placement: RamPlacement
   /** The frame table by guest-physical frame number. */
   readonly frames: Uint32Array
   /** Memory 1 as bytes; another view after it has grown. */
@@ -76,14 +78,17 @@ export class PhysicalMemory implements GuestMemory {
    * @param lowLimit where RAM below 4 GiB ends when there is more of it
    * @throws RangeError when the host cannot give it.
    */
-  constructor(size: number, limit = Math.min(2 * size, MOST_ARENA), lowLimit = LOW_RAM_LIMIT) {
+  constructor(size: number, limit = 2 * size, lowLimit = LOW_RAM_LIMIT) {
     this.size = size
     this.lowLimit = lowLimit
-    this.cpuMemory = sharedMemory(CPU_MEMORY_SIZE, CPU_MEMORY_SIZE)
-    this.arena = new Arena(size, Math.max(limit, size))
-    this.ramMemory = this.arena.memory
-    this.ram = new Uint8Array(this.ramMemory.buffer)
-    this.ram32 = new Int32Array(this.ramMemory.buffer)
+    this.placement = size <= MOST_MEMORY - JOINED.offset ? JOINED : APART
+    const from = this.placement.offset
+    const most = Math.min(Math.max(limit, size), MOST_MEMORY - from)
+    this.ramMemory = sharedMemory(from + size, from + most)
+    this.cpuMemory = from ? this.ramMemory : sharedMemory(CPU_MEMORY_SIZE, CPU_MEMORY_SIZE)
+    this.arena = new Arena(this.ramMemory, from, size, most)
+    this.ram = new Uint8Array(this.ramMemory.buffer, from)
+    this.ram32 = new Int32Array(this.ramMemory.buffer, from)
     this.frames = new Uint32Array(this.cpuMemory.buffer, FRAME_TABLE_BASE, MAX_FRAMES)
     let arena = 0
     this.frameCount = 0
@@ -303,8 +308,8 @@ export class PhysicalMemory implements GuestMemory {
   /** Memory 1 may have grown. */
   private refresh(): void {
     if (this.ram.buffer === this.ramMemory.buffer) return
-    this.ram = new Uint8Array(this.ramMemory.buffer)
-    this.ram32 = new Int32Array(this.ramMemory.buffer)
+    this.ram = new Uint8Array(this.ramMemory.buffer, this.placement.offset)
+    this.ram32 = new Int32Array(this.ramMemory.buffer, this.placement.offset)
   }
 
   /** The guest-physical frames that lie at a frame's address in memory 1. */

@@ -93,7 +93,7 @@ export class Processor {
       this.fault = { vector: state.get32(F.faultVector), errorCode: state.get32(F.faultErrorCode) }
       state.set32(F.halted, 1)
     }
-    this.words = new Uint32Array(this.memory.ramMemory.buffer, DATA_FRAMES, (2 * PAGE) / 4)
+    this.words = new Uint32Array(this.memory.ram.buffer, this.memory.ram.byteOffset + DATA_FRAMES, (2 * PAGE) / 4)
   }
 
   /** Whether no INT3 is where execution would go on, because the instruction has overwritten it. */

@@ -15,6 +15,7 @@ import { FIRST_REGION } from '../../src/engines/interpreter/interpreter.ts'
 import { takesSegmentChecks, type Usage } from '../../src/engines/semantics.ts'
 import { functionText, listCode } from '../../src/engines/translator/listing.ts'
 import { findRegion, SMALL } from '../../src/engines/translator/region.ts'
+import { JOINED } from '../../src/memory/layout.ts'
 import { assembleRegion } from '../../src/engines/translator/template-region.ts'
 import { Templates } from '../../src/engines/translator/templates.ts'
 import { translateRegion } from '../../src/engines/translator/translate.ts'
@@ -52,8 +53,8 @@ export function goldenText({ name, bits, shows, code }: GoldenCase): string {
     warmIn: () => [],
   }
   const found = findRegion(host, START, info, SMALL)
-  const { text, bytes: size } = functionText(translateRegion(name, found, START, mode, info, FIRST_REGION))
-  const copied = assembleRegion(name, found, START, mode, info, new Templates(), FIRST_REGION)
+  const { text, bytes: size } = functionText(translateRegion(name, found, START, mode, info, FIRST_REGION, false, JOINED))
+  const copied = assembleRegion(name, found, START, mode, info, new Templates(JOINED), FIRST_REGION)
   if (!copied) throw new Error(`${name} is not made of templates`)
   const templates = functionText(copied)
   const listing = listCode(found, (distance, length) => bytes.subarray(distance, distance + length), 0n)

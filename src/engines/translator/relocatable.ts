@@ -1,7 +1,7 @@
 /** Functions of regions that can be made for any index, in this process or another: what depends on that is filled in at the end. */
 import { type EmittedBody, Emitter, type FunctionBuilder, type Linker } from '../../ir/function.ts'
 import { type Node, OP_HOLE } from '../../ir/node.ts'
-import { regionHeatAddress, regionPageAddress } from '../../memory/layout.ts'
+import { type RamPlacement, regionHeatAddress, regionPageAddress } from '../../memory/layout.ts'
 import type { FunctionType } from '../../wasm/types.ts'
 import { I32 } from '../../wasm/types.ts'
 import type { Unit } from '../library.ts'
@@ -22,15 +22,16 @@ export const linkedHeat = (f: FunctionBuilder): Node => f.pure(OP_HOLE, I32, [],
 /** @param page counts the region's pages */
 export const linkedPage = (f: FunctionBuilder, page: number): Node => f.pure(OP_HOLE, I32, [], PAGE + page)
 
-/** Makes a unit of a region's function. @param counted its entries are counted */
+/** Makes a unit of a region's function. @param counted its entries are counted @param ram where memory 1 lies */
 export function relocatable(
   name: string,
   f: FunctionBuilder,
   uses: Unit['uses'],
   index: number,
   counted: boolean,
+  ram: RamPlacement,
 ): RegionUnit {
-  const emitter = new RelocatableEmitter(f)
+  const emitter = new RelocatableEmitter(f, ram)
   const emitted = emitter.emit()
   const { places, calls, types } = emitter
   const start = emitted.body.length - emitter.length
@@ -62,14 +63,15 @@ function padded(bytes: Uint8Array, at: number, value: number): void {
   bytes[at + 4] = value >>> 28
 }
 
-const NO_LINKER: Linker = {
+const later = (ram: RamPlacement): Linker => ({
   functionIndex(name) {
     throw new Error(`${name} is linked later`)
   },
   typeIndex() {
     throw new Error('types are linked later')
   },
-}
+  ram,
+})
 
 class RelocatableEmitter extends Emitter {
   /** Offsets of five bytes each, with what they stand for. */
@@ -77,8 +79,8 @@ class RelocatableEmitter extends Emitter {
   readonly calls: [at: number, name: string][] = []
   readonly types: [at: number, type: FunctionType][] = []
 
-  constructor(f: FunctionBuilder) {
-    super(f.type, f.variables, f.nodes, NO_LINKER)
+  constructor(f: FunctionBuilder, ram: RamPlacement) {
+    super(f.type, f.variables, f.nodes, later(ram))
   }
   /** Bytes of code, without the declaration of locals. */
   get length(): number {

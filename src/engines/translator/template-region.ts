@@ -81,7 +81,7 @@ class TemplateRegion {
     this.templates = templates
     this.plan = new RegionPlan(found, true)
     this.placed = this.plan.placed
-    this.out = new TemplateWriter(TLB_BASE + ((mode >> MODE_TLB_SHIFT) & 3) * TLB_SIZE)
+    this.out = new TemplateWriter(TLB_BASE + ((mode >> MODE_TLB_SHIFT) & 3) * TLB_SIZE, templates.ram)
     this.left = this.out.open(2)
     this.bailed = this.out.open(2)
   }
@@ -370,7 +370,7 @@ function emitRegion(
   linker: Linker,
   offset: number | undefined,
 ): EmittedBody {
-  const out = new TemplateWriter(0)
+  const out = new TemplateWriter(0, templates.ram)
   const groups = written.floats ? LOCAL_GROUPS : LOCAL_GROUPS.slice(0, 2)
   out.unsigned(groups.length)
   for (const { count, type } of groups) {

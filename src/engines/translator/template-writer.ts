@@ -1,6 +1,7 @@
 /** Puts a function together from templates and the few instructions of WebAssembly between them. */
 import { RSP } from '../../cpu/state.ts'
 import { Decoded } from '../../isa/decoder.ts'
+import type { RamPlacement } from '../../memory/layout.ts'
 import type { Routine } from '../../isa/semantics.ts'
 import { ByteWriter } from '../../wasm/bytes.ts'
 import type { FunctionType } from '../../wasm/types.ts'
@@ -62,10 +63,13 @@ export class TemplateWriter extends ByteWriter {
   private readonly nearLocals = [0, 0]
   private readonly nearOffsets = [0, 0]
 
-  /** @param tlb address of the TLB of the region's accesses */
-  constructor(tlb: number) {
+  private readonly ramOffset: number
+
+  /** @param tlb address of the TLB of the region's accesses @param ram where memory 1 lies */
+  constructor(tlb: number, ram: RamPlacement) {
     super(8192)
     this.tlb = tlb
+    this.ramOffset = ram.offset
   }
 
   /** Opens a block (2) or loop (3). */
@@ -251,12 +255,9 @@ export class TemplateWriter extends ByteWriter {
       case HOLE_PLACE:
         bytes[at] = this.nearLocals[argument]
         break
-      case HOLE_PLACE_OFFSET: {
-        const offset = this.nearOffsets[argument >> 16] + (argument & 0xffff) - PLACE_BIAS
-        bytes[at] = (offset & 0x7f) | 0x80
-        bytes[at + 1] = offset >> 7
+      case HOLE_PLACE_OFFSET:
+        this.number(at, this.ramOffset + this.nearOffsets[argument >> 16] + (argument & 0xffff) - PLACE_BIAS)
         break
-      }
       case HOLE_PLACE_NUMBER:
         this.number(at, this.nearOffsets[argument >> 16] + (argument & 0xffff) - PLACE_BIAS)
         break

@@ -13,6 +13,7 @@ import { F32, F64, type FunctionType, I32, I64, V128, type ValueType } from '../
 import { buildAfter } from '../checks.ts'
 import { REGION_TYPE } from '../interpreter/main.ts'
 import { widthOf } from '../interpreter/semantics.ts'
+import type { RamPlacement } from '../../memory/layout.ts'
 import { TLB_WRITE } from '../../memory/tlb.ts'
 import { FILL_TLB_ALONE, FILL_TLB_TYPE, PLACE_RAM, type SizeArgument, type Usage } from '../semantics.ts'
 import { type Known, RegionFlags } from './flags.ts'
@@ -79,7 +80,7 @@ export const HOLE_PAGE = 13
 
 /** Of one of the instruction's accesses that lie near others: the local with the place. The argument is which, and 2 if it is set. */
 export const HOLE_PLACE = 14
-/** Likewise: how far from there, in 2 bytes, and in 5. The argument is which, in bit 16, and what is to be added, more by PLACE_BIAS. */
+/** Likewise: how far from there, as the offset of an access and as a number, in 5 bytes. The argument is which, in bit 16, and what is to be added, more by PLACE_BIAS. */
 export const HOLE_PLACE_OFFSET = 15
 export const HOLE_PLACE_NUMBER = 16
 export const PLACE_BIAS = 0x4000
@@ -516,14 +517,15 @@ export interface Template {
   readonly shape: InstructionShape
 }
 
-const NO_LINKER: Linker = {
+const noLinker = (ram?: RamPlacement): Linker => ({
   functionIndex() {
     throw new NoTemplate('a function is named')
   },
   typeIndex() {
     throw new NoTemplate('a call by type')
   },
-}
+  ...(ram && { ram }),
+})
 
 /** Turns a template's nodes into bytes. */
 export class TemplateEmitter extends Emitter {
@@ -538,7 +540,7 @@ export class TemplateEmitter extends Emitter {
   private floats = false
 
   /** @param home has the labels of where regions are left from */
-  constructor(f: TemplateFunction, home?: { readonly bailed: Label; readonly left: Label }, linker = NO_LINKER) {
+  constructor(f: TemplateFunction, home?: { readonly bailed: Label; readonly left: Label }, linker = noLinker()) {
     super(f.type, [], f.nodes, linker, 256)
     this.f = f
     this.home = home
@@ -546,14 +548,13 @@ export class TemplateEmitter extends Emitter {
   private note(kind: number, argument: number): void {
     this.holes.push(this.out.length, kind, argument)
   }
-  protected override offset(offset: number): void {
+  protected override offset(offset: number, base: number): void {
     if (offset < PLACE_OFFSET) {
-      super.offset(offset)
+      super.offset(offset, base)
       return
     }
     this.note(HOLE_PLACE_OFFSET, offset - PLACE_OFFSET)
-    this.out.byte(0)
-    this.out.byte(0)
+    for (let i = 0; i < 5; i++) this.out.byte(0)
   }
   protected override local(index: number, sets: boolean): void {
     if (index >= PLACE_LOCAL) {
@@ -678,6 +679,7 @@ function patternOf(decoded: Decoded, exact: Exactness): Decoded {
  * @param known what is known of the flags in front of it
  * @param live whether anybody looks at the flags that it sets
  * @param near which of its accesses have places: bits by part
+ * @param ram where memory 1 lies
  * @throws NoTemplate when it is not for templates
  */
 export function makeTemplate(
@@ -688,6 +690,7 @@ export function makeTemplate(
   known: number,
   live: boolean,
   near: number,
+  ram: RamPlacement,
 ): Template {
   const place = new TemplatePlace(known)
   const { flags } = place
@@ -706,7 +709,7 @@ export function makeTemplate(
   const ending = kind === 'goto' && m.condition ? 'conditional' : kind
   const routines = new Set([...m.used, ...place.code.used])
   const step = place.stackStep
-  return new TemplateEmitter(place.f, place).template(
+  return new TemplateEmitter(place.f, place, noLinker(ram)).template(
     m.condition?.node,
     after,
     ending,

@@ -3,6 +3,7 @@ import { F } from '../../cpu/state.ts'
 import { Int } from '../../ir/values.ts'
 import { NO_REGISTER } from '../../isa/decoder.ts'
 import { Code, type Context, Variable } from '../../isa/semantics.ts'
+import type { RamPlacement } from '../../memory/layout.ts'
 import { TLB_ADDEND, TLB_READ, TLB_WRITE } from '../../memory/tlb.ts'
 import { I32, I64 } from '../../wasm/types.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
@@ -44,8 +45,14 @@ interface ShapeTemplates {
 /** Makes and keeps templates. */
 export class Templates {
   readonly statistics = { made: 0, refused: 0, milliseconds: 0 }
+  readonly ram: RamPlacement
   private readonly byShape = new Map<Usage, ShapeTemplates>()
   private readonly waysOut = new Map<number, Template>()
+
+  /** @param ram where memory 1 lies */
+  constructor(ram: RamPlacement) {
+    this.ram = ram
+  }
 
   /**
    * The template of an instruction, or undefined where there is none.
@@ -88,7 +95,7 @@ export class Templates {
     const from = performance.now()
     try {
       if (!hasPlainAddress(decoded)) throw new NoTemplate('an address of 64 bits')
-      const template = makeTemplate(decoded, context, usage, exact, known, live, near)
+      const template = makeTemplate(decoded, context, usage, exact, known, live, near, this.ram)
       this.statistics.made++
       return template
     } catch (error) {

@@ -1,6 +1,7 @@
 /** Makes a region's function from its blocks. */
 
 import { type Label, OP_BLOCK, OP_LOOP } from '../../ir/node.ts'
+import type { RamPlacement } from '../../memory/layout.ts'
 import type { Int } from '../../ir/values.ts'
 import type { Routine } from '../../isa/semantics.ts'
 import { buildAfter } from '../checks.ts'
@@ -23,6 +24,7 @@ import { wantsX87Locals, worksOnStack, type X87Assumption, type X87Known } from 
  * @param start the entry's address in memory 1
  * @param index the region's number
  * @param counted its entries are to be counted (src/memory/layout.ts, REGION_HEAT_BASE)
+ * @param ram where memory 1 lies
  * @param x87 what the region may count on, to have the x87 in locals
  * @param level how often the region counted on too much of its floating point; undefined: it is to count on nothing
  */
@@ -33,11 +35,12 @@ export function translateRegion(
   mode: number,
   info: ReturnType<typeof decodeMode>,
   index: number,
-  counted = false,
+  counted: boolean,
+  ram: RamPlacement,
   x87?: X87Assumption,
   level?: number,
 ): RegionUnit {
-  return new RegionTranslator(found, start, mode, info, x87, level).translate(name, index, counted)
+  return new RegionTranslator(found, start, mode, info, x87, level).translate(name, index, counted, ram)
 }
 
 /** What is known where a block begins that is reached in one way only. */
@@ -100,7 +103,7 @@ class RegionTranslator {
     if (!info.segmented) this.region.held = new HeldPages(this.region.code, this.placed)
   }
 
-  translate(name: string, index: number, counted: boolean): RegionUnit {
+  translate(name: string, index: number, counted: boolean, ram: RamPlacement): RegionUnit {
     const { region, placed } = this
     const { f } = region
     this.openForward(-1)
@@ -122,7 +125,7 @@ class RegionTranslator {
     }
     region.finish(this.plan.extent, counted)
     for (const routine of region.code.used) this.used.add(routine)
-    return relocatable(name, f, this.used, index, counted)
+    return relocatable(name, f, this.used, index, counted, ram)
   }
 
   /** From the start, or from the header of a loop: on the way to where the region was entered. */

@@ -155,7 +155,7 @@ export class Translator {
   private readonly free: number[] = []
   private next = FIRST_REGION
   private serial = 0
-  private readonly templates = new Templates()
+  private readonly templates: Templates
   private waiting: Waiting[] = []
   private waitingSince = 0
   private readonly batch: number
@@ -172,6 +172,7 @@ export class Translator {
   /** @param kept what earlier runs left */
   constructor(interpreter: Interpreter, heat = DEFAULT_HEAT, kept?: KeptRegions) {
     this.interpreter = interpreter
+    this.templates = new Templates(interpreter.memory.placement)
     this.kept = kept
     if (kept) {
       this.next = kept.end
@@ -303,8 +304,9 @@ export class Translator {
     }
     region.careful = true
     region.assumes = isFloat
-    if (!isFloat) return translateRegion(name, found, address, mode, info, region.index, counted)
-    return translateRegion(name, found, address, mode, info, region.index, counted, x87, level)
+    const { placement } = this.interpreter.memory
+    if (!isFloat) return translateRegion(name, found, address, mode, info, region.index, counted, placement)
+    return translateRegion(name, found, address, mode, info, region.index, counted, placement, x87, level)
   }
 
   private isFloat({ blocks }: FoundRegion, x87: X87Assumption | undefined): boolean {
