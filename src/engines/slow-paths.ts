@@ -15,7 +15,7 @@ import { TLB_ADDEND, TLB_FRAME, TLB_FRAME_MASK, TLB_READ, TLB_WRITE } from '../m
 import { LOAD_OPCODES, STORE_OPCODES } from '../wasm/memory-opcodes.ts'
 import { type FunctionType, I32, V128 } from '../wasm/types.ts'
 import type { Unit } from './library.ts'
-import { FILL_TLB, FILL_TLB_ALONE, FILL_TLB_TYPE, PLACE_RAM } from './semantics.ts'
+import { FILL_TLB, FILL_TLB_ALONE, FILL_TLB_TYPE, PLACE_RAM, PLACE_RAM_TYPE } from './semantics.ts'
 import { tlbOffset } from './tlb-offset.ts'
 import {
   currentClass,
@@ -51,7 +51,7 @@ export function slowPathUnits(stateBase: number): Unit[] {
       path.alone = 0
       fillTlb(path)
     }),
-    path(PLACE_RAM, FILL_TLB_TYPE, placeRam),
+    path(PLACE_RAM, PLACE_RAM_TYPE, placeRam),
     path('loadSlow', sized, loadSlow),
     path('loadForWriteSlow', sized, loadForWriteSlow),
     path('storeSlow', sized, storeSlow),
@@ -60,7 +60,7 @@ export function slowPathUnits(stateBase: number): Unit[] {
   ]
 }
 
-/** One of the functions: its first parameters are the halves of a linear address. */
+/** One of the functions: its first parameters are the halves of a linear address, or the first is all of it. */
 class SlowPath extends VcpuCode {
   private readonly name: string
   readonly linear: Int
@@ -70,8 +70,9 @@ class SlowPath extends VcpuCode {
   constructor(f: FunctionBuilder, stateBase: number, name: string) {
     super(f, stateBase)
     this.name = name
-    const high = this.parameter(1).zeroExtend(64).shl(32)
-    this.linear = this.variable(64, high.or(this.parameter(0).zeroExtend(64))).value
+    const first = this.parameter(0)
+    const linear = first.width === 64 ? first : this.parameter(1).zeroExtend(64).shl(32).or(first.zeroExtend(64))
+    this.linear = this.variable(64, linear).value
   }
 
   /** Hands the call on to TypeScript and returns. */
@@ -178,14 +179,15 @@ function fillTlb(path: SlowPath): void {
 
 function placeRam(path: SlowPath): void {
   path.alone = -1
-  const tag = path.variable(32, path.parameter(3).isNonZero().select(path.const(TLB_WRITE, 32), TLB_READ)).value
-  const last = path.linear.add(bytesOf(path).zeroExtend(64)).sub(1)
+  const [bytes, writes] = [path.parameter(1).and(0xff), path.parameter(2)]
+  const tag = path.variable(32, writes.isNonZero().select(path.const(TLB_WRITE, 32), TLB_READ)).value
+  const last = path.linear.add(bytes.zeroExtend(64)).sub(1)
   const page = path.variable(64, last.and(PAGE_MASK)).value
   const holds = (entry: Int) => path.load64(0, entry.add(tag)).eq(page)
-  const known = path.variable(32, path.get(F.tlb).add(tlbOffset(path.parameter(0)))).value
+  const known = path.variable(32, path.get(F.tlb).add(tlbOffset(path.linear.truncate(32)))).value
   path.if(holds(known), () => path.f.return(path.ramAddress(known).node), undefined, 'likely')
-  path.handOnUnlessPlain(bytesOf(path))
-  const filled = path.refill(path.parameter(3).mul(ACCESS_WRITE), () => path.return(-1))
+  path.handOnUnlessPlain(bytes)
+  const filled = path.refill(writes.mul(ACCESS_WRITE), () => path.return(-1))
   path.if(holds(filled), () => path.f.return(path.ramAddress(filled).node))
   path.return(-1)
 }

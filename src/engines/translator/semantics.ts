@@ -18,6 +18,8 @@ import {
   FILL_TLB,
   FILL_TLB_ALONE,
   GuestMemoryOperand,
+  PLACE_RAM,
+  PLACE_RAM_TYPE,
   type SizeArgument,
   takesSegmentChecks,
   type Usage,
@@ -253,7 +255,7 @@ export class TranslatorSemantics extends EngineSemantics {
     return segment >= FS || this.segmented ? this.get(F.segmentBase, segment) : this.const(0, 64)
   }
   tlbBase(): Int {
-    return this.const(TLB_BASE + ((this.mode >> MODE_TLB_SHIFT) & 3) * TLB_SIZE, 32)
+    return this.const(this.tlbStart, 32)
   }
 
   override if(condition: Int, then: () => void, otherwise?: () => void, likelihood: Likelihood = 'even'): void {
@@ -361,16 +363,69 @@ export class TranslatorSemantics extends EngineSemantics {
     return { address: addend.add(held.truncate(32)), entry }
   }
 
+  /** A word of the entry of the TLB at an offset from where that begins. */
+  protected tlbWord(offset: Int, field: number): Int {
+    return new Int(this.f, this.f.load(0x28, I32, 0, offset.node, this.tlbStart + field), 32)
+  }
+  /** Likewise a tag. */
+  protected tlbTag(offset: Int, field: number): Int {
+    return new Int(this.f, this.f.load(0x29, I64, 0, offset.node, this.tlbStart + field), 64)
+  }
+  /** Where the TLB lies in memory 0, as the offset of a load. */
+  protected get tlbStart(): number {
+    return TLB_BASE + ((this.mode >> MODE_TLB_SHIFT) & 3) * TLB_SIZE
+  }
+
+  /** Calls what finds an access's place in RAM where the TLB does not have it; leaves where there is none. */
+  protected missedPlace(linear: Int, bytes: number, tag: number, size: SizeArgument): Int {
+    const args = [linear, size(bytes), this.const(tag === TLB_WRITE ? 1 : 0, 32)]
+    const found = this.f.call(
+      PLACE_RAM,
+      PLACE_RAM_TYPE,
+      args.map(arg => arg.node),
+    )
+    const place = new Int(this.f, found, 32)
+    this.if(place.eq(-1), () => this.bail(), undefined, 'unlikely')
+    return place
+  }
+
+  /** The address in RAM of an access. What the way by a miss needs is little: V8 keeps on the stack whatever lives across a call. */
+  private placeOf(linear: Int, bytes: number, tag: number, size: SizeArgument): Int {
+    const held = this.variable(64, linear).value
+    const low = held.truncate(32)
+    const offset = this.variable(32, tlbOffset(low)).value
+    const page = (bytes === 1 ? held : held.add(bytes - 1)).and(PAGE_MASK)
+    const address = this.variable(32, 0)
+    this.if(
+      this.tlbTag(offset, tag).ne(page),
+      () => {
+        address.value = this.missedPlace(held, bytes, tag, size)
+      },
+      () => {
+        address.value = this.tlbWord(offset, TLB_ADDEND).add(low)
+      },
+      'unlikely',
+    )
+    return address.value
+  }
+
   /** Where in RAM an access goes: an address, and what is to be added to it. */
   private ramPlace(linear: Int, bytes: number, tag: number, size: SizeArgument): RamPlace {
     const { alignment } = this
     this.alignment = 0
-    const probe = () => {
+    const aligned = () => {
       if (alignment) this.alignedOrFault(linear, alignment)
+    }
+    const probe = () => {
+      aligned()
       return this.probeRam(linear, bytes, tag, size)
     }
-    const place = this.nearPlace(linear, bytes, tag, size) ?? this.region.held?.find(linear, bytes, tag, this.nesting, probe)
-    if (!place) return { address: probe().address, offset: 0 }
+    const place =
+      this.nearPlace(linear, bytes, tag, size) ?? this.region.held?.find(linear, bytes, tag, this.nesting, probe)
+    if (!place) {
+      aligned()
+      return { address: this.placeOf(linear, bytes, tag, size), offset: 0 }
+    }
     // In memory 1 it is aligned as within its page.
     if (alignment) this.alignedOrFault(wholeAddress(place), alignment)
     return place

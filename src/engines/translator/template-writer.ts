@@ -24,6 +24,7 @@ import {
   HOLE_START,
   HOLE_TARGET,
   HOLE_TLB,
+  HOLE_TLB_OFFSET,
   HOLE_XMM,
   LOCALS,
   PLACE_BIAS,
@@ -242,6 +243,9 @@ export class TemplateWriter extends ByteWriter {
         break
       case HOLE_TLB:
         this.number(at, this.tlb)
+        break
+      case HOLE_TLB_OFFSET:
+        this.number(at, this.tlb + argument)
         break
       case HOLE_IMMEDIATE_64:
         this.wideNumber(at, decoded.immLow, decoded.immHigh)

@@ -15,7 +15,7 @@ import { REGION_TYPE } from '../interpreter/main.ts'
 import { widthOf } from '../interpreter/semantics.ts'
 import type { RamPlacement } from '../../memory/layout.ts'
 import { TLB_WRITE } from '../../memory/tlb.ts'
-import { FILL_TLB_ALONE, FILL_TLB_TYPE, PLACE_RAM, type SizeArgument, type Usage } from '../semantics.ts'
+import { FILL_TLB_ALONE, type SizeArgument, type Usage } from '../semantics.ts'
 import { type Known, RegionFlags } from './flags.ts'
 import { type AccessPart, type AccessShape, type InstructionShape, OPERAND_PART, STACK_PART } from './near-accesses.ts'
 import { type RamPlace, type RegionPlace, TranslatorSemantics } from './semantics.ts'
@@ -84,6 +84,8 @@ export const HOLE_PLACE = 14
 export const HOLE_PLACE_OFFSET = 15
 export const HOLE_PLACE_NUMBER = 16
 export const PLACE_BIAS = 0x4000
+/** The TLB's address and the argument, as the offset of an access, in 5 bytes. */
+export const HOLE_TLB_OFFSET = 17
 
 /** The fields that registers come from. */
 const FIELDS = [
@@ -127,6 +129,8 @@ const MARKED_LOCAL = 1000
 /** Locals that stand for the places of the instruction's accesses; offsets that stand for how far from there. */
 const PLACE_LOCAL = 2000
 const PLACE_OFFSET = 0x20000000
+/** Offsets that are counted from the TLB's start. */
+export const TLB_OFFSET = 0x30000000
 
 /** Any two registers may be the same one: reads and writes of all keep their order. */
 const GPR_BIT = 1 << 26
@@ -363,6 +367,9 @@ class TemplateSemantics extends TranslatorSemantics {
   override tlbBase(): Int {
     return this.function.hole(HOLE_TLB, 32)
   }
+  protected override get tlbStart(): number {
+    return TLB_OFFSET
+  }
 
   /** What is called from a region must not change what places stand for. */
   protected override get refillName(): string {
@@ -379,18 +386,9 @@ class TemplateSemantics extends TranslatorSemantics {
     if (((this.near >> part) & 1) === 0) return undefined
     const argument = (part << 16) | (delta + PLACE_BIAS)
     const distance = this.function.hole(HOLE_PLACE_NUMBER, 32, argument)
-    const held = this.variable(64, linear).value
     const address = this.variable(32, this.function.place(part))
     const missing = () => {
-      const args = [held.truncate(32), held.shr(32).truncate(32), size(bytes), this.const(writes ? 1 : 0, 32)]
-      const found = this.f.call(
-        PLACE_RAM,
-        FILL_TLB_TYPE,
-        args.map(arg => arg.node),
-      )
-      const place = new Int(this.f, found, 32)
-      this.if(place.eq(-1), () => this.bail(), undefined, 'unlikely')
-      address.value = place.sub(distance)
+      address.value = this.missedPlace(linear, bytes, tag, size).sub(distance)
     }
     this.if(address.value.isZero(), missing, undefined, 'unlikely')
     return { address: address.value, offset: PLACE_OFFSET + argument, whole: address.value.add(distance) }
@@ -553,7 +551,8 @@ export class TemplateEmitter extends Emitter {
       super.offset(offset, base)
       return
     }
-    this.note(HOLE_PLACE_OFFSET, offset - PLACE_OFFSET)
+    if (offset >= TLB_OFFSET) this.note(HOLE_TLB_OFFSET, offset - TLB_OFFSET)
+    else this.note(HOLE_PLACE_OFFSET, offset - PLACE_OFFSET)
     for (let i = 0; i < 5; i++) this.out.byte(0)
   }
   protected override local(index: number, sets: boolean): void {

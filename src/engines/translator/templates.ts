@@ -21,13 +21,13 @@ import {
   HOLE_IMMEDIATE,
   HOLE_PAGE,
   HOLE_START,
-  HOLE_TLB,
   hasPlainAddress,
   KNOWN_NOTHING,
   KNOWN_SAME,
   LOCALS,
   makeTemplate,
   NoTemplate,
+  TLB_OFFSET,
   type Template,
   TemplateEmitter,
   TemplateFlags,
@@ -157,9 +157,9 @@ function makeReach(scale: number | undefined, narrow: boolean, writes: boolean):
   let sum = f.baseRegister().truncate(width)
   if (scale !== undefined) sum = sum.add(f.indexRegister().truncate(width).shl(scale))
   const low = code.variable(64, sum.add(f.hole(HOLE_DISPLACEMENT, width)).zeroExtend(64)).value
-  const entry = code.variable(32, f.hole(HOLE_TLB, 32).add(tlbOffset(low.truncate(32)))).value
-  f.setPlace(new Int(f, f.load(0x28, I32, 0, entry.node, TLB_ADDEND), 32).add(low.truncate(32)))
-  const tag = new Int(f, f.load(0x29, I64, 0, entry.node, writes ? TLB_WRITE : TLB_READ), 64)
+  const offset = code.variable(32, tlbOffset(low.truncate(32))).value
+  f.setPlace(new Int(f, f.load(0x28, I32, 0, offset.node, TLB_OFFSET + TLB_ADDEND), 32).add(low.truncate(32)))
+  const tag = new Int(f, f.load(0x29, I64, 0, offset.node, TLB_OFFSET + (writes ? TLB_WRITE : TLB_READ)), 64)
   const page = low.add(f.hole(HOLE_IMMEDIATE, 64)).and(0xfffffffffffff000n)
   code.if(tag.ne(page), () => f.setPlace(code.const(0, 32)), undefined, 'unlikely')
   return new TemplateEmitter(f, undefined).template(undefined, KNOWN_SAME, 'next', [])
