@@ -5,7 +5,7 @@ import { TLB_ENTRIES, TLB_ENTRY_SIZE } from '../memory/tlb.ts'
 export function tlbOffset(low: Int): Int {
   const shift = Math.log2(TLB_ENTRY_SIZE)
   return low
+    .xor(low.shr(14))
     .shr(12 - shift)
-    .xor(low.shr(22 - shift))
     .and((TLB_ENTRIES - 1) * TLB_ENTRY_SIZE)
 }

@@ -10,16 +10,12 @@ export const WASM_PAGE = 65536
 
 /** The vCPU's state. Below it nothing is ever valid, so that a null address shows. */
 export const STATE_BASE = 0x10000
-/** Which TLB entries are in use (src/memory/tlb.ts). 384 KiB. */
-export const TLB_LISTS_BASE = 0x20000
 /** How many more entries a region has until it is made anew, larger: four bytes a region. 192 KiB. */
 export const REGION_HEAT_BASE = 0x90000
 /** Where a region's entry in it lies. @param index of its function, at least 16384 */
 export const regionHeatAddress = (index: number): number => REGION_HEAT_BASE + (index - 16384) * 4
 /** Translated code by linear address (src/engines/jump-table.ts). 256 KiB. */
 export const JUMP_TABLE_BASE = 0x100000
-/** The TLBs, one after another (src/memory/tlb.ts). 512 KiB. */
-export const TLB_BASE = 0x180000
 /** The frame table, four bytes a guest-physical frame; 8 MiB reach 8 GiB. */
 export const FRAME_TABLE_BASE = 0x200000
 /** The largest number of guest-physical frames. */
@@ -36,6 +32,10 @@ export const regionPageAddress = (index: number, counted: boolean, page: number)
   REGION_PAGES_BASE + ((index - 16384) * REGION_PAGES_EACH + (counted ? 0 : REGION_PAGES.counted) + page) * 4
 /** Decoded instructions (src/engines/interpreter). */
 export const RECORDS_BASE = REGION_PAGES_BASE + 0x200000
+/** The TLBs, one after another (src/memory/tlb.ts). 2 MiB. Decoded instructions end here. */
+export const TLB_BASE = 0x7400000
+/** Which of their entries are in use. 2 MiB. */
+export const TLB_LISTS_BASE = 0x7600000
 /**
  * Where code was decoded from, eight bytes for each frame of memory 1: bit n stands for bytes 64 n to 64 n + 63. Writes elsewhere in a
  * frame that holds code are nobody's concern.
@@ -58,7 +58,7 @@ export interface RamPlacement {
 export const JOINED: RamPlacement = { memory: 0, offset: CPU_MEMORY_SIZE }
 export const APART: RamPlacement = { memory: 1, offset: 0 }
 
-if (TLB_BASE + TLB_CLASSES * TLB_SIZE > FRAME_TABLE_BASE || TLB_LISTS_BASE + TLB_LISTS_SIZE > REGION_HEAT_BASE) {
+if (TLB_BASE + TLB_CLASSES * TLB_SIZE > TLB_LISTS_BASE || TLB_LISTS_BASE + TLB_LISTS_SIZE > CODE_MARKS_BASE) {
   throw new Error('the TLBs do not fit their place')
 }
-if (STATE_BASE + STATE_SIZE > TLB_LISTS_BASE) throw new Error('the state of a vCPU does not fit its place')
+if (STATE_BASE + STATE_SIZE > REGION_HEAT_BASE) throw new Error('the state of a vCPU does not fit its place')

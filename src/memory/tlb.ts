@@ -1,5 +1,5 @@
 /**
- * The software TLB: for each access class 4096 direct-mapped entries, hashed so that buffers 4 MiB apart do not fight for one, that take a guest-virtual page straight to
+ * The software TLB: for each access class 16384 direct-mapped entries, hashed so that buffers 64 MiB apart do not fight for one, that take a guest-virtual page straight to
  * guest RAM in memory 1. Generated code probes it inline: it compares the page of the access's last byte with the tag
  * of the entry for the page of the first, so that one comparison finds permission, presence and page crossing.
  *
@@ -14,7 +14,7 @@
  * pages of one address space and those of global ones. So a flush costs what was used, and a write of CR3 looks at no
  * global page.
  */
-export const TLB_ENTRIES = 4096
+export const TLB_ENTRIES = 16384
 export const TLB_ENTRY_SIZE = 32
 export const TLB_SIZE = TLB_ENTRIES * TLB_ENTRY_SIZE
 export const TLB_READ = 0
@@ -43,8 +43,8 @@ export const TLB_SUPERVISOR_AC = 2
 export const TLB_USER_ALIGNMENT = 3
 export const TLB_CLASSES = 4
 
-/** Which entry of a class an address has: bits 12–23 XOR bits 22–31. Generated code: src/engines/tlb-offset.ts. */
-export const tlbIndex = (low: number): number => ((low >>> 12) ^ (low >>> 22)) & (TLB_ENTRIES - 1)
+/** Which entry of a class an address has: bits 12–25 XOR bits 26–31. Generated code: src/engines/tlb-offset.ts. */
+export const tlbIndex = (low: number): number => ((low ^ (low >>> 14)) >>> 12) & (TLB_ENTRIES - 1)
 
 /** A list: how many entries stand in it, and the addresses of these in memory 0, a word each. */
 export const TLB_LIST_SIZE = (TLB_ENTRIES + 1) * 4

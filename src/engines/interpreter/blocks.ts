@@ -16,7 +16,7 @@ import { DECODED, Decoded, type DecodeMode, MORE_BYTES, TOO_LONG } from '../../i
 import { generalise } from '../../isa/general-forms.ts'
 import { decoder } from '../../isa/index.ts'
 import type { Mode } from '../../isa/semantics.ts'
-import { BLOCK_TABLE_BASE, CODE_MARKS_BASE, RECORDS_BASE } from '../../memory/layout.ts'
+import { BLOCK_TABLE_BASE, RECORDS_BASE, TLB_BASE } from '../../memory/layout.ts'
 import { FRAME_SIZE, type PhysicalMemory } from '../../memory/physical.ts'
 import { CodeMarks } from '../code-marks.ts'
 import { fillRecord } from './fill-record.ts'
@@ -656,7 +656,7 @@ export class BlockCache {
       this.enter(moved)
     }
     // What is in use may be more than the bound: then it doubles, as far as there is memory.
-    this.bound = Math.min(CODE_MARKS_BASE, Math.max(RECORDS_BASE + RECORDS_KEPT, this.next + this.recordBytes))
+    this.bound = Math.min(TLB_BASE, Math.max(RECORDS_BASE + RECORDS_KEPT, this.next + this.recordBytes))
     if (this.next + LARGEST_BLOCK > this.bound) this.flush()
   }
 

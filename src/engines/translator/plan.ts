@@ -1,6 +1,6 @@
 /** What is to be known of a region's blocks before code is made of them. */
 
-import { type Edge, type FoundRegion, type RegionBlock, successors } from './region.ts'
+import { type Edge, type FoundRegion, type RegionBlock, successors, WIDEST_TABLE } from './region.ts'
 import { jumpKind, type PlacedBlock, placeBlocks } from './structure.ts'
 
 /** A region's blocks in their places. All lists go by the blocks' index. */
@@ -65,7 +65,7 @@ export class RegionPlan {
   private entriesAt(meeting: RegionBlock | undefined): number[] {
     if (!meeting) return []
     const all = meeting.expected.map(({ distance }) => distance)
-    if (Math.max(...all) - Math.min(...all) > MOST_TABLE_ENTRIES) return []
+    if (Math.max(...all) - Math.min(...all) > WIDEST_TABLE) return []
     const at = this.indexOf.get(meeting)!
     const reached = meeting.expected.filter(({ to }) => jumpKind(this.placed, at, this.indexOf.get(to!)!) !== 'outside')
     return reached.map(({ distance }) => distance).filter(distance => distance !== 0)
@@ -92,8 +92,6 @@ function wayTo(placed: readonly PlacedBlock[], index: number): number[] {
   return [...headers.map(header => header.index), index]
 }
 
-/** A table for a jump has no more entries. */
-export const MOST_TABLE_ENTRIES = 2048
 
 /** Whether the flags after each instruction of a block may be looked at. */
 export function liveAfter({ instructions }: RegionBlock): boolean[] {

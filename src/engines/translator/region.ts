@@ -299,7 +299,7 @@ class Search {
     const number = this.pageOf(instruction.distance)
     const page = this.pages.get(number)!
     const targets = this.host.warmIn(page).map(address => number * 4096 + (address - page) - this.offset)
-    return targets.filter(to => !this.decodedWithin(to)).slice(0, MOST_TABLE_TARGETS)
+    return closest(targets.filter(to => !this.decodedWithin(to))).slice(0, MOST_TABLE_TARGETS)
   }
 
   private decodedWithin(distance: number): boolean {
@@ -399,6 +399,19 @@ class Search {
 
 /** A table with more targets than this is left to the table of all regions. */
 const MOST_TABLE_TARGETS = 48
+/** The first and the last target of a table are no further apart, in bytes. */
+export const WIDEST_TABLE = 2048
+
+/** The most of some distances that one table can have: what else is warm in the page is something else, as stubs of a linker. */
+function closest(distances: readonly number[]): number[] {
+  const sorted = distances.toSorted((a, b) => a - b)
+  let best: [from: number, to: number] = [0, 0]
+  for (let from = 0, to = 0; from < sorted.length; from++) {
+    while (to < sorted.length && sorted[to] - sorted[from] <= WIDEST_TABLE) to++
+    if (to - from > best[1] - best[0]) best = [from, to]
+  }
+  return sorted.slice(...best)
+}
 
 /** What is reachable from the entry. */
 function reachable(entry: RegionBlock): RegionBlock[] {

@@ -8,9 +8,9 @@ import type { FunctionType } from '../../wasm/types.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
 import { REGION_TYPE } from '../interpreter/main.ts'
 import type { Unit } from '../library.ts'
-import { liveAfter, MOST_TABLE_ENTRIES, RegionPlan } from './plan.ts'
+import { liveAfter, RegionPlan } from './plan.ts'
 import { NearAccesses, type NearPlan } from './near-accesses.ts'
-import { type Edge, type FoundRegion, type RegionBlock, successors } from './region.ts'
+import { type Edge, type FoundRegion, type RegionBlock, successors, WIDEST_TABLE } from './region.ts'
 import type { RegionUnit } from './relocatable.ts'
 import { jumpKind, outerLoop, type PlacedBlock } from './structure.ts'
 import { KNOWN_NOTHING, KNOWN_SAME, LOCAL_GROUPS, LOCALS, type Template } from './template.ts'
@@ -311,7 +311,7 @@ class TemplateRegion {
     const distances = expected.map(({ distance }) => distance)
     const first = Math.min(...distances)
     const last = Math.max(...distances)
-    if (last - first > MOST_TABLE_ENTRIES) return
+    if (last - first > WIDEST_TABLE) return
     const outside = out.open(2)
     const labels = new Map(expected.map(edge => [edge.distance, out.open(2)]))
     // What lies far away becomes a number beyond the table.

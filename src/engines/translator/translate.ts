@@ -11,8 +11,8 @@ import { constantXmms, windowsOf } from './deferred.ts'
 import type { Known } from './flags.ts'
 import { FLOAT_LEVELS, FloatBounds, type KnownMagnitudes } from './float-bounds.ts'
 import { HeldPages } from './held-pages.ts'
-import { liveAfter, MOST_TABLE_ENTRIES, RegionPlan } from './plan.ts'
-import type { Edge, FoundRegion, RegionBlock, RegionInstruction } from './region.ts'
+import { liveAfter, RegionPlan } from './plan.ts'
+import { type Edge, type FoundRegion, type RegionBlock, type RegionInstruction, WIDEST_TABLE } from './region.ts'
 import { RegionCode } from './region-code.ts'
 import { type RegionUnit, relocatable } from './relocatable.ts'
 import { TranslatorSemantics } from './semantics.ts'
@@ -253,7 +253,7 @@ class RegionTranslator {
     let shift = 0
     while (shift < 4 && expected.every(({ distance }) => ((distance - first) & ((2 << shift) - 1)) === 0)) shift++
     const last = Math.max(...expected.map(({ distance }) => distance))
-    if ((last - first) >> shift > MOST_TABLE_ENTRIES) return
+    if ((last - first) >> shift > WIDEST_TABLE) return
     // Whatever is no multiple of the step becomes a number beyond the table.
     const distance: Int = region.rip.value.sub(region.ripAt(first))
     const far = distance.shr(32).isNonZero()
