@@ -171,9 +171,9 @@ test('the TLB: an entry may change between global and not; G means nothing witho
   const tag = (linear: number) => cpu.tlb[tlbIndex(linear) * 8]
   const touch = (linear: number) => loadSlow(cpu, linear, 0, 1)
   // The same entry of the TLB, by its hash.
-  const other = 0x1404000
+  const other = 0x10404000
   assert.equal(tlbIndex(other), tlbIndex(BASE))
-  poke64(cpu, 0x3050, 0x4007n)
+  poke64(cpu, 0x3410, 0x4007n)
   for (const [last, survives] of [
     [BASE, true],
     [other, false],

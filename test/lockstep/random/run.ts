@@ -365,7 +365,7 @@ function hash(ram: Uint8Array): number {
     [DATA_START, DATA_PAGES * 4096],
   ]
   for (const [start, length] of parts) {
-    const words = new Int32Array(ram.buffer, start, length >> 2)
+    const words = new Int32Array(ram.buffer, ram.byteOffset + start, length >> 2)
     for (let i = 0; i < words.length; i++) value = (Math.imul(value, 31) + words[i]) | 0
   }
   return value
