@@ -33,7 +33,10 @@ export interface ProcessEvents {
 }
 
 /** The part of the library's machine that the command line uses. */
-export type RunningMachine = Pick<Machine, 'serial' | 'parallel' | 'keepCode' | 'stats' | 'profiler' | 'resizeConsole'> &
+export type RunningMachine = Pick<
+  Machine,
+  'serial' | 'parallel' | 'keepCode' | 'stats' | 'profiler' | 'resizeConsole'
+> &
   ShownMachine &
   ControlMachine &
   Partial<Pick<Machine, 'sound'>>

@@ -15,12 +15,12 @@ import { FIRST_REGION } from '../../src/engines/interpreter/interpreter.ts'
 import { takesSegmentChecks, type Usage } from '../../src/engines/semantics.ts'
 import { functionText, listCode } from '../../src/engines/translator/listing.ts'
 import { findRegion, SMALL } from '../../src/engines/translator/region.ts'
-import { JOINED } from '../../src/memory/layout.ts'
 import { assembleRegion } from '../../src/engines/translator/template-region.ts'
 import { Templates } from '../../src/engines/translator/templates.ts'
 import { translateRegion } from '../../src/engines/translator/translate.ts'
 import { usageInRegion } from '../../src/engines/translator/translator.ts'
 import type { Decoded } from '../../src/isa/decoder.ts'
+import { JOINED } from '../../src/memory/layout.ts'
 import { TLB_USER } from '../../src/memory/tlb.ts'
 import type { GoldenCase } from './cases.ts'
 
@@ -53,7 +53,9 @@ export function goldenText({ name, bits, shows, code }: GoldenCase): string {
     warmIn: () => [],
   }
   const found = findRegion(host, START, info, SMALL)
-  const { text, bytes: size } = functionText(translateRegion(name, found, START, mode, info, FIRST_REGION, false, JOINED))
+  const { text, bytes: size } = functionText(
+    translateRegion(name, found, START, mode, info, FIRST_REGION, false, JOINED),
+  )
   const copied = assembleRegion(name, found, START, mode, info, new Templates(JOINED), FIRST_REGION)
   if (!copied) throw new Error(`${name} is not made of templates`)
   const templates = functionText(copied)

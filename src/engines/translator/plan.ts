@@ -92,7 +92,6 @@ function wayTo(placed: readonly PlacedBlock[], index: number): number[] {
   return [...headers.map(header => header.index), index]
 }
 
-
 /** Whether the flags after each instruction of a block may be looked at. */
 export function liveAfter({ instructions }: RegionBlock): boolean[] {
   const after: boolean[] = []

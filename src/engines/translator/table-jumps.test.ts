@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } from '../../cpu/registers.ts'
 import { CS, F, SS } from '../../cpu/state.ts'
 import { poke64, testVcpu } from '../../cpu/test-vcpu.ts'
+import type { Block } from '../interpreter/blocks.ts'
 import { Interpreter } from '../interpreter/interpreter.ts'
 import { Translator } from './translator.ts'
 
@@ -104,4 +105,21 @@ test('a loop around a jump through a table, left and entered anywhere', () => {
   const share = translated.cpu.state.get64(F.translatedInstructions)
   assert.ok(Number(share) > instructions * 0.9, `${share} of ${instructions} instructions were translated`)
   assert.ok(otherEntries >= 4, `regions are entered at ${otherEntries} blocks besides their first`)
+})
+
+test('a region that can be entered at fewer places than the one before it leaves no jumps to those behind', () => {
+  const { cpu, engine, translator } = machine(20)
+  for (let slice = 0; slice < 50; slice++) engine.run(20_000)
+  const inside = translator as unknown as {
+    byIndex: Map<number, { block: Block; entries: number[]; installed: boolean }>
+  }
+  const region = [...inside.byIndex.values()].find(({ entries, installed }) => installed && entries.length > 0)!
+  // Another block's by now, but known to jumps.
+  region.entries = [...region.entries, (region.block.address + 4000) | 0]
+  const epoch = () => cpu.state.get32(F.epoch)
+  const before = epoch()
+  type Replaced = Parameters<Translator['translate']>[1]
+  translator!.translate(region.block, region as unknown as Replaced)
+  for (let slice = 0; slice < 50; slice++) engine.run(20_000)
+  assert.notEqual(epoch(), before)
 })

@@ -1,8 +1,8 @@
 /** Puts a function together from templates and the few instructions of WebAssembly between them. */
 import { RSP } from '../../cpu/state.ts'
 import { Decoded } from '../../isa/decoder.ts'
-import type { RamPlacement } from '../../memory/layout.ts'
 import type { Routine } from '../../isa/semantics.ts'
+import type { RamPlacement } from '../../memory/layout.ts'
 import { ByteWriter } from '../../wasm/bytes.ts'
 import type { FunctionType } from '../../wasm/types.ts'
 import { type NearAccess, OPERAND_PART, type Reach, STACK_PART } from './near-accesses.ts'

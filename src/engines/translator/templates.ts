@@ -27,11 +27,11 @@ import {
   LOCALS,
   makeTemplate,
   NoTemplate,
-  TLB_OFFSET,
   type Template,
   TemplateEmitter,
   TemplateFlags,
   TemplateFunction,
+  TLB_OFFSET,
   templateKey,
 } from './template.ts'
 

@@ -1,9 +1,9 @@
 /** Makes a region's function from its blocks. */
 
 import { type Label, OP_BLOCK, OP_LOOP } from '../../ir/node.ts'
-import type { RamPlacement } from '../../memory/layout.ts'
 import type { Int } from '../../ir/values.ts'
 import type { Routine } from '../../isa/semantics.ts'
+import type { RamPlacement } from '../../memory/layout.ts'
 import { buildAfter } from '../checks.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
 import { shapeOf } from '../interpreter/handlers.ts'

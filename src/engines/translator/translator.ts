@@ -104,7 +104,7 @@ const MOST_SEEN = 1000
 const LAST_REGION = 65535
 
 /** How often a region is entered before it is made anew with what it calls. */
-const REGION_HEAT = 300_000
+const REGION_HEAT = 100_000
 
 /**
  * How an instruction uses things, or undefined where it is the interpreter's: privileged ones in user mode, those of a unit that
@@ -601,6 +601,8 @@ export class Translator {
     }
     const lost = before.filter(block => block.region === region.index && !region.others.includes(block))
     if (lost.length) this.leaveBlocks(lost)
+    // Jumps know entries of the one before also for blocks that belong to others by now.
+    else if (region.replaces?.entries.some(address => !region.entries.includes(address))) this.interpreter.newEpoch()
   }
 
   /** Blocks for which no region stands any more: they may begin others. */
