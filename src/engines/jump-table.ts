@@ -39,12 +39,15 @@ export function lookUpJump(code: Code, linear: Int, tlb: Int, found: (index: Int
   const place = code.variable(32, tlb.add(tlbOffset(low))).value
   const wide = (address: Int, offset: number) => new Int(f, f.load(0x29, I64, 0, address.node, offset), 64)
   const word = (address: Int, offset: number) => new Int(f, f.load(0x28, I32, 0, address.node, offset), 32)
-  const same = wide(entry, 0)
-    .eq(linear)
-    .and(wide(entry, MODE_AND_EPOCH).eq(modeAndEpoch(code)))
-  const mapped = wide(place, TLB_FETCH).eq(linear.and(0xfffffffffffff000n))
-  const there = word(place, TLB_ADDEND).add(low).eq(word(entry, ADDRESS))
-  code.if(same.and(mapped).and(there), () => found(word(entry, INDEX)), undefined, 'likely')
+  // One branch each: as parts of one condition V8 makes numbers of them first.
+  code.block(missing => {
+    const need = (holds: Int) => code.leave(missing, holds.isZero(), 'unlikely')
+    need(wide(entry, 0).eq(linear))
+    need(wide(entry, MODE_AND_EPOCH).eq(modeAndEpoch(code)))
+    need(wide(place, TLB_FETCH).eq(linear.and(0xfffffffffffff000n)))
+    need(word(place, TLB_ADDEND).add(low).eq(word(entry, ADDRESS)))
+    found(word(entry, INDEX))
+  })
 }
 
 /** Whether the TLB takes a linear address of code into a page at an address in memory 1. */

@@ -8,6 +8,7 @@ import { contentOf, hostOf, KINDS, type Kind, makeImage, withFile } from './malf
 import { randomNumbers } from './random.ts'
 
 const PIECE = 16384
+const CLUSTER = 65536
 const SEED = 7
 
 function open(folder: MemoryFolder, { format }: Kind, readOnly: boolean): Promise<Disk> {
@@ -15,8 +16,12 @@ function open(folder: MemoryFolder, { format }: Kind, readOnly: boolean): Promis
   return openImage(new MemoryFile(file.name, { readOnly, of: file }), hostOf(folder), { format })
 }
 
-/** Reads all of a disk. @returns how many of its pieces are refused */
-async function compare(disk: Disk, content: Uint8Array): Promise<number> {
+/**
+ * Reads all of a disk.
+ * @param filled so many pieces may have zeros where something else was
+ * @returns how many of its pieces are refused
+ */
+async function compare(disk: Disk, content: Uint8Array, filled = 0): Promise<number> {
   let refused = 0
   const piece = new Uint8Array(PIECE)
   for (let at = 0; at < content.length; at += PIECE) {
@@ -28,6 +33,8 @@ async function compare(disk: Disk, content: Uint8Array): Promise<number> {
       refused++
       continue
     }
+    const differs = piece.some((byte, i) => byte !== content[at + i])
+    if (differs && filled-- > 0 && piece.every((byte, i) => byte === content[at + i] || byte === 0)) continue
     assert.equal(
       Buffer.compare(piece, content.subarray(at, at + PIECE)),
       0,
@@ -49,6 +56,8 @@ for (const kind of KINDS)
     const index = whole.files.size - 1
     const bytes = await contentOf([...whole.files.values()][index])
     const random = randomNumbers(SEED)
+    // Of qcow2, what the last cluster lacks may be what the power's failure took: it becomes zeros when the image is to be written.
+    const filled = (readOnly: boolean) => (kind.format === 'qcow2' && !readOnly ? CLUSTER / PIECE : 0)
     let refused = 0
     for (let i = 0; i < 30; i++) {
       const length = Math.floor(random() * bytes.length) & ~(i % 3 === 0 ? 65535 : 0)
@@ -57,7 +66,7 @@ for (const kind of KINDS)
         let cut: Disk | undefined
         try {
           cut = await open(folder, kind, readOnly)
-          refused += await compare(cut, content)
+          refused += await compare(cut, content, filled(readOnly))
           if (readOnly) continue
           // What is written now takes the place of what was cut off.
           const place = Math.floor((random() * content.length) / PIECE) * PIECE
@@ -65,9 +74,9 @@ for (const kind of KINDS)
           await cut.write(place, written)
           const changed = content.slice()
           changed.set(written, place)
-          refused += await compare(cut, changed)
+          refused += await compare(cut, changed, filled(readOnly))
           await cut.flush()
-          refused += await compare(cut, changed)
+          refused += await compare(cut, changed, filled(readOnly))
         } catch (error) {
           if (!(error instanceof DiskError)) throw new Error(`cut to ${length} of ${bytes.length}`, { cause: error })
           refused++

@@ -190,11 +190,5 @@ export function needsRepair(disk: Qcow2Disk): boolean {
   return (disk.header.incompatibleFeatures & INCOMPATIBLE.dirty) !== 0
 }
 
-/**
- * Whether the file may have been cut: clusters behind its end have refcounts, or its last one is not whole. Both also come about otherwise:
- * by a process that was killed, and by compressed clusters.
- */
-export async function mayBeCut(disk: Qcow2Disk): Promise<'behind' | 'within' | undefined> {
-  if (await disk.refcounts.reachBehindEnd()) return 'behind'
-  return disk.fileSize % disk.clusterSize === 0 ? undefined : 'within'
-}
+/** Whether clusters may have been cut off with the end of the file: some behind it have refcounts, which a process that was killed leaves too. */
+export const mayBeCut = (disk: Qcow2Disk): Promise<boolean> => disk.refcounts.reachBehindEnd()

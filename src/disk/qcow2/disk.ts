@@ -443,6 +443,12 @@ export class Qcow2Disk extends ClusterDisk {
     return this.file.size
   }
 
+  /** Makes the file's last cluster whole, with zeros. */
+  async fillLastCluster(): Promise<void> {
+    const { file, clusterSize } = this
+    if (file.size % clusterSize !== 0) await file.truncate(Math.ceil(file.size / clusterSize) * clusterSize)
+  }
+
   /** Reads a piece of the file as it is on the medium. */
   async readBytes(offset: number, length: number): Promise<DataView> {
     const bytes = new Uint8Array(length)

@@ -41,7 +41,8 @@ export async function openQcow2(file: ByteFile, context: OpenContext): Promise<Q
 
 /**
  * Counts references anew where they may be wrong, and looks for clusters that were cut off with the end of the file: new ones would get
- * their places.
+ * their places. What a file lacks of its last cluster become zeros: so much of what was never flushed may be missing when the power has
+ * failed.
  * @throws DiskError `corrupt`
  */
 async function makeWritable(disk: Qcow2Disk): Promise<void> {
@@ -50,13 +51,12 @@ async function makeWritable(disk: Qcow2Disk): Promise<void> {
       'corrupt',
       `qcow2 image '${disk.name}' is damaged (${finding}): open it read-only to save what it holds`,
     )
+  await disk.fillLastCluster()
   let isToRepair = needsRepair(disk)
-  const cut = isToRepair ? undefined : await mayBeCut(disk)
-  if (cut !== undefined) {
-    // Nothing is changed of an image that lost something.
+  if (!isToRepair && (await mayBeCut(disk))) {
     const report = await checkQcow2(disk, false)
     if (report.errors > 0) throw refuse(report.findings[0])
-    isToRepair = cut === 'behind'
+    isToRepair = true
   }
   if (!isToRepair) return
   const report = await checkQcow2(disk, true)
