@@ -299,7 +299,10 @@ class Search {
     const number = this.pageOf(instruction.distance)
     const page = this.pages.get(number)!
     const targets = this.host.warmIn(page).map(address => number * 4096 + (address - page) - this.offset)
-    return closest(targets.filter(to => !this.decodedWithin(to))).slice(0, MOST_TABLE_TARGETS)
+    return nearest(
+      targets.filter(to => !this.decodedWithin(to)),
+      instruction.distance,
+    )
   }
 
   private decodedWithin(distance: number): boolean {
@@ -402,15 +405,19 @@ const MOST_TABLE_TARGETS = 48
 /** The first and the last target of a table are no further apart, in bytes. */
 export const WIDEST_TABLE = 2048
 
-/** The most of some distances that one table can have: what else is warm in the page is something else, as stubs of a linker. */
-function closest(distances: readonly number[]): number[] {
-  const sorted = distances.toSorted((a, b) => a - b)
-  let best: [from: number, to: number] = [0, 0]
-  for (let from = 0, to = 0; from < sorted.length; from++) {
-    while (to < sorted.length && sorted[to] - sorted[from] <= WIDEST_TABLE) to++
-    if (to - from > best[1] - best[0]) best = [from, to]
+/**
+ * The distances nearest to a jump that one table can have: cases lie together, with their jump among them or near them. What else is
+ * warm in the page is something else: another switch, stubs of a linker.
+ */
+function nearest(distances: readonly number[], jump: number): number[] {
+  const taken: number[] = []
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
+  for (const to of distances.toSorted((a, b) => Math.abs(a - jump) - Math.abs(b - jump))) {
+    if (Math.max(high, to) - Math.min(low, to) > WIDEST_TABLE) continue
+    ;[low, high] = [Math.min(low, to), Math.max(high, to)]
+    if (taken.push(to) === MOST_TABLE_TARGETS) break
   }
-  return sorted.slice(...best)
+  return taken
 }
 
 /** What is reachable from the entry. */
