@@ -54,8 +54,13 @@ export async function makeFolder(path: string): Promise<void> {
       )
     if (code === 'EEXIST' && (await isFolder(path))) return
     const parent = dirname(path)
-    if (code !== 'ENOENT' || parent === path || (await isFolder(parent))) throw error
-    await makeFolder(parent)
-    await makeFolder(path)
+    if (code !== 'ENOENT' || parent === path) throw error
+    // Another may have made the parent since; on /proc it is there and nothing can be made in it.
+    if (await isFolder(parent))
+      await mkdir(path).catch(again => (again.code === 'EEXIST' ? makeFolder(path) : Promise.reject(again)))
+    else {
+      await makeFolder(parent)
+      await makeFolder(path)
+    }
   }
 }
