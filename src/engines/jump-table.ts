@@ -8,7 +8,7 @@ import { F } from '../cpu/state.ts'
 import { Int } from '../ir/values.ts'
 import type { Code } from '../isa/semantics.ts'
 import { JUMP_TABLE_BASE } from '../memory/layout.ts'
-import { TLB_ADDEND, TLB_FETCH } from '../memory/tlb.ts'
+import { PAGE_MASK, TLB_ADDEND, TLB_FETCH } from '../memory/tlb.ts'
 import { I32, I64 } from '../wasm/types.ts'
 import { tlbOffset } from './tlb-offset.ts'
 
@@ -44,7 +44,7 @@ export function lookUpJump(code: Code, linear: Int, tlb: Int, found: (index: Int
     const need = (holds: Int) => code.leave(missing, holds.isZero(), 'unlikely')
     need(wide(entry, 0).eq(linear))
     need(wide(entry, MODE_AND_EPOCH).eq(modeAndEpoch(code)))
-    need(wide(place, TLB_FETCH).eq(linear.and(0xfffffffffffff000n)))
+    need(wide(place, TLB_FETCH).eq(linear.and(PAGE_MASK)))
     need(word(place, TLB_ADDEND).add(low).eq(word(entry, ADDRESS)))
     found(word(entry, INDEX))
   })
@@ -58,7 +58,7 @@ export function isMapped(code: Code, at: Int, page: Int): Int {
   const entry = code.variable(32, code.get(F.tlb).add(tlbOffset(low))).value
   const tag = new Int(f, f.load(0x29, I64, 0, entry.node, TLB_FETCH), 64)
   const addend = new Int(f, f.load(0x28, I32, 0, entry.node, TLB_ADDEND), 32)
-  return tag.eq(linear.and(0xfffffffffffff000n)).and(addend.add(low.and(0xfffff000)).eq(page))
+  return tag.eq(linear.and(PAGE_MASK)).and(addend.add(low.and(0xfffff000)).eq(page))
 }
 
 /** Enters a function into the table. @param address of the code in memory 1 */

@@ -19,7 +19,7 @@ import {
   type VectorOperand,
   type Width,
 } from '../isa/semantics.ts'
-import { TLB_ADDEND, TLB_READ, TLB_WRITE } from '../memory/tlb.ts'
+import { PAGE_MASK, TLB_ADDEND, TLB_READ, TLB_WRITE } from '../memory/tlb.ts'
 import { LOAD_OPCODES, STORE_OPCODES } from '../wasm/memory-opcodes.ts'
 import { I32, I64, V128 } from '../wasm/types.ts'
 import { compare, scan } from './string-runs.ts'
@@ -190,7 +190,7 @@ export abstract class EngineSemantics extends Semantics {
   private probe(linear: Int, bytes: number, tag: number): { hit: Int; entry: Int } {
     const entry = this.tlbBase().add(tlbOffset(linear.truncate(32)))
     const stored = new Int(this.f, this.f.load(0x29, I64, 0, entry.node, tag), 64)
-    const page = (bytes === 1 ? linear : linear.add(bytes - 1)).and(~0xfffn & 0xffffffffffffffffn)
+    const page = (bytes === 1 ? linear : linear.add(bytes - 1)).and(PAGE_MASK)
     return { hit: stored.eq(page), entry }
   }
 

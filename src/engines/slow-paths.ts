@@ -11,7 +11,7 @@ import { FunctionBuilder } from '../ir/function.ts'
 import { Int, typeOf, Vector } from '../ir/values.ts'
 import { CODE_MARK_SHIFT, CODE_MARKS_BASE, FRAME_TABLE_BASE, MAX_FRAMES } from '../memory/layout.ts'
 import { FRAME_CODE, FRAME_DIRTY, FRAME_PRESENT, FRAME_WRITABLE } from '../memory/physical.ts'
-import { TLB_ADDEND, TLB_FRAME, TLB_FRAME_MASK, TLB_READ, TLB_WRITE } from '../memory/tlb.ts'
+import { PAGE_MASK, TLB_ADDEND, TLB_FRAME, TLB_FRAME_MASK, TLB_READ, TLB_WRITE } from '../memory/tlb.ts'
 import { LOAD_OPCODES, STORE_OPCODES } from '../wasm/memory-opcodes.ts'
 import { type FunctionType, I32, V128 } from '../wasm/types.ts'
 import type { Unit } from './library.ts'
@@ -32,7 +32,6 @@ import {
 export const IN_TYPESCRIPT = 'typescript:'
 
 const PAGE_FAULT = 14
-const PAGE_MASK = 0xfffffffffffff000n
 const SIZES = [8, 16, 32, 64] as const
 
 /** All functions of this file and the refill, for one vCPU. @param stateBase where its state lies in memory 0 */

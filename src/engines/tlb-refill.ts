@@ -42,6 +42,7 @@ import { FRAME_TABLE_BASE, MAX_FRAMES, TLB_BASE, TLB_LISTS_BASE } from '../memor
 import { FRAME_CODE, FRAME_DIRTY, FRAME_PRESENT, FRAME_WRITABLE } from '../memory/physical.ts'
 import {
   NO_TAG,
+  PAGE_MASK,
   TLB_ADDEND,
   TLB_FETCH,
   TLB_FRAME,
@@ -336,7 +337,7 @@ function fill(code: VcpuCode, walk: Walk, linear: Int, access: Int, tlbClass: In
   const frame = code.variable(32, code.load32(0, frameAt)).value
   code.leave(out.rare, has(frame, FRAME_PRESENT).not())
   const entry = code.variable(32, tlbAddress(tlbClass).add(tlbOffset(linear.truncate(32)))).value
-  const page = linear.and(~0xfffn & 0xffffffffffffffffn)
+  const page = linear.and(PAGE_MASK)
   const plain = frame.and(FRAME_WRITABLE | FRAME_CODE).eq(FRAME_WRITABLE)
   const written = code.variable(1, writable.value.and(has(low.value, ENTRY_DIRTY)).and(plain)).value
   code.if(written, () => code.store(0, frameAt, frame.or(FRAME_DIRTY)))

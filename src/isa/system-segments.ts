@@ -9,11 +9,9 @@ import { ATTRIBUTE_DB, ATTRIBUTE_UNUSABLE } from '../cpu/registers.ts'
 import { DS, ES, F, FS, GDTR, GS, SS } from '../cpu/state.ts'
 import { tlbOffset } from '../engines/tlb-offset.ts'
 import { isCanonicalNow, REFILL, REFILL_FAULT, REFILL_TYPE, tlbAddress } from '../engines/tlb-refill.ts'
-import { TLB_ADDEND, TLB_READ, TLB_SUPERVISOR, TLB_WRITE } from '../memory/tlb.ts'
+import { PAGE_MASK, TLB_ADDEND, TLB_READ, TLB_SUPERVISOR, TLB_WRITE } from '../memory/tlb.ts'
 import { I32, I64 } from '../wasm/types.ts'
 import { type Code, Int, type Label } from './semantics.ts'
-
-const PAGE_MASK = 0xfffffffffffff000n
 
 /**
  * The address in memory 1 of bytes at a linear address. Leaves if no RAM page is there that may be accessed so, or the bytes

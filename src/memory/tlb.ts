@@ -31,6 +31,8 @@ export const TLB_LISTED_GLOBAL = 0x20000000
 export const TLB_LISTED_LOCAL = 0x10000000
 export const TLB_FRAME_MASK = 0x0fffffff
 
+/** What a tag has of a linear address: the page. */
+export const PAGE_MASK = 0xfffffffffffff000n
 /** A tag that no page has: its low bits are not zero. */
 export const NO_TAG = 1
 

@@ -13,7 +13,7 @@ import { Int } from '../../ir/values.ts'
 import { Code, type Variable } from '../../isa/semantics.ts'
 import { BLOCK_TABLE_BASE } from '../../memory/layout.ts'
 import { FRAME_SIZE } from '../../memory/physical.ts'
-import { TLB_ADDEND, TLB_FETCH } from '../../memory/tlb.ts'
+import { PAGE_MASK, TLB_ADDEND, TLB_FETCH } from '../../memory/tlb.ts'
 import { type FunctionType, I32, I64 } from '../../wasm/types.ts'
 import { deliverFault } from '../deliver-fault.ts'
 import { flagsFromRecipe } from '../flag-recipe.ts'
@@ -444,7 +444,7 @@ const tlbEntry = (code: Code, linear: Int): Int => code.get(F.tlb).add(tlbOffset
 /** Whether the TLB's entry is one for fetches from the address. */
 function isFetchable(code: Code, entry: Int, linear: Int): Int {
   const tag = new Int(code.f, code.f.load(0x29, I64, 0, entry.node, TLB_FETCH), 64)
-  return tag.eq(linear.and(0xfffffffffffff000n))
+  return tag.eq(linear.and(PAGE_MASK))
 }
 
 /** Leaves for a label if a block reaches beyond the limit of CS, or what follows its page is no longer what it was made of. */
@@ -456,7 +456,7 @@ function leaveUnlessWhole(code: Code, locals: MainLocals, record: Int, linear: I
   code.leave(otherwise, end.gtU(limit.add(1)).and(mode.and(MODE_SEGMENTED).isNonZero()))
   const second = code.variable(32, load32(code, header, R.HEADER_SECOND)).value
   code.if(second.ne(-1), () => {
-    const next = code.variable(64, linear.and(0xfffffffffffff000n).add(FRAME_SIZE))
+    const next = code.variable(64, linear.and(PAGE_MASK).add(FRAME_SIZE))
     code.if(mode.and(4).isZero(), () => next.set(next.value.and(0xffffffff)))
     const tlb = tlbEntry(code, next.value)
     code.leave(otherwise, isFetchable(code, tlb, next.value).isZero())

@@ -16,7 +16,7 @@ import { Int } from '../../ir/values.ts'
 import { type Decoded, NO_REGISTER, RIP_BASE } from '../../isa/decoder.ts'
 import type { OperandSpec } from '../../isa/encoding.ts'
 import type { Code, Variable } from '../../isa/semantics.ts'
-import { TLB_ADDEND, TLB_WRITE } from '../../memory/tlb.ts'
+import { PAGE_MASK, TLB_ADDEND, TLB_WRITE } from '../../memory/tlb.ts'
 import { I32, I64 } from '../../wasm/types.ts'
 import { type RegionInstruction, successors } from './region.ts'
 import type { PlacedBlock } from './structure.ts'
@@ -275,7 +275,6 @@ export class HeldPages {
 
 /** Registers that become more by more than this are taken to have become anything. */
 const LARGEST_STEP = 1n << 20n
-const PAGE_MASK = 0xfffffffffffff000n
 /** Opcodes of addresses: for i32, for i64. */
 const ADDS = new Set([0x6a, 0x7c])
 const SUBTRACTS = new Set([0x6b, 0x7d])

@@ -4,6 +4,7 @@ import { FunctionBuilder } from '../../ir/function.ts'
 import { type Label, OP_BLOCK } from '../../ir/node.ts'
 import { Int, Vector } from '../../ir/values.ts'
 import { Code, Variable } from '../../isa/semantics.ts'
+import { PAGE_MASK } from '../../memory/tlb.ts'
 import { I32, I64, V128 } from '../../wasm/types.ts'
 import { REGION_TYPE } from '../interpreter/main.ts'
 import { isMapped, lookUpJump } from '../jump-table.ts'
@@ -257,7 +258,7 @@ export class RegionCode implements RegionPlace {
     this.entry.value = code.get(F.rip)
     if (this.otherEntries !== undefined) {
       this.rip.value = this.entry.value
-      this.entry.value = this.entry.value.and(0xfffffffffffff000n).or(this.otherEntries)
+      this.entry.value = this.entry.value.and(PAGE_MASK).or(this.otherEntries)
       this.into.value = this.entry.value.ne(this.rip.value).zeroExtend(32)
     }
     if (extent !== undefined) {

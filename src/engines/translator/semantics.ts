@@ -9,7 +9,7 @@ import { type Decoded, isHighByte, NO_REGISTER, RIP_BASE } from '../../isa/decod
 import type { OperandSpec } from '../../isa/encoding.ts'
 import type { Context, Likelihood, Operand, Operandish, Variable, VectorOperand } from '../../isa/semantics.ts'
 import { TLB_BASE } from '../../memory/layout.ts'
-import { TLB_ADDEND, TLB_READ, TLB_SIZE, TLB_WRITE } from '../../memory/tlb.ts'
+import { PAGE_MASK, TLB_ADDEND, TLB_READ, TLB_SIZE, TLB_WRITE } from '../../memory/tlb.ts'
 import { I32, I64, V128 } from '../../wasm/types.ts'
 import { memoryBytes, widthOf } from '../interpreter/semantics.ts'
 import {
@@ -40,8 +40,6 @@ export type Ending =
   | { kind: 'goto'; condition: Variable | undefined }
   /** To the address in the region's RIP variable. */
   | { kind: 'indirect' }
-
-const PAGE_MASK = 0xfffffffffffff000n
 
 /** What the code of an instruction is put into. */
 export interface RegionPlace {

@@ -4,7 +4,7 @@ import { Int } from '../../ir/values.ts'
 import { NO_REGISTER } from '../../isa/decoder.ts'
 import { Code, type Context, Variable } from '../../isa/semantics.ts'
 import type { RamPlacement } from '../../memory/layout.ts'
-import { TLB_ADDEND, TLB_READ, TLB_WRITE } from '../../memory/tlb.ts'
+import { PAGE_MASK, TLB_ADDEND, TLB_READ, TLB_WRITE } from '../../memory/tlb.ts'
 import { I32, I64 } from '../../wasm/types.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
 import { shapeOf } from '../interpreter/handlers.ts'
@@ -160,7 +160,7 @@ function makeReach(scale: number | undefined, narrow: boolean, writes: boolean):
   const offset = code.variable(32, tlbOffset(low.truncate(32))).value
   f.setPlace(new Int(f, f.load(0x28, I32, 0, offset.node, TLB_OFFSET + TLB_ADDEND), 32).add(low.truncate(32)))
   const tag = new Int(f, f.load(0x29, I64, 0, offset.node, TLB_OFFSET + (writes ? TLB_WRITE : TLB_READ)), 64)
-  const page = low.add(f.hole(HOLE_IMMEDIATE, 64)).and(0xfffffffffffff000n)
+  const page = low.add(f.hole(HOLE_IMMEDIATE, 64)).and(PAGE_MASK)
   code.if(tag.ne(page), () => f.setPlace(code.const(0, 32)), undefined, 'unlikely')
   return new TemplateEmitter(f, undefined).template(undefined, KNOWN_SAME, 'next', [])
 }
