@@ -7,6 +7,7 @@ import { THROUGH_STACK_SEGMENT } from '../cpu/memory-access.ts'
 import { CS, DF, ES, F, FS, RSP, SS } from '../cpu/state.ts'
 import type { FunctionBuilder } from '../ir/function.ts'
 import { Int, typeOf, Vector } from '../ir/values.ts'
+import { isCanonical } from '../isa/canonical.ts'
 import {
   type Context,
   GP,
@@ -479,10 +480,7 @@ export abstract class EngineSemantics extends Semantics {
         // With whatever levels of paging, 47 bits and a sign are canonical.
         this.if(
           cut.sar(47).add(1).gtU(1),
-          () => {
-            const shift = this.get(F.cr4).bit(12).select(this.const(7, 64), 16)
-            this.raiseIf(cut.shl(shift).sar(shift).ne(cut), GP, 0)
-          },
+          () => this.raiseIf(isCanonical(this, cut).isZero(), GP, 0),
           undefined,
           'unlikely',
         )

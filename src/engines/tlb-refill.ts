@@ -37,6 +37,7 @@ import {
 import { F } from '../cpu/state.ts'
 import { FunctionBuilder } from '../ir/function.ts'
 import { Int } from '../ir/values.ts'
+import { isCanonical } from '../isa/canonical.ts'
 import { Code, type Label, type Variable } from '../isa/semantics.ts'
 import { FRAME_TABLE_BASE, MAX_FRAMES, TLB_BASE, TLB_LISTS_BASE } from '../memory/layout.ts'
 import { FRAME_CODE, FRAME_DIRTY, FRAME_PRESENT, FRAME_WRITABLE } from '../memory/physical.ts'
@@ -198,8 +199,7 @@ export function isPlain(code: Code): Int {
 /** Whether an address is canonical, or in a mode that has no others. */
 export function isCanonicalNow(code: Code, linear: Int): Int {
   const long = code.get(F.mode).and(MODE_CLASS).geU(MODE_COMPATIBILITY)
-  const unused = code.get(F.cr4).and(CR4_LA57).isNonZero().select(code.const(7, 64), 16)
-  return linear.shl(unused).sar(unused).eq(linear).or(long.not())
+  return isCanonical(code, linear).or(long.not())
 }
 
 /** Address of a guest-physical frame's word in the frame table; leaves where there is no RAM. */

@@ -2,17 +2,10 @@
 
 import { CR4_FSGSBASE } from '../cpu/registers.ts'
 import { DS, ES, F, FS, GS, SS } from '../cpu/state.ts'
+import { isCanonical } from './canonical.ts'
 import { type Instruction, instruction } from './definition.ts'
 import { loadSegmentFlat } from './protected-transfers.ts'
-import {
-  GP,
-  type Int,
-  type MemoryOperand,
-  type NumberedOperand,
-  type Operand,
-  type Semantics,
-  UD,
-} from './semantics.ts'
+import { GP, type MemoryOperand, type NumberedOperand, type Operand, type Semantics, UD } from './semantics.ts'
 
 const PROTECTED = ['protected', 'compatibility', 'long'] as const
 
@@ -88,12 +81,6 @@ const readBase = (mnemonic: string, extension: number, segment: number): Instruc
       destination.write(m.get(F.segmentBase, segment).truncate(destination.width))
     },
   })
-
-/** Whether a 64-bit address is canonical, with four or five levels of paging. */
-export function isCanonical(m: Semantics, address: Int): Int {
-  const shift = m.get(F.cr4).bit(12).select(m.const(7, 64), 16)
-  return address.shl(shift).sar(shift).eq(address)
-}
 
 const writeBase = (mnemonic: string, extension: number, segment: number): Instruction =>
   instruction(mnemonic, {
