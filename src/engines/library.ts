@@ -103,7 +103,7 @@ export class CodeLibrary {
     }
     const instance = new WebAssembly.Instance(module, {
       f: functions as WebAssembly.ModuleImports,
-      m: { 0: this.memory.cpuMemory, 1: this.memory.ramMemory } as WebAssembly.ModuleImports,
+      m: { 0: this.memory.cpuMemory, 1: this.memory.ramMemory },
       t: { 0: this.table },
     })
     this.statistics.milliseconds += performance.now() - from
