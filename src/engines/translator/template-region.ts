@@ -17,10 +17,13 @@ import { KNOWN_NOTHING, KNOWN_SAME, LOCAL_GROUPS, LOCALS, type Template } from '
 import { type Depth, TemplateWriter } from './template-writer.ts'
 import type { Templates } from './templates.ts'
 
-/** What is known where a block begins that is reached in one way only. */
-interface Arrival {
+/** An instruction for which there is a template. */
+interface Prepared {
+  readonly template: Template
+  /** What is known of the flags in front of it. */
   readonly known: number
-  readonly pending: number
+  /** Whether anybody looks at the flags that it sets. */
+  readonly live: boolean
 }
 
 /** Above this an address to go on at is looked for one comparison after another. */
@@ -61,10 +64,10 @@ class TemplateRegion {
   private readonly offset: number
   private readonly forward: Depth[] = []
   private readonly loops: Depth[] = []
-  private readonly arrivals: (Arrival | undefined)[] = []
+  /** By index of a block that is reached in one way only: how many instructions on it the budget does not know of. */
+  private readonly arrivals: (number | undefined)[] = []
   private readonly left: Depth
   private readonly bailed: Depth
-  private known = KNOWN_NOTHING
   private pending = 0
 
   constructor(
@@ -86,8 +89,8 @@ class TemplateRegion {
     this.bailed = this.out.open(2)
   }
 
-  /** By index of the block: the templates of its instructions, and what is to be done about their accesses. */
-  private readonly prepared: Template[][] = []
+  /** By index of the block: its instructions, and what is to be done about their accesses. */
+  private readonly prepared: Prepared[][] = []
   private near: (NearPlan | undefined)[][] = []
 
   /** Finds the templates. @returns whether there are some for all */
@@ -100,19 +103,19 @@ class TemplateRegion {
       const from = before[index]
       let known = from === undefined ? KNOWN_NOTHING : after[from]
       const live = liveAfter(block)
-      const templates: Template[] = []
+      const prepared: Prepared[] = []
       for (const [i, instruction] of block.instructions.entries()) {
         const template = this.templates.get(instruction, this.info, known, live[i])
         if (!template) return false
-        templates.push(template)
+        prepared.push({ template, known, live: live[i] })
         if (template.known !== KNOWN_SAME) known = template.known
       }
       after[index] = known
-      this.prepared[index] = templates
+      this.prepared[index] = prepared
       near.block(
         index,
         block.instructions,
-        templates.map(({ shape }) => shape),
+        prepared.map(({ template }) => template.shape),
         from,
       )
       for (const to of successors(block)) {
@@ -176,9 +179,7 @@ class TemplateRegion {
   private block(place: PlacedBlock): void {
     const { out, plan } = this
     const { block, index } = place
-    const arrival = this.arrivals[index]
-    this.known = arrival ? arrival.known : KNOWN_NOTHING
-    this.pending = arrival ? arrival.pending : 0
+    this.pending = this.arrivals[index] ?? 0
     const { instructions } = block
     const meets = instructions.length === 0
     const entered = index === plan.wayIn.at(-1)
@@ -201,21 +202,20 @@ class TemplateRegion {
       this.leave(this.left)
       return
     }
-    const live = liveAfter(block)
     let last: Template | undefined
     for (let i = 0; i < instructions.length; i++) {
       const { decoded, distance, crosses } = instructions[i]
       if (crosses) this.guard(distance + 4096 - ((this.offset + distance) & 0xfff), distance, this.bailed)
       const near = this.near[index][i]
-      let template = this.prepared[index][i]
+      const { known, live, template: plain } = this.prepared[index][i]
+      let template = plain
       if (near) {
         for (const reach of near.reaches) out.reach(this.templates.reach(reach, this.long ? 64 : 32), reach)
         let parts = 0
         for (const { part } of near.accesses) parts |= 1 << part
-        template = this.templates.get(instructions[i], this.info, this.known, live[i], parts)!
+        template = this.templates.get(instructions[i], this.info, known, live, parts)!
       }
       out.copy(template, decoded, distance, this.pending, this.bailed, near?.accesses)
-      if (template.known !== KNOWN_SAME) this.known = template.known
       this.pending++
       last = template
     }
@@ -283,9 +283,8 @@ class TemplateRegion {
       return
     }
     if (guarded) this.guard(distance, distance, this.left)
-    if (this.isOnlyWay(to)) {
-      this.arrivals[to] = { known: this.known, pending: this.pending }
-    } else out.spend(this.pending)
+    if (this.isOnlyWay(to)) this.arrivals[to] = this.pending
+    else out.spend(this.pending)
     out.branch(kind === 'back' ? this.loops[to] : this.forward[to])
   }
 
