@@ -144,10 +144,10 @@ export class NearAccesses {
     }
     const { writtenAlways, stackStep } = shape
     const operands = shape.written(decoded)
-    for (let n = 0; n < 16; n++) {
+    for (let left = writtenAlways | operands; left; left &= left - 1) {
+      const n = 31 - Math.clz32(left & -left)
       const always = (writtenAlways >>> n) & 1
       const isOperand = (operands >>> n) & 1
-      if (!always && !isOperand) continue
       let step: number | undefined
       if (!always) step = stepOf(decoded, n, this.width)
       else if (n === RSP && !isOperand) step = stackStep
