@@ -19,8 +19,8 @@ export const typeOf = (width: ValueWidth): ValueType => (width === 64 ? I64 : wi
 
 const maskOf = (width: Width): number => (width === 32 ? -1 : width === 64 ? -1 : 2 ** width - 1)
 
-/** The constant behind a node, or undefined. i64 as a bigint, unsigned; i32 unsigned. */
-function constantOf(node: Node): bigint | undefined {
+/** The constant behind a node, unsigned, or undefined. */
+export function constantOf(node: Node): bigint | undefined {
   if (node.op !== OP_CONST) return undefined
   if (node.type === I32) return BigInt(node.imm >>> 0)
   if (node.type === I64) return (BigInt(node.imm2 >>> 0) << 32n) | BigInt(node.imm >>> 0)
@@ -42,10 +42,12 @@ const loadAs = (f: FunctionBuilder, { args, imm2 }: Node, opcode: number, type: 
   f.load(opcode, type, (imm2 & 1) as 0 | 1, args[0], imm2 >>> 1)
 
 /** Opcodes of an operation for i32 and i64. */
-type OpPair = readonly [i32: number, i64: number]
+export type OpPair = readonly [i32: number, i64: number]
 
-const ADD: OpPair = [0x6a, 0x7c]
-const SUB: OpPair = [0x6b, 0x7d]
+/** Addition. */
+export const ADD: OpPair = [0x6a, 0x7c]
+/** Subtraction. */
+export const SUB: OpPair = [0x6b, 0x7d]
 const MUL: OpPair = [0x6c, 0x7e]
 const DIV_S: OpPair = [0x6d, 0x7f]
 const DIV_U: OpPair = [0x6e, 0x80]
@@ -54,7 +56,8 @@ const REM_U: OpPair = [0x70, 0x82]
 const AND: OpPair = [0x71, 0x83]
 const OR: OpPair = [0x72, 0x84]
 const XOR: OpPair = [0x73, 0x85]
-const SHL: OpPair = [0x74, 0x86]
+/** Shift to the left. */
+export const SHL: OpPair = [0x74, 0x86]
 const SHR_S: OpPair = [0x75, 0x87]
 const SHR_U: OpPair = [0x76, 0x88]
 const ROTL: OpPair = [0x77, 0x89]
@@ -73,7 +76,8 @@ const GE_U: OpPair = [0x4f, 0x5a]
 const CLZ: OpPair = [0x67, 0x79]
 const CTZ: OpPair = [0x68, 0x7a]
 const POPCNT: OpPair = [0x69, 0x7b]
-const WRAP = 0xa7
+/** The low half of an i64. */
+export const WRAP = 0xa7
 const BITS_OF_F32 = 0xbc
 const BITS_OF_F64 = 0xbd
 /** Number 0 of the SIMD opcode space. */
@@ -81,7 +85,8 @@ const SIMD = 0xfd00
 const LOAD_32_ZERO = SIMD + 92
 const LOAD_64_ZERO = SIMD + 93
 const EXTEND_S = 0xac
-const EXTEND_U = 0xad
+/** An i32 zero-extended. */
+export const EXTEND_U = 0xad
 
 /**
  * An integer of 1, 8, 16, 32 or 64 bits in a function under construction. Arithmetic is modulo 2^width; operands of

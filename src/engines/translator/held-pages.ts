@@ -11,8 +11,9 @@
  * TypeScript (for a frame that is copied, that holds code, that is watched …) makes the region bail.
  */
 import { F, MOST_HELD_PAGES, RBP, RSP } from '../../cpu/state.ts'
-import { type Node, OP_CONST } from '../../ir/node.ts'
-import { Int } from '../../ir/values.ts'
+import type { Node } from '../../ir/node.ts'
+import { addedNumber, isLowHalf, isShiftedLeft, isSum, isZeroExtended } from '../../ir/sums.ts'
+import { constantOf, Int } from '../../ir/values.ts'
 import { type Decoded, NO_REGISTER, RIP_BASE } from '../../isa/decoder.ts'
 import type { OperandSpec } from '../../isa/encoding.ts'
 import type { Code, Variable } from '../../isa/semantics.ts'
@@ -120,13 +121,13 @@ export class HeldPages {
 
   /** By how much a register's new value is more than the present one; of 32 bits, if it is not wide. */
   private stepOf(number: number, value: Node): { by: number; isWide: boolean } | undefined {
-    const isWide = value.op !== EXTEND
-    const { op, args } = isWide ? value : value.args[0]
-    const sign = ADDS.has(op) ? 1 : SUBTRACTS.has(op) ? -1 : 0
-    const by = sign === 0 ? undefined : constantOf(args[1])
+    const isWide = !isZeroExtended(value)
+    const sum = isWide ? value : value.args[0]
+    const by = addedNumber(sum)
     if (by === undefined || by > LARGEST_STEP || by < -LARGEST_STEP) return undefined
-    const before = !isWide && args[0].op === WRAP ? args[0].args[0] : args[0]
-    return this.names.get(before) === number ? { by: sign * Number(by), isWide } : undefined
+    const [start] = sum.args
+    const before = !isWide && isLowHalf(start) ? start.args[0] : start
+    return this.names.get(before) === number ? { by: Number(by), isWide } : undefined
   }
 
   private addedTo(registers: ReadonlyMap<number, number>): number {
@@ -232,14 +233,13 @@ export class HeldPages {
 
   /** What registers a linear address is made of. */
   private addressOf(linear: Int): Address | undefined {
-    const wide = linear.node.op !== EXTEND
+    const wide = !isZeroExtended(linear.node)
     let node = wide ? linear.node : linear.node.args[0]
     let displacement = 0n
     for (;;) {
-      const sign = ADDS.has(node.op) ? 1n : SUBTRACTS.has(node.op) ? -1n : 0n
-      const added = sign ? constantOf(node.args[1]) : undefined
-      if (added === undefined) break
-      displacement += sign * added
+      const by = addedNumber(node)
+      if (by === undefined) break
+      displacement += by
       node = node.args[0]
     }
     const registers = new Map<number, number>()
@@ -260,13 +260,13 @@ export class HeldPages {
       return String(name)
     }
     const [a, b] = node.args
-    if (node.op === WRAP) return this.sumOf(a, registers, times)
-    if (SHIFTS.has(node.op)) {
+    if (isLowHalf(node)) return this.sumOf(a, registers, times)
+    if (isShiftedLeft(node)) {
       const count = constantOf(b)
       const of = count === undefined ? undefined : this.sumOf(a, registers, times << Number(count))
       return of && `${of}<<${count}`
     }
-    if (!ADDS.has(node.op)) return undefined
+    if (!isSum(node)) return undefined
     const first = this.sumOf(a, registers, times)
     const second = first && this.sumOf(b, registers, times)
     return second && `${first}+${second}`
@@ -275,22 +275,10 @@ export class HeldPages {
 
 /** Registers that become more by more than this are taken to have become anything. */
 const LARGEST_STEP = 1n << 20n
-/** Opcodes of addresses: for i32, for i64. */
-const ADDS = new Set([0x6a, 0x7c])
-const SUBTRACTS = new Set([0x6b, 0x7d])
-const SHIFTS = new Set([0x74, 0x86])
-const WRAP = 0xa7
-const EXTEND = 0xad
 
 /** Ends the keys of sums of 32 bits. */
 const NARROW = ' 32'
 const keyName = (registers: string, wide: boolean): string => `${registers}${wide ? '' : NARROW}`
-
-function constantOf(node: Node): bigint | undefined {
-  if (node.op !== OP_CONST) return undefined
-  if (node.type === I32) return BigInt(node.imm)
-  return (BigInt(node.imm2) << 32n) | BigInt(node.imm >>> 0)
-}
 
 /** Sorts ranges and makes one of those that lie close to each other. */
 function merge(ranges: Range[]): void {

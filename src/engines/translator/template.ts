@@ -4,7 +4,8 @@
  */
 import { F, RSP } from '../../cpu/state.ts'
 import { Emitter, FunctionBuilder, type Linker } from '../../ir/function.ts'
-import { Label, type Node, OP_CONST, OP_HOLE, OP_LOCAL_GET } from '../../ir/node.ts'
+import { Label, type Node, OP_HOLE, OP_LOCAL_GET } from '../../ir/node.ts'
+import { distanceFrom } from '../../ir/sums.ts'
 import { Int, Vector, type Width } from '../../ir/values.ts'
 import { Decoded, isHighByte, NO_REGISTER, RIP_BASE } from '../../isa/decoder.ts'
 import type { OperandKind, OperandSpec } from '../../isa/encoding.ts'
@@ -226,19 +227,8 @@ export const KNOWN_SETTLED = 22
 export const KNOWN_SAME = -1
 
 /** How far a value is from RSP as it was read; undefined if it is anything else. */
-function stackSum(value: Node): number | undefined {
-  let sum = 0
-  let node = value
-  for (;;) {
-    const { op, args, imm } = node
-    if (op === OP_LOCAL_GET) return imm === LOCALS.gpr + RSP ? sum : undefined
-    const sign = op === ADD_32 || op === ADD_64 ? 1 : op === SUB_32 || op === SUB_64 ? -1 : 0
-    if (sign !== 0 && args[1].op === OP_CONST) sum += sign * args[1].imm
-    else if (op !== WRAP && op !== EXTEND) return undefined
-    node = args[0]
-  }
-}
-const [ADD_32, SUB_32, ADD_64, SUB_64, WRAP, EXTEND] = [0x6a, 0x6b, 0x7c, 0x7d, 0xa7, 0xad]
+const stackSum = (value: Node): number | undefined =>
+  distanceFrom(value, ({ op, imm }) => op === OP_LOCAL_GET && imm === LOCALS.gpr + RSP)
 
 class TemplatePlace implements RegionPlace {
   readonly f = new TemplateFunction()
@@ -399,17 +389,8 @@ class TemplateSemantics extends TranslatorSemantics {
     const stack = this.home.stackStep === undefined ? stackSum(linear) : undefined
     if (stack !== undefined) return Math.abs(stack) < PLACE_BIAS ? { part: STACK_PART, delta: stack } : undefined
     const operand = this.offset?.node
-    if (!operand) return undefined
-    let delta = 0
-    let node = linear
-    while (node !== operand) {
-      const { op, args } = node
-      const sign = op === ADD_32 || op === ADD_64 ? 1 : op === SUB_32 || op === SUB_64 ? -1 : 0
-      if (sign !== 0 && args[1].op === OP_CONST) delta += sign * args[1].imm
-      else if (op !== WRAP && op !== EXTEND) return undefined
-      node = args[0]
-    }
-    return Math.abs(delta) < PLACE_BIAS ? { part: OPERAND_PART, delta } : undefined
+    const delta = operand && distanceFrom(linear, node => node === operand)
+    return delta !== undefined && Math.abs(delta) < PLACE_BIAS ? { part: OPERAND_PART, delta } : undefined
   }
 
   protected override effectiveAddress(): Int {
