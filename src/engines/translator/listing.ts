@@ -4,6 +4,7 @@ import { CS, F, FIELDS } from '../../cpu/state.ts'
 import type { Vcpu } from '../../cpu/vcpu.ts'
 import type { Linker } from '../../ir/function.ts'
 import { disassemble, registerName } from '../../isa/disassembler.ts'
+import { PAGE_MASK } from '../../memory/tlb.ts'
 import { type Names, printBody } from '../../wasm/text.ts'
 import type { FunctionType } from '../../wasm/types.ts'
 import { type Block, decodeMode } from '../interpreter/blocks.ts'
@@ -72,7 +73,7 @@ export function listCode(
 
 /** A region that was translated, for a person. */
 export interface TranslatedCode {
-  /** Linear address of its entry, where it was first entered. */
+  /** Linear address of its entry. */
   address: bigint
   /** What it is code of, in words: class of mode, size, privilege. */
   mode: string
@@ -87,15 +88,16 @@ export interface TranslatedCode {
   text: string
 }
 
-/** Lists a region. RIP is the block's. @param unit its function, which cannot be used any more */
+/** Lists a region. RIP is in the page of its entry, if not there. @param unit its function, which cannot be used any more */
 export function listRegion(cpu: Vcpu, block: Block, found: FoundRegion, unit: Unit): TranslatedCode {
   const { state, memory } = cpu
   const { mode } = block
   const info = decodeMode(mode)
   const long = info.mode === 'long'
-  const address = BigInt.asUintN(long ? 64 : 32, state.get64(F.rip) + state.get64(F.segmentBase, CS))
-  const { text, bytes: wasmBytes } = functionText(unit)
+  const here = BigInt.asUintN(long ? 64 : 32, state.get64(F.rip) + state.get64(F.segmentBase, CS))
   const offset = block.address & 0xfff
+  const address = (here & PAGE_MASK) | BigInt(offset)
+  const { text, bytes: wasmBytes } = functionText(unit)
   const bytesAt = (distance: number, length: number) =>
     Uint8Array.from({ length }, (_, i) => {
       const at = offset + distance + i

@@ -123,3 +123,27 @@ test('a region that can be entered at fewer places than the one before it leaves
   for (let slice = 0; slice < 50; slice++) engine.run(20_000)
   assert.notEqual(epoch(), before)
 })
+
+test('a region is listed at its own address, wherever in its page the processor is', () => {
+  const { cpu, engine, translator } = machine(20)
+  for (let slice = 0; slice < 50; slice++) engine.run(20_000)
+  const inside = translator as unknown as { byIndex: Map<number, { block: Block }> }
+  const { ram } = cpu.memory
+  translator!.onTranslated = ({ address, listing }) => {
+    const at = Number(address)
+    const bytes = Array.from(ram.subarray(at, at + 2), byte => byte.toString(16).padStart(2, '0')).join('')
+    assert.ok(
+      listing.some(line => line.startsWith(`${at.toString(16)}: ${bytes}`)),
+      listing.join('\n'),
+    )
+    listed.push(at)
+  }
+  const listed: number[] = []
+  const entries = [...inside.byIndex.values()].map(({ block }) => block)
+  for (const block of entries) translator!.translate(block)
+  assert.deepEqual(
+    listed,
+    entries.map(({ address }) => CODE + (address & 0xfff)),
+  )
+  assert.ok(listed.some(address => address !== Number(cpu.rip)))
+})
