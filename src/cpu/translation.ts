@@ -81,32 +81,32 @@ export class TlbUse {
 
   /** The same of `count` frames from `first`. */
   dropFrames(tlb: Int32Array, first: number, count: number, writesOnly: boolean): void {
-    const { words } = this
-    // A frame is about to hold code a few thousand times in a boot, and there may be thousands of entries.
-    for (let list = 0; list < TLB_CLASSES * 2; list++) {
-      const from = tlbList(list >> 1, (list & 1) !== 0) >> 2
-      const last = from + words[from]
-      for (let i = from + 1; i <= last; i++) {
-        const at = (words[i] - TLB_BASE) >> 2
-        const distance = (tlb[at + FRAME] & TLB_FRAME_MASK) - first
-        if (distance < 0 || distance >= count) continue
-        if (writesOnly) tlb[at + WRITE] = NO_TAG
-        else drop(tlb, at)
-      }
-    }
+    this.forEach(at => {
+      const distance = (tlb[at + FRAME] & TLB_FRAME_MASK) - first
+      if (distance < 0 || distance >= count) return
+      if (writesOnly) tlb[at + WRITE] = NO_TAG
+      else drop(tlb, at)
+    })
   }
 
   /** Drops all entries of large pages within the same 2^`bits` bytes as an address. */
   dropLargePages(tlb: Int32Array, low: number, high: number, bits: number): void {
+    this.forEach(at => {
+      if ((tlb[at + FRAME] & TLB_LARGE) !== 0 && isWithin(tlb, at, low, high, bits)) drop(tlb, at)
+    })
+  }
+
+  /**
+   * Calls `visit` with each entry in use, by its index of words in `Vcpu.tlb`. There may be thousands, and a boot comes here for a
+   * few thousand frames that are about to hold code; a system with memory that it maps for moments only, as Linux of 32 bits has,
+   * for every page that it touches there. So it is a loop over words, not over {@link entries}.
+   */
+  private forEach(visit: (at: number) => void): void {
     const { words } = this
-    // A system with memory that it maps for moments only, as Linux of 32 bits has, does this for every page that it touches there.
     for (let list = 0; list < TLB_CLASSES * 2; list++) {
       const from = tlbList(list >> 1, (list & 1) !== 0) >> 2
       const last = from + words[from]
-      for (let i = from + 1; i <= last; i++) {
-        const at = (words[i] - TLB_BASE) >> 2
-        if ((tlb[at + FRAME] & TLB_LARGE) !== 0 && isWithin(tlb, at, low, high, bits)) drop(tlb, at)
-      }
+      for (let i = from + 1; i <= last; i++) visit((words[i] - TLB_BASE) >> 2)
     }
   }
 
