@@ -14,6 +14,7 @@ import { shapeOf, usageOf } from '../../src/engines/interpreter/handlers.ts'
 import { FIRST_REGION } from '../../src/engines/interpreter/interpreter.ts'
 import { takesSegmentChecks, type Usage } from '../../src/engines/semantics.ts'
 import { functionText, listCode } from '../../src/engines/translator/listing.ts'
+import { RegionPlan } from '../../src/engines/translator/plan.ts'
 import { findRegion, SMALL } from '../../src/engines/translator/region.ts'
 import { assembleRegion } from '../../src/engines/translator/template-region.ts'
 import { Templates } from '../../src/engines/translator/templates.ts'
@@ -53,10 +54,11 @@ export function goldenText({ name, bits, shows, code }: GoldenCase): string {
     warmIn: () => [],
   }
   const found = findRegion(host, START, info, SMALL)
+  const plan = new RegionPlan(found, true)
   const { text, bytes: size } = functionText(
-    translateRegion(name, found, START, mode, info, FIRST_REGION, false, JOINED),
+    translateRegion(name, plan, START, mode, info, FIRST_REGION, false, JOINED),
   )
-  const copied = assembleRegion(name, found, START, mode, info, new Templates(JOINED), FIRST_REGION)
+  const copied = assembleRegion(name, plan, START, mode, info, new Templates(JOINED), FIRST_REGION)
   if (!copied) throw new Error(`${name} is not made of templates`)
   const templates = functionText(copied)
   const listing = listCode(found, (distance, length) => bytes.subarray(distance, distance + length), 0n)

@@ -5,6 +5,7 @@ import { jumpKind, type PlacedBlock, placeBlocks } from './structure.ts'
 
 /** A region's blocks in their places. All lists go by the blocks' index. */
 export class RegionPlan {
+  readonly found: FoundRegion
   readonly placed: readonly PlacedBlock[]
   readonly indexOf = new Map<RegionBlock, number>()
   /** In how many ways a block is reached within the region. */
@@ -26,6 +27,7 @@ export class RegionPlan {
 
   /** @param entered whether the region may be entered elsewhere than at its first block */
   constructor(found: FoundRegion, entered = false) {
+    this.found = found
     const placed = placeBlocks(found.blocks[0])
     this.placed = placed
     for (const { block, index } of placed) this.indexOf.set(block, index)

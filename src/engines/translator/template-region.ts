@@ -9,8 +9,8 @@ import type { decodeMode } from '../interpreter/blocks.ts'
 import { REGION_TYPE } from '../interpreter/main.ts'
 import type { Unit } from '../library.ts'
 import { NearAccesses, type NearPlan } from './near-accesses.ts'
-import { liveAfter, RegionPlan } from './plan.ts'
-import { type Edge, type FoundRegion, type RegionBlock, successors, WIDEST_TABLE } from './region.ts'
+import { liveAfter, type RegionPlan } from './plan.ts'
+import { type Edge, type RegionBlock, successors, WIDEST_TABLE } from './region.ts'
 import type { RegionUnit } from './relocatable.ts'
 import { jumpKind, outerLoop, type PlacedBlock } from './structure.ts'
 import { KNOWN_NOTHING, KNOWN_SAME, LOCAL_GROUPS, LOCALS, type Template } from './template.ts'
@@ -38,7 +38,7 @@ const MOST_COMPARED = 3
  */
 export function assembleRegion(
   name: string,
-  found: FoundRegion,
+  plan: RegionPlan,
   start: number,
   mode: number,
   info: ReturnType<typeof decodeMode>,
@@ -46,7 +46,7 @@ export function assembleRegion(
   index: number,
   counted = false,
 ): RegionUnit | undefined {
-  const region = new TemplateRegion(found, start, mode, info, templates)
+  const region = new TemplateRegion(plan, start, mode, info, templates)
   if (!region.write()) return undefined
   const at = region.finish(counted)
   return { name, f: at(index), uses: region.out.routines, at }
@@ -71,19 +71,19 @@ class TemplateRegion {
   private pending = 0
 
   constructor(
-    found: FoundRegion,
+    plan: RegionPlan,
     start: number,
     mode: number,
     info: ReturnType<typeof decodeMode>,
     templates: Templates,
   ) {
-    this.pages = [...found.pages.keys()]
+    this.pages = [...plan.found.pages.keys()]
     this.offset = start & 0xfff
     this.info = info
     this.long = info.mode === 'long'
     this.templates = templates
-    this.plan = new RegionPlan(found, true)
-    this.placed = this.plan.placed
+    this.plan = plan
+    this.placed = plan.placed
     this.out = new TemplateWriter(TLB_BASE + ((mode >> MODE_TLB_SHIFT) & 3) * TLB_SIZE, templates.ram)
     this.left = this.out.open(2)
     this.bailed = this.out.open(2)

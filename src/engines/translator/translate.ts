@@ -11,8 +11,8 @@ import { constantXmms, windowsOf } from './deferred.ts'
 import type { Known } from './flags.ts'
 import { FLOAT_LEVELS, FloatBounds, type KnownMagnitudes } from './float-bounds.ts'
 import { HeldPages } from './held-pages.ts'
-import { liveAfter, RegionPlan } from './plan.ts'
-import { type Edge, type FoundRegion, type RegionBlock, type RegionInstruction, WIDEST_TABLE } from './region.ts'
+import { liveAfter, type RegionPlan } from './plan.ts'
+import { type Edge, type RegionBlock, type RegionInstruction, WIDEST_TABLE } from './region.ts'
 import { RegionCode } from './region-code.ts'
 import { type RegionUnit, relocatable } from './relocatable.ts'
 import { TranslatorSemantics } from './semantics.ts'
@@ -30,7 +30,7 @@ import { wantsX87Locals, worksOnStack, type X87Assumption, type X87Known } from 
  */
 export function translateRegion(
   name: string,
-  found: FoundRegion,
+  plan: RegionPlan,
   start: number,
   mode: number,
   info: ReturnType<typeof decodeMode>,
@@ -40,7 +40,7 @@ export function translateRegion(
   x87?: X87Assumption,
   level?: number,
 ): RegionUnit {
-  return new RegionTranslator(found, start, mode, info, x87, level).translate(name, index, counted, ram)
+  return new RegionTranslator(plan, start, mode, info, x87, level).translate(name, index, counted, ram)
 }
 
 /** What is known where a block begins that is reached in one way only. */
@@ -72,7 +72,7 @@ class RegionTranslator {
   private readonly arrivals: (Arrival | undefined)[] = []
 
   constructor(
-    found: FoundRegion,
+    plan: RegionPlan,
     start: number,
     mode: number,
     info: ReturnType<typeof decodeMode>,
@@ -81,6 +81,7 @@ class RegionTranslator {
   ) {
     this.mode = mode
     this.info = info
+    const { found } = plan
     this.pages = [...found.pages.keys()]
     this.offset = start & 0xfff
     const all = found.blocks.flatMap(({ instructions }) => instructions)
@@ -88,11 +89,11 @@ class RegionTranslator {
     const atOnce = found.blocks[0].instructions.some(worksOnStack)
     const assumed = wants ? { ...x87, fromEntry: x87.fromEntry && atOnce } : undefined
     const later = level === undefined ? undefined : { level, constants: constantXmms(all) }
-    this.plan = new RegionPlan(found, !info.segmented && !x87 && level === undefined)
-    const otherEntries = this.plan.wayIn.length ? this.offset : undefined
+    this.plan = plan
+    const otherEntries = plan.wayIn.length ? this.offset : undefined
     this.region = new RegionCode(info.mode === 'long', !info.segmented, assumed, later, otherEntries)
-    this.placed = this.plan.placed
-    this.indexOf = this.plan.indexOf
+    this.placed = plan.placed
+    this.indexOf = plan.indexOf
     this.region.entersLoop = this.isMet(0)
     if (level !== undefined && level < FLOAT_LEVELS && FloatBounds.suits(all)) {
       const { region } = this

@@ -295,18 +295,18 @@ export class Translator {
     const level = this.floatLevel(region)
     // Loops of floating point gain much by the better translation, and may turn without ever leaving the region.
     const isFloat = this.isFloat(found, x87)
-    const others = info.segmented || isFloat || !found.meeting ? [] : new RegionPlan(found, true).otherEntries
-    region.entries = others.map(distance => (address + distance) | 0)
+    const plan = new RegionPlan(found, !info.segmented && !isFloat)
+    region.entries = plan.otherEntries.map(distance => (address + distance) | 0)
     if (!info.segmented && !region.careful && !isFloat) {
-      const unit = assembleRegion(name, found, address, mode, info, this.templates, region.index, counted)
+      const unit = assembleRegion(name, plan, address, mode, info, this.templates, region.index, counted)
       if (unit) return unit
       this.statistics.refused++
     }
     region.careful = true
     region.assumes = isFloat
     const { placement } = this.interpreter.memory
-    if (!isFloat) return translateRegion(name, found, address, mode, info, region.index, counted, placement)
-    return translateRegion(name, found, address, mode, info, region.index, counted, placement, x87, level)
+    if (!isFloat) return translateRegion(name, plan, address, mode, info, region.index, counted, placement)
+    return translateRegion(name, plan, address, mode, info, region.index, counted, placement, x87, level)
   }
 
   private isFloat({ blocks }: FoundRegion, x87: X87Assumption | undefined): boolean {
