@@ -110,6 +110,25 @@ export class FunctionBuilder {
     return this.type.params.length + this.locals.push(type) - 1
   }
 
+  /** A local that nothing is known of, which is given out anew after {@link releaseTemporaries}. @returns its index. */
+  temporary(type: ValueType): number {
+    const index = this.unused.get(type)?.pop() ?? this.local(type)
+    this.inUse.push(index)
+    return index
+  }
+  private readonly unused = new Map<ValueType, number[]>()
+  private readonly inUse: number[] = []
+
+  /** Values that were read from {@link temporary} locals stay what they are; the locals are for others now. */
+  releaseTemporaries(): void {
+    for (const index of this.inUse.splice(0)) {
+      const type = this.locals[index - this.type.params.length]
+      const unused = this.unused.get(type)
+      if (unused) unused.push(index)
+      else this.unused.set(type, [index])
+    }
+  }
+
   /** The value of a local or parameter now. */
   getLocal(index: number, type: ValueType): Node {
     return this.read(N.OP_LOCAL_GET, type, NONE, index, 0, localBit(index))
@@ -232,14 +251,19 @@ export class FunctionBuilder {
     if (isCold) this.cold--
   }
 
-  /** Branches to a label of an enclosing construct. */
-  branch(label: Label): void {
-    this.effect(N.OP_BRANCH, 0, NONE, 0, 0, label, N.READS_ALL)
+  /** Branches to a label of an enclosing construct. @param value what that construct ends with, if it has a result */
+  branch(label: Label, value?: Node): void {
+    this.effect(N.OP_BRANCH, 0, value ? [value] : NONE, 0, 0, label, N.READS_ALL)
   }
 
-  /** Branches if the i32 condition is not zero. @param likelihood whether the compiler should expect it, by a branch hint */
-  branchIf(condition: Node, label: Label, likelihood: Likelihood = 'even'): void {
-    this.effect(N.OP_BRANCH_IF, 0, [condition], LIKELIHOODS.indexOf(likelihood), 0, label, N.READS_ALL)
+  /**
+   * Branches if the i32 condition is not zero.
+   * @param likelihood whether the compiler should expect it, by a branch hint
+   * @param value what the construct ends with, if it has a result
+   */
+  branchIf(condition: Node, label: Label, likelihood: Likelihood = 'even', value?: Node): void {
+    const args = value ? [value, condition] : [condition]
+    this.effect(N.OP_BRANCH_IF, 0, args, LIKELIHOODS.indexOf(likelihood), 0, label, N.READS_ALL)
   }
 
   /** Branches to the label with the number `index`, or to the last. */
@@ -265,6 +289,8 @@ export class Emitter {
   protected readonly hints: BranchHint[] = []
   private readonly free = new Map<ValueType, number[]>()
   private pending: Node[] = []
+  /** The node after the one that is visited. */
+  private next: Node | undefined
   private loopDepth = 0
   private currentMark = 0
 
@@ -299,7 +325,11 @@ export class Emitter {
         }
       }
     }
-    for (const node of this.nodes) this.visit(node)
+    const { nodes } = this
+    for (let i = 0; i < nodes.length; i++) {
+      this.next = nodes[i + 1]
+      this.visit(nodes[i])
+    }
   }
 
   private withLocals(): EmittedBody {
@@ -406,6 +436,10 @@ export class Emitter {
   protected value(node: Node): void {
     if (isConstant(node)) {
       this.constant(node)
+      return
+    }
+    if (node === this.left) {
+      this.left = undefined
       return
     }
     if (node.temp >= 0) {
@@ -559,6 +593,8 @@ export class Emitter {
         if (node.imm !== 0) this.hints.push({ offset: out.length, likely: node.imm === 2 })
         out.byte(0x0d)
         this.label(node.extra as Label, this.labels.length)
+        // What was for the construct's end is not needed here.
+        if (node.args.length > 1) out.byte(0x1a)
         break
       case N.OP_BRANCH_TABLE: {
         const labels = node.extra as Label[]
@@ -600,11 +636,18 @@ export class Emitter {
       this.out.byte(0x1a)
       return
     }
+    // What is assigned at once stays on the stack until then.
+    if (node.uses === 1 && this.next?.op === N.OP_LOCAL_SET && this.next.args[0] === node) {
+      this.left = node
+      return
+    }
     node.loopDepth = this.loopDepth
     node.temp = this.allocate(node.type)
     this.out.byte(0x21)
     this.local(node.temp, true)
   }
+  /** What the last statement left on the stack for this one. */
+  private left: Node | undefined
 }
 
 /** Memory 0. */

@@ -182,10 +182,10 @@ export class FloatVariable {
   private readonly f: FunctionBuilder
   private readonly local: number
   readonly width: 32 | 64
-  constructor(f: FunctionBuilder, width: 32 | 64) {
+  constructor(f: FunctionBuilder, width: 32 | 64, local: number) {
     this.f = f
     this.width = width
-    this.local = f.local(width === 64 ? F64 : F32)
+    this.local = local
   }
   get value(): Float {
     return new Float(this.f, this.f.getLocal(this.local, this.width === 64 ? F64 : F32), this.width)
@@ -200,9 +200,9 @@ export class FloatVariable {
 export class VectorVariable {
   private readonly f: FunctionBuilder
   private readonly local: number
-  constructor(f: FunctionBuilder) {
+  constructor(f: FunctionBuilder, local: number) {
     this.f = f
-    this.local = f.local(V128)
+    this.local = local
   }
   get value(): Vector {
     return new Vector(this.f, this.f.getLocal(this.local, V128))
@@ -232,21 +232,25 @@ export class Code {
   vector(bytes: Uint8Array): Vector {
     return Vector.constant(this.f, bytes)
   }
+  /** A local for a variable. */
+  protected local(type: ValueType): number {
+    return this.f.local(type)
+  }
   /** A variable with a first value. */
   variable(width: Width, initial: Operandish): Variable {
-    const variable = new Variable(this.f, width)
+    const variable = new Variable(this.f, width, this.local(typeOf(width)))
     variable.set(initial)
     return variable
   }
   /** A floating-point variable with a first value. */
   floatVariable(initial: Float): FloatVariable {
-    const variable = new FloatVariable(this.f, initial.width)
+    const variable = new FloatVariable(this.f, initial.width, this.local(initial.width === 64 ? F64 : F32))
     variable.value = initial
     return variable
   }
   /** A vector variable with a first value. */
   vectorVariable(initial: Vector): VectorVariable {
-    const variable = new VectorVariable(this.f)
+    const variable = new VectorVariable(this.f, this.local(V128))
     variable.value = initial
     return variable
   }

@@ -47,6 +47,8 @@ class Printer {
   private stack: Expression[] = []
   /** The open constructs, the function itself first: what is told at a branch. */
   private readonly open: ('func' | 'block' | 'loop' | 'if')[] = ['func']
+  /** Of each of them whether it ends with a value, which branches to a block then bring along. */
+  private readonly results: boolean[] = [false]
 
   constructor(body: Uint8Array, type: FunctionType, names: Names) {
     this.body = body
@@ -156,14 +158,18 @@ class Printer {
       case 0x0b:
         this.end()
         break
-      case 0x0c:
-        this.statement(leaf(`br ${this.label()}`))
+      case 0x0c: {
+        const { name, values } = this.branch()
+        this.statement({ head: `br ${name}`, args: this.pop(values) })
         break
-      case 0x0d:
-        this.statement({ head: `br_if ${this.label()}`, args: this.pop(1) })
+      }
+      case 0x0d: {
+        const { name, values } = this.branch()
+        this.emit(`br_if ${name}`, values + 1, values > 0)
         break
+      }
       case 0x0e: {
-        const labels = Array.from({ length: this.unsigned() + 1 }, () => this.label())
+        const labels = Array.from({ length: this.unsigned() + 1 }, () => this.branch().name)
         this.statement({ head: `br_table ${labels.join(' ')}`, args: this.pop(1) })
         break
       }
@@ -270,8 +276,10 @@ class Printer {
   }
 
   private construct(kind: 'block' | 'loop' | 'if', args: readonly Expression[]): void {
-    if (this.byte() !== 0x40) throw new Error(`a ${kind} with a type, before byte ${this.at}`)
-    const label = `${kind} @${this.open.length}`
+    const type = this.byte()
+    if (type !== 0x40 && (kind !== 'block' || !TYPES[type]))
+      throw new Error(`a ${kind} with a type, before byte ${this.at}`)
+    const label = `${kind} @${this.open.length}${type === 0x40 ? '' : ` (result ${TYPES[type]})`}`
     if (args.length > 0) {
       const condition = layOut(args[0], '  '.repeat(this.open.length + 1))
       const one = `${'  '.repeat(this.open.length)}${label} ${condition[0].trim()}`
@@ -279,19 +287,21 @@ class Printer {
       else this.lines.push('  '.repeat(this.open.length) + label, ...condition)
     } else this.statement(leaf(label))
     this.open.push(kind)
+    this.results.push(type !== 0x40)
   }
 
   private end(): void {
     if (this.stack.length > 0) throw new Error(`values are left at the end before byte ${this.at}`)
     this.open.pop()
     this.lines.push(this.open.length > 0 ? `${'  '.repeat(this.open.length)}end` : ')')
+    if (this.results.pop()) this.stack.push(leaf(`the value of @${this.open.length}`))
   }
 
-  /** A label by the number of constructs around the one it belongs to. */
-  private label(): string {
+  /** A label by the number of constructs around the one it belongs to, and how many values a branch there takes. */
+  private branch(): { name: string; values: number } {
     const depth = this.unsigned()
     const index = this.open.length - 1 - depth
-    return index === 0 ? '@func' : `@${index}`
+    return { name: index === 0 ? '@func' : `@${index}`, values: this.results[index] ? 1 : 0 }
   }
 }
 

@@ -13,10 +13,10 @@
 import { F, MOST_HELD_PAGES, RBP, RSP } from '../../cpu/state.ts'
 import type { Node } from '../../ir/node.ts'
 import { addedNumber, isLowHalf, isShiftedLeft, isSum, isZeroExtended } from '../../ir/sums.ts'
-import { constantOf, Int } from '../../ir/values.ts'
+import { constantOf, Int, typeOf, type Width } from '../../ir/values.ts'
 import { type Decoded, NO_REGISTER, RIP_BASE } from '../../isa/decoder.ts'
 import type { OperandSpec } from '../../isa/encoding.ts'
-import type { Code, Variable } from '../../isa/semantics.ts'
+import { type Code, Variable } from '../../isa/semantics.ts'
 import { PAGE_MASK, TLB_ADDEND, TLB_WRITE } from '../../memory/tlb.ts'
 import { I32, I64 } from '../../wasm/types.ts'
 import { type RegionInstruction, successors } from './region.ts'
@@ -36,15 +36,19 @@ interface Range {
   writes: boolean
 }
 
-/** What stands in locals once an access was checked, for those that come after it in the block. */
-interface Reached {
-  readonly range: Range
-  readonly key: string
+/** What stands in locals once an access was checked. */
+interface HeldVariables {
   /** How far the registers are beyond the start, and how far they may be. */
   readonly beyond: Variable
   readonly size: Variable
   /** Address in memory 1 of the lowest displacement, if they are not too far; of the last one that was probed, else. */
   readonly at: Variable
+}
+
+/** An access that was checked, for those that come after it in the block. */
+interface Reached extends HeldVariables {
+  readonly range: Range
+  readonly key: string
   /** What was added to registers since the block began, when this was. */
   readonly added: number
 }
@@ -192,17 +196,18 @@ export class HeldPages {
     const { width } = sum
     const offset = displacement - range.low
     // Added, because V8 folds a load into a subtraction or comparison and then loads twice.
-    const beyond = code.variable(width, sum.add(code.get(F.heldStart, held).resize(width)))
-    const at = code.variable(32, code.get(F.heldPlace, held).add(beyond.value.resize(32)))
-    const size = code.variable(width, code.get(F.heldSize, held).resize(width))
+    const { beyond, at, size } = this.variablesOf(held, width)
+    beyond.value = sum.add(code.get(F.heldStart, held).resize(width))
+    at.value = code.get(F.heldPlace, held).add(beyond.value.resize(32))
+    size.value = code.get(F.heldSize, held).resize(width)
     const missed = () => {
       const { address, entry } = probe()
       at.value = address.sub(offset)
       // What of the range lies in another page than this access will be found to be too far.
-      const page = code.variable(64, linear.and(PAGE_MASK)).value
+      const page = this.temporary(linear.and(PAGE_MASK))
       const hold = () => {
         const addend = new Int(f, f.load(0x28, I32, 0, entry.node, TLB_ADDEND), 32)
-        const start = code.variable(width, code.const(range.low, width).sub(page.resize(width))).value
+        const start = this.temporary(code.const(range.low, width).sub(page.resize(width)))
         beyond.value = sum.add(start)
         size.set(4096 - (range.high - range.low) + 1)
         code.set(F.heldPlace, addend.add(page.truncate(32)), held)
@@ -216,6 +221,22 @@ export class HeldPages {
     this.reached.set(held, { range, key, beyond, size, at, added })
     return { address: at.value, offset }
   }
+
+  /** A value for several uses in this instruction. */
+  private temporary(value: Int): Int {
+    const { f } = this.code
+    const variable = new Variable(f, value.width, f.temporary(typeOf(value.width)))
+    variable.value = value
+    return variable.value
+  }
+
+  /** The variables of a held page: the width is always the same. */
+  private variablesOf(held: number, width: Width): HeldVariables {
+    const { f } = this.code
+    this.variables[held] ??= { beyond: new Variable(f, width), at: new Variable(f, 32), size: new Variable(f, width) }
+    return this.variables[held]
+  }
+  private readonly variables: HeldVariables[] = []
 
   private numberOf(range: Range): number | undefined {
     let number = this.numbers.get(range)

@@ -10,7 +10,7 @@ import type { OperandSpec } from '../../isa/encoding.ts'
 import type { Context, Likelihood, Operand, Operandish, Variable, VectorOperand } from '../../isa/semantics.ts'
 import { TLB_BASE } from '../../memory/layout.ts'
 import { PAGE_MASK, TLB_ADDEND, TLB_READ, TLB_SIZE, TLB_WRITE } from '../../memory/tlb.ts'
-import { I32, I64, V128 } from '../../wasm/types.ts'
+import { I32, I64, V128, type ValueType } from '../../wasm/types.ts'
 import { memoryBytes, widthOf } from '../interpreter/semantics.ts'
 import {
   bytesOf,
@@ -176,6 +176,11 @@ export class TranslatorSemantics extends EngineSemantics {
     return this.region.base
   }
 
+  /** No variable outlives its instruction. What V8 does where ways meet it does for every local: there had better be few. */
+  protected override local(type: ValueType): number {
+    return this.f.temporary(type)
+  }
+
   get flags(): RegionFlags {
     return this.region.flags
   }
@@ -284,6 +289,10 @@ export class TranslatorSemantics extends EngineSemantics {
     this.bail()
   }
   override raiseIf(condition: Int): void {
+    this.bailIf(condition)
+  }
+  /** Leaves so if a condition holds that hardly ever does. */
+  protected bailIf(condition: Int): void {
     this.if(condition, () => this.bail(), undefined, 'unlikely')
   }
 
@@ -352,7 +361,7 @@ export class TranslatorSemantics extends EngineSemantics {
           type,
           args.map(arg => arg.node),
         )
-        this.if(new Int(this.f, filled, 32).isZero(), () => this.bail(), undefined, 'unlikely')
+        this.bailIf(new Int(this.f, filled, 32).isZero())
       },
       undefined,
       'unlikely',
@@ -374,17 +383,16 @@ export class TranslatorSemantics extends EngineSemantics {
     return TLB_BASE + ((this.mode >> MODE_TLB_SHIFT) & 3) * TLB_SIZE
   }
 
-  /** Calls what finds an access's place in RAM where the TLB does not have it; leaves where there is none. */
-  protected missedPlace(linear: Int, bytes: number, tag: number, size: SizeArgument): Int {
+  /** Calls what finds an access's place in RAM where the TLB does not have it, and assigns it; leaves where there is none. */
+  protected missedPlace(address: Variable, linear: Int, bytes: number, tag: number, size: SizeArgument): void {
     const args = [linear, size(bytes), this.const(tag === TLB_WRITE ? 1 : 0, 32)]
     const found = this.f.call(
       PLACE_RAM,
       PLACE_RAM_TYPE,
       args.map(arg => arg.node),
     )
-    const place = new Int(this.f, found, 32)
-    this.if(place.eq(-1), () => this.bail(), undefined, 'unlikely')
-    return place
+    address.value = new Int(this.f, found, 32)
+    this.bailIf(address.value.eq(-1))
   }
 
   /** The address in RAM of an access. What the way by a miss needs is little: V8 keeps on the stack whatever lives across a call. */
@@ -393,17 +401,9 @@ export class TranslatorSemantics extends EngineSemantics {
     const low = held.truncate(32)
     const offset = this.variable(32, tlbOffset(low)).value
     const page = (bytes === 1 ? held : held.add(bytes - 1)).and(PAGE_MASK)
-    const address = this.variable(32, 0)
-    this.if(
-      this.tlbTag(offset, tag).ne(page),
-      () => {
-        address.value = this.missedPlace(held, bytes, tag, size)
-      },
-      () => {
-        address.value = this.tlbWord(offset, TLB_ADDEND).add(low)
-      },
-      'unlikely',
-    )
+    const address = this.variable(32, this.tlbWord(offset, TLB_ADDEND).add(low))
+    const missed = () => this.missedPlace(address, held, bytes, tag, size)
+    this.if(this.tlbTag(offset, tag).ne(page), missed, undefined, 'unlikely')
     return address.value
   }
 
@@ -589,7 +589,7 @@ export class TranslatorSemantics extends EngineSemantics {
       this.ending = { kind: 'indirect' }
     }
     if (this.decoded.form.instruction.privilege === 'cpl0' && this.context.mode !== 'real') {
-      this.if(this.get(F.cpl).isNonZero(), () => this.bail(), undefined, 'unlikely')
+      this.bailIf(this.get(F.cpl).isNonZero())
     }
     const { unit } = this.decoded.form.instruction
     if (this.x87 && (unit === 'x87' || unit === 'x87-no-wait')) {
@@ -599,6 +599,6 @@ export class TranslatorSemantics extends EngineSemantics {
     }
     if (unit !== 'mmx' && unit !== 'x87') return
     const pending = this.get(F.fsw).and(this.get(F.fcw).not()).and(0x3f)
-    this.if(pending.isNonZero(), () => this.bail(), undefined, 'unlikely')
+    this.bailIf(pending.isNonZero())
   }
 }

@@ -4,7 +4,7 @@ import { F } from '../../cpu/state.ts'
 import type { EmittedBody, Linker } from '../../ir/function.ts'
 import { regionHeatAddress, regionPageAddress, TLB_BASE } from '../../memory/layout.ts'
 import { TLB_SIZE } from '../../memory/tlb.ts'
-import type { FunctionType } from '../../wasm/types.ts'
+import { type FunctionType, I64 } from '../../wasm/types.ts'
 import type { decodeMode } from '../interpreter/blocks.ts'
 import { REGION_TYPE } from '../interpreter/main.ts'
 import type { Unit } from '../library.ts'
@@ -13,7 +13,7 @@ import { liveAfter, type RegionPlan } from './plan.ts'
 import { type Edge, type RegionBlock, successors, WIDEST_TABLE } from './region.ts'
 import type { RegionUnit } from './relocatable.ts'
 import { jumpKind, outerLoop, type PlacedBlock } from './structure.ts'
-import { KNOWN_NOTHING, KNOWN_SAME, LOCAL_GROUPS, LOCALS, type Template } from './template.ts'
+import { declareLocals, KNOWN_NOTHING, KNOWN_SAME, LOCALS, type Template } from './template.ts'
 import { type Depth, TemplateWriter } from './template-writer.ts'
 import type { Templates } from './templates.ts'
 
@@ -66,8 +66,10 @@ class TemplateRegion {
   private readonly loops: Depth[] = []
   /** By index of a block that is reached in one way only: how many instructions on it the budget does not know of. */
   private readonly arrivals: (number | undefined)[] = []
+  /** Ways out: to whatever is at RIP; for the interpreter to go on there; and where HOLE_WHERE says. */
   private readonly left: Depth
   private readonly bailed: Depth
+  private readonly missed: Depth
   private pending = 0
 
   constructor(
@@ -87,6 +89,7 @@ class TemplateRegion {
     this.out = new TemplateWriter(TLB_BASE + ((mode >> MODE_TLB_SHIFT) & 3) * TLB_SIZE, templates.ram)
     this.left = this.out.open(2)
     this.bailed = this.out.open(2)
+    this.missed = this.out.open(2, I64)
   }
 
   /** By index of the block: its instructions, and what is to be done about their accesses. */
@@ -215,7 +218,7 @@ class TemplateRegion {
         for (const { part } of near.accesses) parts |= 1 << part
         template = this.templates.get(instructions[i], this.info, known, live, parts)!
       }
-      out.copy(template, decoded, distance, this.pending, this.bailed, near?.accesses)
+      out.copy(template, decoded, distance, this.pending, this.missed, near?.accesses)
       this.pending++
       last = template
     }
@@ -339,6 +342,10 @@ class TemplateRegion {
   /** Ends the code, when all blocks are written. @returns what makes functions of it, for an index; it keeps nothing of the region else */
   finish(counted: boolean): (index: number) => Unit['f'] {
     const { out, info, plan, offset, templates } = this
+    // No block falls through to here, which the ends of loops hide.
+    out.byte(0x00)
+    out.end()
+    out.goWhere(info.mode === 'long')
     out.end()
     out.const32(1)
     out.set(LOCALS.bailing)
@@ -370,12 +377,8 @@ function emitRegion(
   offset: number | undefined,
 ): EmittedBody {
   const out = new TemplateWriter(0, templates.ram)
-  const groups = written.floats ? LOCAL_GROUPS : LOCAL_GROUPS.slice(0, 2)
-  out.unsigned(groups.length)
-  for (const { count, type } of groups) {
-    out.unsigned(count)
-    out.byte(type)
-  }
+  const wayOut = templates.wayOut(long, linker.typeIndex(REGION_TYPE))
+  out.raw(declareLocals(Math.max(written.locals, wayOut.locals)))
   if (counted) count(out, index, linker)
   const load = (local: number, opcode: number, offset: number) => {
     out.get(0)
@@ -416,7 +419,7 @@ function emitRegion(
     out.get(LOCALS.xmm + n)
     out.access(0xfd0b, placeOfXmm(n))
   }
-  const { bytes, hints } = templates.wayOut(long, linker.typeIndex(REGION_TYPE))
+  const { bytes, hints } = wayOut
   for (let i = 0; i < hints.length; i += 2) out.hints.push(out.length + hints[i], hints[i + 1])
   out.raw(bytes)
   out.byte(0x0b)

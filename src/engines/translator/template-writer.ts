@@ -25,8 +25,10 @@ import {
   HOLE_TARGET,
   HOLE_TLB,
   HOLE_TLB_OFFSET,
+  HOLE_WHERE,
   HOLE_XMM,
   LOCALS,
+  PENDING_BITS,
   PLACE_BIAS,
   registerIn,
   type Template,
@@ -49,6 +51,8 @@ export class TemplateWriter extends ByteWriter {
   xmms = 0
   writtenXmms = 0
   floats = false
+  /** How many locals there are, with the parameter. */
+  locals: number = LOCALS.integers
   /** Offsets of calls with what they call. */
   readonly calls: { readonly at: number; readonly name: string }[] = []
   /** Offsets of five bytes that the address of a word of the region's pages goes to, with the page's number, in turn. */
@@ -73,10 +77,10 @@ export class TemplateWriter extends ByteWriter {
     this.ramOffset = ram.offset
   }
 
-  /** Opens a block (2) or loop (3). */
-  open(opcode: 2 | 3): Depth {
+  /** Opens a block (2) or loop (3). @param result the type of what it ends with; 40h: nothing */
+  open(opcode: 2 | 3, result = 0x40): Depth {
     this.byte(opcode)
-    this.byte(0x40)
+    this.byte(result)
     return ++this.depth
   }
   /** Opens an if; its condition is on the stack. */
@@ -131,6 +135,28 @@ export class TemplateWriter extends ByteWriter {
     this.signed64(-1, 0)
     this.byte(0x83)
   }
+  /** Assigns RIP and the budget what is on the stack as {@link HOLE_WHERE}. */
+  goWhere(long: boolean): void {
+    this.set(LOCALS.rip)
+    this.get(LOCALS.budget)
+    this.get(LOCALS.rip)
+    this.byte(0xa7)
+    this.const32(2 ** PENDING_BITS - 1)
+    this.byte(0x71)
+    this.byte(0x6b)
+    this.set(LOCALS.budget)
+    this.get(LOCALS.entry)
+    this.get(LOCALS.rip)
+    this.const64(PENDING_BITS)
+    this.byte(0x87)
+    this.byte(0x7c)
+    if (!long) {
+      this.byte(0x42)
+      this.signed64(-1, 0)
+      this.byte(0x83)
+    }
+    this.set(LOCALS.rip)
+  }
   /** Takes instructions off the budget. */
   spend(instructions: number): void {
     if (instructions === 0) return
@@ -144,7 +170,7 @@ export class TemplateWriter extends ByteWriter {
    * Copies a template for an instruction.
    * @param distance of the instruction from the entry
    * @param pending instructions executed that the budget does not know of
-   * @param bailed where regions are bailed from
+   * @param missed where instructions are left to the interpreter
    * @param near its accesses that have places
    */
   copy(
@@ -152,7 +178,7 @@ export class TemplateWriter extends ByteWriter {
     decoded: Decoded,
     distance: number,
     pending: number,
-    bailed: Depth,
+    missed: Depth,
     near: readonly NearAccess[] = [],
   ): void {
     const at = this.length
@@ -166,9 +192,10 @@ export class TemplateWriter extends ByteWriter {
     this.xmms |= template.xmms
     this.writtenXmms |= template.writtenXmms
     if (template.floats) this.floats = true
+    this.locals = Math.max(this.locals, template.locals, template.floats ? LOCALS.floats : 0)
     const { holes, hints } = template
     for (let i = 0; i < holes.length; i += 3) {
-      this.fill(at + holes[i], holes[i + 1], holes[i + 2], template, decoded, distance, pending, bailed)
+      this.fill(at + holes[i], holes[i + 1], holes[i + 2], template, decoded, distance, pending, missed)
     }
     for (let i = 0; i < hints.length; i += 2) this.hints.push(at + hints[i], hints[i + 1])
     for (const routine of template.routines) this.routines.add(routine)
@@ -197,7 +224,7 @@ export class TemplateWriter extends ByteWriter {
     decoded: Decoded,
     distance: number,
     pending: number,
-    bailed: Depth,
+    missed: Depth,
   ): void {
     const { bytes } = this
     switch (kind) {
@@ -241,6 +268,9 @@ export class TemplateWriter extends ByteWriter {
         bytes[at] = (pending & 0x7f) | 0x80
         bytes[at + 1] = (pending >> 7) & 0x3f
         break
+      case HOLE_WHERE:
+        this.longNumber(at, distance * 2 ** PENDING_BITS + pending)
+        break
       case HOLE_TLB:
         this.number(at, this.tlb)
         break
@@ -251,7 +281,7 @@ export class TemplateWriter extends ByteWriter {
         this.wideNumber(at, decoded.immLow, decoded.immHigh)
         break
       case HOLE_BAIL: {
-        const depth = this.depth + argument - bailed
+        const depth = this.depth + argument - missed
         bytes[at] = (depth & 0x7f) | 0x80
         bytes[at + 1] = depth >> 7
         break
@@ -282,6 +312,16 @@ export class TemplateWriter extends ByteWriter {
     bytes[at + 2] = ((value >> 14) & 0x7f) | 0x80
     bytes[at + 3] = ((value >> 21) & 0x7f) | 0x80
     bytes[at + 4] = Math.floor(value / 0x10000000) & 0x7f
+  }
+
+  /** A number that is exact, of 55 bits at most and a sign, in eight bytes. */
+  private longNumber(at: number, value: number): void {
+    const { bytes } = this
+    for (let i = 0; i < 7; i++) {
+      bytes[at + i] = (value & 0x7f) | 0x80
+      value = Math.floor(value / 128)
+    }
+    bytes[at + 7] = value & 0x7f
   }
 
   private wideNumber(at: number, low: number, high: number): void {

@@ -21,6 +21,9 @@ import { type Known, RegionFlags } from './flags.ts'
 import { type AccessPart, type AccessShape, type InstructionShape, OPERAND_PART, STACK_PART } from './near-accesses.ts'
 import { type RamPlace, type RegionPlace, TranslatorSemantics } from './semantics.ts'
 
+/** Locals that hold values within one template: so many of each type of integers, and of each of the others. */
+const MOST_INTEGERS = 24
+const MOST_FLOATS = 16
 /** The locals of every function that is made of templates, by number; parameter 0 is the vCPU's base. */
 export const LOCALS = {
   /** The general-purpose registers. */
@@ -31,26 +34,46 @@ export const LOCALS = {
   /** The flags: a recipe's kind and operands. */
   a: 19,
   b: 20,
-  kind: 45,
-  budget: 46,
-  bailing: 47,
+  kind: 21,
+  budget: 22,
+  bailing: 23,
   /** Nonzero on the way to where the region was entered, if that is not its first block; and nonzero there. */
-  into: 48,
-  came: 49,
+  into: 24,
+  came: 25,
   /** Where ranges are that several accesses go to (near-accesses.ts). */
-  places: 50,
+  places: 26,
+  /** Values within one template, of each type in turn. */
+  integers: 32,
   /** The XMM registers, then the upper halves of the YMM registers. */
-  xmm: 92,
+  xmm: 32 + 2 * MOST_INTEGERS,
+  /** Values within one template, of each type in turn. */
+  floats: 64 + 2 * MOST_INTEGERS,
 } as const
-/** What the locals are in turn, and where those begin that hold values within one template. */
-export const LOCAL_GROUPS: readonly { type: ValueType; count: number; temporaries: number }[] = [
-  { type: I64, count: 44, temporaries: 21 },
-  { type: I32, count: 33, temporaries: 56 },
-  { type: F64, count: 8, temporaries: 78 },
-  { type: F32, count: 6, temporaries: 86 },
-  { type: V128, count: 48, temporaries: 124 },
-]
-const FIRST_FLOAT = LOCAL_GROUPS[2].temporaries
+const INTEGERS: readonly ValueType[] = [I64, I32]
+const FLOATS: readonly ValueType[] = [V128, F64, F32]
+
+/** The type of a local of {@link LOCALS}. */
+function typeOfLocal(index: number): ValueType {
+  if (index >= LOCALS.floats) return FLOATS[(index - LOCALS.floats) % 3]
+  if (index >= LOCALS.xmm) return V128
+  if (index >= LOCALS.integers) return INTEGERS[(index - LOCALS.integers) % 2]
+  return index >= LOCALS.kind ? I32 : I64
+}
+
+/**
+ * The declaration of locals. What V8 does for each place where ways meet it does for every local, so there are none more than are used.
+ * @param count of locals, with the parameter
+ */
+export function declareLocals(count: number): Uint8Array {
+  const groups: [count: number, type: ValueType][] = []
+  for (let index = 1; index < count; index++) {
+    const type = typeOfLocal(index)
+    const last = groups.at(-1)
+    if (last?.[1] === type) last[0]++
+    else groups.push([1, type])
+  }
+  return Uint8Array.from([groups.length, ...groups.flat()])
+}
 
 /** What fills a hole. A register's number of the decoded instruction: the next six, plus 1 for a high byte register. */
 export const HOLE_GPR = 0
@@ -68,8 +91,10 @@ export const HOLE_PENDING = 7
 export const HOLE_TLB = 8
 /** The immediate in 10 bytes. */
 export const HOLE_IMMEDIATE_64 = 9
-/** A branch out to where regions are bailed from, in 2 bytes; the argument is how deep it lies in the template. */
+/** A branch to where an instruction is left to the interpreter, in 2 bytes; the argument is how deep it lies in the template, more by {@link LEFT_BEHIND} for the region's end. */
 export const HOLE_BAIL = 10
+/** How much further out a region ends than where instructions are left to the interpreter. */
+export const LEFT_BEHIND = 2
 /** A function's index, in 3 bytes; the argument counts the template's calls. */
 export const HOLE_CALL = 11
 
@@ -87,6 +112,9 @@ export const HOLE_PLACE_NUMBER = 16
 export const PLACE_BIAS = 0x4000
 /** The TLB's address and the argument, as the offset of an access, in 5 bytes. */
 export const HOLE_TLB_OFFSET = 17
+/** The instruction's distance from the entry, and behind it in {@link PENDING_BITS} bits those that the budget does not know of, in 8 bytes. */
+export const HOLE_WHERE = 18
+export const PENDING_BITS = 14
 
 /** The fields that registers come from. */
 const FIELDS = [
@@ -142,18 +170,18 @@ export class NoTemplate extends Error {}
 
 /** The code of a template under construction. */
 export class TemplateFunction extends FunctionBuilder {
-  readonly counts = LOCAL_GROUPS.map(() => 0)
+  private readonly counts = new Map<ValueType, number>()
 
   constructor() {
     super(REGION_TYPE)
   }
   override local(type: ValueType): number {
-    const group = LOCAL_GROUPS.findIndex(g => g.type === type)
-    const { count, temporaries } = LOCAL_GROUPS[group]
-    const first = 1 + LOCAL_GROUPS.slice(0, group).reduce((sum, g) => sum + g.count, 0)
-    const index = temporaries + this.counts[group]++
-    if (index >= first + count) throw new NoTemplate('too many values')
-    return index
+    const count = this.counts.get(type) ?? 0
+    const types = INTEGERS.includes(type) ? INTEGERS : FLOATS
+    const isInteger = types === INTEGERS
+    if (count === (isInteger ? MOST_INTEGERS : MOST_FLOATS)) throw new NoTemplate('too many values')
+    this.counts.set(type, count + 1)
+    return (isInteger ? LOCALS.integers : LOCALS.floats) + count * types.length + types.indexOf(type)
   }
   private mask(index: number): number {
     if (index >= PLACE_LOCAL) return 1 << 24
@@ -237,7 +265,7 @@ class TemplatePlace implements RegionPlace {
   readonly rip = new Variable(this.f, 64, LOCALS.rip)
   readonly entry = new Variable(this.f, 64, LOCALS.entry)
   readonly budget = new Variable(this.f, 32, LOCALS.budget)
-  readonly bailed = new Label()
+  readonly missed = new Label()
   readonly left = new Label()
   readonly x87 = undefined
   readonly settled: number[] = new Array(XMM_MARKER + 32).fill(0)
@@ -378,7 +406,8 @@ class TemplateSemantics extends TranslatorSemantics {
     const distance = this.function.hole(HOLE_PLACE_NUMBER, 32, argument)
     const address = this.variable(32, this.function.place(part))
     const missing = () => {
-      address.value = this.missedPlace(linear, bytes, tag, size).sub(distance)
+      this.missedPlace(address, linear, bytes, tag, size)
+      address.value = address.value.sub(distance)
     }
     this.if(address.value.isZero(), missing, undefined, 'unlikely')
     return { address: address.value, offset: PLACE_OFFSET + argument, whole: address.value.add(distance) }
@@ -447,16 +476,20 @@ class TemplateSemantics extends TranslatorSemantics {
   }
 
   override bail(): void {
-    this.leaveHere(0, this.home.bailed)
+    this.f.branch(this.home.missed, this.where)
+  }
+  protected override bailIf(condition: Int): void {
+    this.f.branchIf(condition.node, this.home.missed, 'unlikely', this.where)
+  }
+  /** What is known only here of where the interpreter goes on. */
+  private get where(): Node {
+    return this.function.hole(HOLE_WHERE, 64).node
   }
   override restart(): void {
-    this.leaveHere(1, this.home.left)
-  }
-  private leaveHere(done: number, to: Label): void {
     const { home } = this
     home.rip.value = this.thisRip
-    home.budget.value = home.budget.value.sub(this.function.hole(HOLE_PENDING, 32)).sub(done)
-    this.f.branch(to)
+    home.budget.value = home.budget.value.sub(this.function.hole(HOLE_PENDING, 32)).sub(1)
+    this.f.branch(home.left)
   }
 
   override branch(condition: Int, target: Int): void {
@@ -492,6 +525,8 @@ export interface Template {
   readonly ending: 'next' | 'goto' | 'conditional' | 'indirect'
   /** It uses locals for floats or vectors. */
   readonly floats: boolean
+  /** The number of the last local that holds values within it, and 1. */
+  readonly locals: number
   /** What it does to addresses. */
   readonly shape: InstructionShape
 }
@@ -506,10 +541,16 @@ const noLinker = (ram?: RamPlacement): Linker => ({
   ...(ram && { ram }),
 })
 
+/** Labels of where regions are left from. */
+interface Exits {
+  readonly missed: Label
+  readonly left: Label
+}
+
 /** Turns a template's nodes into bytes. */
 export class TemplateEmitter extends Emitter {
   private readonly f: TemplateFunction
-  private readonly home: { readonly bailed: Label; readonly left: Label } | undefined
+  private readonly home: Exits | undefined
   private readonly holes: number[] = []
   private readonly callNames: string[] = []
   private gprs = 0
@@ -517,9 +558,10 @@ export class TemplateEmitter extends Emitter {
   private xmms = 0
   private writtenXmms = 0
   private floats = false
+  private highest = 0
 
   /** @param home has the labels of where regions are left from */
-  constructor(f: TemplateFunction, home?: { readonly bailed: Label; readonly left: Label }, linker = noLinker()) {
+  constructor(f: TemplateFunction, home?: Exits, linker = noLinker()) {
     super(f.type, [], f.nodes, linker, 256)
     this.f = f
     this.home = home
@@ -553,7 +595,8 @@ export class TemplateEmitter extends Emitter {
       this.out.byte(0)
       return
     }
-    if (index >= FIRST_FLOAT) this.floats = true
+    if (index >= LOCALS.xmm) this.floats = true
+    if (index >= LOCALS.integers) this.highest = Math.max(this.highest, index + 1)
     if (index >= LOCALS.gpr && index < LOCALS.gpr + 16) {
       this.gprs |= 1 << (index - LOCALS.gpr)
       if (sets) this.writtenGprs |= 1 << (index - LOCALS.gpr)
@@ -568,16 +611,15 @@ export class TemplateEmitter extends Emitter {
     const kind = node.imm
     out.byte(node.type === I64 ? 0x42 : 0x41)
     this.note(kind, node.imm2)
-    const bytes = kind === HOLE_IMMEDIATE_64 ? 10 : kind === HOLE_PENDING ? 2 : 5
+    const bytes = kind === HOLE_IMMEDIATE_64 ? 10 : kind === HOLE_WHERE ? 8 : kind === HOLE_PENDING ? 2 : 5
     for (let i = 0; i < bytes; i++) out.byte(0)
   }
   protected override label(label: Label, depth: number): void {
-    if (label !== this.home?.bailed && label !== this.home?.left) {
+    if (label !== this.home?.missed && label !== this.home?.left) {
       super.label(label, depth)
       return
     }
-    // The end of a region lies one further out.
-    this.note(HOLE_BAIL, label === this.home.left ? depth + 1 : depth)
+    this.note(HOLE_BAIL, label === this.home.left ? depth + LEFT_BEHIND : depth)
     this.out.byte(0)
     this.out.byte(0)
   }
@@ -617,6 +659,7 @@ export class TemplateEmitter extends Emitter {
       known,
       ending,
       floats: this.floats,
+      locals: this.highest,
       shape: { accesses, stackStep, writtenAlways: this.writtenGprs, written: writtenByHoles(this.holes) },
     }
   }

@@ -185,6 +185,7 @@ class RegionTranslator {
   private instruction(instruction: RegionInstruction, live: boolean): TranslatorSemantics {
     const { decoded, distance, usage, crosses } = instruction
     const { region } = this
+    region.f.releaseTemporaries()
     if (crosses) {
       const next = distance + 4096 - ((this.offset + distance) & 0xfff)
       const moved = region.isMapped(next, this.pageOf(next)).isZero()
