@@ -1,9 +1,8 @@
 /** Guest programs that write frames which others use too: each gets a copy, and nobody else sees the write. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } from '../cpu/registers.ts'
-import { CS, F, RAX, RBX, RCX, RDI, RSI, SS } from '../cpu/state.ts'
-import { peek64, poke64, TestMachine } from '../cpu/test-vcpu.ts'
+import { F, RAX, RBX, RCX, RDI, RSI } from '../cpu/state.ts'
+import { enterLongMode, PAGE_TABLE, peek64, poke64, TestMachine } from '../cpu/test-vcpu.ts'
 import { flushTlb } from '../cpu/translation.ts'
 import { Vcpu } from '../cpu/vcpu.ts'
 import { ArenaFullError } from '../memory/arena.ts'
@@ -12,7 +11,6 @@ import { Interpreter } from './interpreter/interpreter.ts'
 import { Translator } from './translator/translator.ts'
 
 const SIZE = 1 << 20
-const PAGE_TABLE = 0x4000
 const CODE = 0x10000
 /** Frames that are shared, and what they are shared with. */
 const A = 0x60000
@@ -25,19 +23,8 @@ const number = (address: number) => address / 4096
 function guest(translates: boolean, limit = 2 * SIZE) {
   const memory = new PhysicalMemory(SIZE, limit)
   const cpu = new Vcpu(memory, new TestMachine())
-  poke64(cpu, 0x1000, 0x2003n)
-  poke64(cpu, 0x2000, 0x3003n)
-  poke64(cpu, 0x3000, BigInt(PAGE_TABLE) | 3n)
-  for (let page = 0; page < 256; page++) poke64(cpu, PAGE_TABLE + page * 8, BigInt(page * 4096) | 3n)
+  enterLongMode(cpu, { pages: 256 })
   const { state } = cpu
-  state.set32(F.cr0, CR0_PE | CR0_PG)
-  state.set32(F.cr3, 0x1000)
-  state.set32(F.cr4, CR4_PAE)
-  state.set32(F.efer, EFER_LME | EFER_LMA)
-  cpu.setSegment(CS, 8, 0, 0xffffffff, 0xa09b)
-  cpu.setSegment(SS, 16, 0, 0xffffffff, 0xc093)
-  cpu.rflags = 2
-  cpu.updateMode()
   const engine = new Interpreter(cpu)
   if (translates) new Translator(engine, 1)
   memory.write(A, new Uint8Array(4096).fill(0xaa))

@@ -9,28 +9,23 @@ import type { Vcpu } from '../cpu/vcpu.ts'
 import { randomSource } from '../isa/assembler.ts'
 import { deliverLong } from './deliver-long.ts'
 import { Interpreter } from './interpreter/interpreter.ts'
-import { compareExceptions, type Random, spoil, visible } from './test-delivery.ts'
-
-/** Linear addresses, mapped as they are: tables in page 0x10, IDT in 0x11, TSS in 0x12, stacks in 0x13 (system) and 0x14. */
-const GDT = 0x10000
-const IDT = 0x11000
-const TSS = 0x12000
-const SYSTEM_STACK = 0x13000
-const USER_STACK = 0x14000
-const CODE = 0x15000
-
-const SYSTEM_CODE = 8
-const SYSTEM_DATA = 16
-const USER_DATA = 24
-const USER_CODE = 32
-
-/** Descriptors by selector: accessed. */
-const DESCRIPTORS: Readonly<Record<number, bigint>> = {
-  [SYSTEM_CODE]: 0x00af9b000000ffffn,
-  [SYSTEM_DATA]: 0x00cf93000000ffffn,
-  [USER_DATA]: 0x00cff3000000ffffn,
-  [USER_CODE]: 0x00affb000000ffffn,
-}
+import {
+  CODE,
+  compareExceptions,
+  GDT,
+  IDT,
+  pokeDescriptors,
+  type Random,
+  SYSTEM_CODE,
+  SYSTEM_DATA,
+  SYSTEM_STACK,
+  spoil,
+  TSS,
+  USER_CODE,
+  USER_DATA,
+  USER_STACK,
+  visible,
+} from './test-delivery.ts'
 
 /** Everything in place; the choices come from `random`, so that two processors get the same from two equal sources. */
 function prepare(cpu: Vcpu, random: Random): void {
@@ -41,9 +36,7 @@ function prepare(cpu: Vcpu, random: Random): void {
   poke64(cpu, 0x3000, 0x4027n)
   for (let page = 0; page < 32; page++) poke64(cpu, 0x4000 + page * 8, BigInt((page << 12) | 0x63))
   for (const page of [0x14, 0x15]) poke64(cpu, 0x4000 + page * 8, BigInt((page << 12) | 0x67))
-  for (const [selector, words] of Object.entries(DESCRIPTORS)) {
-    poke64(cpu, GDT + Number(selector), spoil(random, words, 64))
-  }
+  pokeDescriptors(cpu, random, 'long')
   const offset = spoil(random, 0x15800n, 64)
   const attributes = spoil(random, random(2) ? 0x8e00n : 0x8f00n, 16)
   const gate = (offset & 0xffffn) | (BigInt(SYSTEM_CODE) << 16n) | (attributes << 32n) | ((offset & 0xffff0000n) << 32n)

@@ -10,29 +10,24 @@ import type { Vcpu } from '../cpu/vcpu.ts'
 import { randomSource } from '../isa/assembler.ts'
 import { deliverProtected } from './deliver-protected.ts'
 import { Interpreter } from './interpreter/interpreter.ts'
-import { compareExceptions, type Random, spoil, visible } from './test-delivery.ts'
+import {
+  CODE,
+  compareExceptions,
+  GDT,
+  IDT,
+  pokeDescriptors,
+  type Random,
+  SYSTEM_CODE,
+  SYSTEM_DATA,
+  SYSTEM_STACK,
+  spoil,
+  TSS,
+  USER_CODE,
+  USER_DATA,
+  USER_STACK,
+  visible,
+} from './test-delivery.ts'
 import { Translator } from './translator/translator.ts'
-
-/** Linear addresses, mapped as they are. */
-const GDT = 0x10000
-const IDT = 0x11000
-const TSS = 0x12000
-const SYSTEM_STACK = 0x13000
-const USER_STACK = 0x14000
-const CODE = 0x15000
-
-const SYSTEM_CODE = 8
-const SYSTEM_DATA = 16
-const USER_DATA = 24
-const USER_CODE = 32
-
-/** Descriptors by selector: flat, accessed. */
-const DESCRIPTORS: Readonly<Record<number, bigint>> = {
-  [SYSTEM_CODE]: 0x00cf9b000000ffffn,
-  [SYSTEM_DATA]: 0x00cf93000000ffffn,
-  [USER_DATA]: 0x00cff3000000ffffn,
-  [USER_CODE]: 0x00cffb000000ffffn,
-}
 
 function poke32(cpu: Vcpu, address: number, value: number): void {
   new DataView(cpu.memory.ram.buffer, cpu.memory.ram.byteOffset).setUint32(address, value, true)
@@ -45,9 +40,7 @@ function prepare(cpu: Vcpu, random: Random): void {
   poke32(cpu, 0x1000, 0x2027)
   for (let page = 0; page < 32; page++) poke32(cpu, 0x2000 + page * 4, (page << 12) | 0x63)
   for (const page of [0x14, 0x15]) poke32(cpu, 0x2000 + page * 4, (page << 12) | 0x67)
-  for (const [selector, words] of Object.entries(DESCRIPTORS)) {
-    poke64(cpu, GDT + Number(selector), spoil(random, words, 64))
-  }
+  pokeDescriptors(cpu, random, 'protected')
   const attributes = [0x8e00n, 0x8f00n, 0xee00n, 0xef00n][random(4)]
   for (let vector = 0; vector < 32; vector++) {
     const gate = 0x5800n | (BigInt(SYSTEM_CODE) << 16n) | (attributes << 32n) | (0x1n << 48n)

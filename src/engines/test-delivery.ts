@@ -3,18 +3,45 @@ import assert from 'node:assert/strict'
 import { EVENT_CAREFUL } from '../cpu/events.ts'
 import { deliver, KIND_EXCEPTION } from '../cpu/exceptions.ts'
 import { F } from '../cpu/state.ts'
-import { testVcpu } from '../cpu/test-vcpu.ts'
+import { poke64, testVcpu } from '../cpu/test-vcpu.ts'
 import type { Vcpu } from '../cpu/vcpu.ts'
 import { randomSource } from '../isa/assembler.ts'
 import { type Routine, routineFunction } from '../isa/semantics.ts'
 import { CodeLibrary } from './library.ts'
 import { slowPathUnits } from './slow-paths.ts'
 
+/** A whole number from 0 on, below another. */
 export type Random = (below: number) => number
+
+/** Linear addresses, mapped as they are, each in a page of its own. */
+export const GDT = 0x10000
+export const IDT = 0x11000
+export const TSS = 0x12000
+export const SYSTEM_STACK = 0x13000
+export const USER_STACK = 0x14000
+export const CODE = 0x15000
+
+/** Selectors. */
+export const SYSTEM_CODE = 8
+export const SYSTEM_DATA = 16
+export const USER_DATA = 24
+export const USER_CODE = 32
 
 /** One bit turned over, sometimes. */
 export const spoil = (random: Random, value: bigint, bits: number, often = 25): bigint =>
   random(often) ? value : value ^ (1n << BigInt(random(bits)))
+
+/** Fills the GDT: flat segments, accessed, some of which may be spoilt; those of code are of 64 or of 32 bits. */
+export function pokeDescriptors(cpu: Vcpu, random: Random, mode: 'long' | 'protected'): void {
+  const long = mode === 'long'
+  const descriptors = [
+    [SYSTEM_CODE, long ? 0x00af9b000000ffffn : 0x00cf9b000000ffffn],
+    [SYSTEM_DATA, 0x00cf93000000ffffn],
+    [USER_DATA, 0x00cff3000000ffffn],
+    [USER_CODE, long ? 0x00affb000000ffffn : 0x00cffb000000ffffn],
+  ] as const
+  for (const [selector, words] of descriptors) poke64(cpu, GDT + selector, spoil(random, words, 64))
+}
 
 /** The words of the state that a guest could see. */
 export function visible(cpu: Vcpu): Record<string, unknown> {

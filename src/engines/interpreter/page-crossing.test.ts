@@ -1,13 +1,11 @@
 /** Instructions that lie across two pages, of which the second is now this frame and now that. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } from '../../cpu/registers.ts'
-import { CS, F, RAX, RBX, RCX, RDI, RDX, SS } from '../../cpu/state.ts'
-import { poke64, testVcpu } from '../../cpu/test-vcpu.ts'
+import { F, RAX, RBX, RCX, RDI, RDX } from '../../cpu/state.ts'
+import { enterLongMode, PAGE_TABLE, poke64, testVcpu } from '../../cpu/test-vcpu.ts'
 import { Translator } from '../translator/translator.ts'
 import { Interpreter } from './interpreter.ts'
 
-const PAGE_TABLE = 0x4000
 /** The frames behind the first, and the first one itself. */
 const FIRST = 0x20000
 const SECONDS = [0x30000, 0x31000, 0x32000]
@@ -18,10 +16,7 @@ const mapped = (frame: number): bigint => BigInt(frame) | 3n
 /** Long mode with 4 KiB pages, identity-mapped. The first frame is also at 40000h and 50000h, another second frame behind each. */
 function pages(translates: boolean) {
   const { cpu } = testVcpu()
-  poke64(cpu, 0x1000, 0x2003n)
-  poke64(cpu, 0x2000, 0x3003n)
-  poke64(cpu, 0x3000, BigInt(PAGE_TABLE) | 3n)
-  for (let page = 0; page < 256; page++) poke64(cpu, PAGE_TABLE + page * 8, mapped(page * 4096))
+  enterLongMode(cpu, { pages: 256 })
   map(0x40000, FIRST)
   map(0x50000, FIRST)
   map(0x41000, SECONDS[0])
@@ -32,14 +27,6 @@ function pages(translates: boolean) {
   cpu.memory.write(FIRST + ACROSS, Uint8Array.of(0xb8, 0x11))
   for (const [i, frame] of SECONDS.entries()) cpu.memory.write(frame, Uint8Array.of(0x10 + i, 0, 0, 0xff, 0xe2))
   const { state } = cpu
-  state.set32(F.cr0, CR0_PE | CR0_PG)
-  state.set32(F.cr3, 0x1000)
-  state.set32(F.cr4, CR4_PAE)
-  state.set32(F.efer, EFER_LME | EFER_LMA)
-  cpu.setSegment(CS, 8, 0, 0xffffffff, 0xa09b)
-  cpu.setSegment(SS, 16, 0, 0xffffffff, 0xc093)
-  cpu.rflags = 2
-  cpu.updateMode()
   const engine = new Interpreter(cpu)
   if (translates) new Translator(engine, 1)
   cpu.memory.write(0x10000, Uint8Array.of(0xf4))

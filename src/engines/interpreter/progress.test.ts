@@ -2,9 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { SHADOW_MOV_SS } from '../../cpu/events.ts'
-import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } from '../../cpu/registers.ts'
-import { CS, F, GDTR, IDTR, RBX, RCX, RDI, RSP, SS, TR } from '../../cpu/state.ts'
-import { poke64, testVcpu } from '../../cpu/test-vcpu.ts'
+import { F, GDTR, IDTR, RBX, RCX, RDI, RSP, TR } from '../../cpu/state.ts'
+import { enterLongMode, poke64, testVcpu } from '../../cpu/test-vcpu.ts'
 import { MOST_DEVICE_ACCESSES } from '../../cpu/vcpu.ts'
 import { Interpreter } from './interpreter.ts'
 
@@ -14,21 +13,12 @@ const UNMAPPED = 0x40000000
 /** Long mode, the first 2 MiB mapped; every exception's gate leads to `handler` with a stack of its own. */
 function longMode(handler: number, vectors: readonly number[]) {
   const { cpu, machine } = testVcpu()
-  poke64(cpu, 0x1000, 0x2003n)
-  poke64(cpu, 0x2000, 0x3003n)
-  poke64(cpu, 0x3000, 0x83n)
+  enterLongMode(cpu)
   poke64(cpu, 0x8008, 0x00af9b000000ffffn)
-  const { state } = cpu
-  state.set32(F.cr0, CR0_PE | CR0_PG)
-  state.set32(F.cr3, 0x1000)
-  state.set32(F.cr4, CR4_PAE)
-  state.set32(F.efer, EFER_LME | EFER_LMA)
   cpu.setDescriptorTable(GDTR, 0x8000, 15)
   cpu.setDescriptorTable(IDTR, IDT, 0xfff)
   cpu.setSegment(TR, 0x28, 0xa000, 0x67, 0x8b)
   poke64(cpu, 0xa024, 0x30000n)
-  cpu.setSegment(CS, 8, 0, 0xffffffff, 0xa09b)
-  cpu.setSegment(SS, 0, 0, 0xffffffff, 0xc093)
   const target = BigInt(handler)
   for (const vector of vectors) {
     // A trap gate, so that IF stays, and the first stack of the interrupt stack table.
@@ -39,7 +29,6 @@ function longMode(handler: number, vectors: readonly number[]) {
   cpu.setRegister(RSP, 0x20000)
   cpu.rip = 0x10000n
   cpu.rflags = 0x202
-  cpu.updateMode()
   return { cpu, machine, engine: new Interpreter(cpu) }
 }
 

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ENTRY_ACCESSED, ENTRY_DIRTY } from '../../cpu/paging.ts'
-import { CR0_PE, CR0_PG, CR0_WP, CR4_PAE, EFER_LMA, EFER_LME } from '../../cpu/registers.ts'
-import { CF, CS, F, RAX, RCX, RDI, RSI, SS, ZF } from '../../cpu/state.ts'
-import { poke64, testVcpu } from '../../cpu/test-vcpu.ts'
+import { CR0_WP } from '../../cpu/registers.ts'
+import { CF, F, RAX, RCX, RDI, RSI, ZF } from '../../cpu/state.ts'
+import { enterLongMode, poke64, testVcpu } from '../../cpu/test-vcpu.ts'
 import { Interpreter } from './interpreter.ts'
 
 const CODE = 0x10000
@@ -15,17 +15,7 @@ const LENGTH = 0x3000
 /** Long mode, the first 2 MiB mapped one to one. */
 function processor() {
   const { cpu } = testVcpu()
-  poke64(cpu, 0x1000, 0x2003n)
-  poke64(cpu, 0x2000, 0x3003n)
-  poke64(cpu, 0x3000, 0x83n)
-  const { state } = cpu
-  state.set32(F.cr0, CR0_PE | CR0_PG)
-  state.set32(F.cr3, 0x1000)
-  state.set32(F.cr4, CR4_PAE)
-  state.set32(F.efer, EFER_LME | EFER_LMA)
-  cpu.setSegment(CS, 8, 0, 0xffffffff, 0xa09b)
-  cpu.setSegment(SS, 0, 0, 0xffffffff, 0xc093)
-  cpu.updateMode()
+  enterLongMode(cpu)
   return { cpu, engine: new Interpreter(cpu) }
 }
 

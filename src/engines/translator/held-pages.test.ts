@@ -1,9 +1,9 @@
 /** Loops that hold on to pages, while these are mapped elsewhere, taken away, protected, copied or executed. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { CR0_PE, CR0_PG, CR0_WP, CR4_PAE, EFER_LMA, EFER_LME } from '../../cpu/registers.ts'
-import { CS, F, RAX, RBX, RCX, RDI, RDX, RSI, SS } from '../../cpu/state.ts'
-import { peek64, poke64, TestMachine } from '../../cpu/test-vcpu.ts'
+import { CR0_WP, CR4_PAE } from '../../cpu/registers.ts'
+import { F, RAX, RBX, RCX, RDI, RDX, RSI } from '../../cpu/state.ts'
+import { enterLongMode, PAGE_TABLE, peek64, poke64, TestMachine } from '../../cpu/test-vcpu.ts'
 import { flushTlb } from '../../cpu/translation.ts'
 import { Vcpu } from '../../cpu/vcpu.ts'
 import { PhysicalMemory } from '../../memory/physical.ts'
@@ -13,7 +13,6 @@ import { Translator } from './translator.ts'
 const SIZE = 2 << 20
 const OSFXSR_OSXMMEXCPT = 0x600
 const R8 = 8
-const PAGE_TABLE = 0x4000
 const CODE = 0x10000
 /** Pages of data, each with a frame of its own at the same address. */
 const A = 0x60000
@@ -24,19 +23,8 @@ const entryOf = (page: number) => PAGE_TABLE + (page >> 12) * 8
 function guest(translates: boolean) {
   const memory = new PhysicalMemory(SIZE, 2 * SIZE)
   const cpu = new Vcpu(memory, new TestMachine())
-  poke64(cpu, 0x1000, 0x2003n)
-  poke64(cpu, 0x2000, 0x3003n)
-  poke64(cpu, 0x3000, BigInt(PAGE_TABLE) | 3n)
-  for (let page = 0; page < 512; page++) poke64(cpu, PAGE_TABLE + page * 8, BigInt(page * 4096) | 3n)
+  enterLongMode(cpu, { pages: 512, cr0: CR0_WP })
   const { state } = cpu
-  state.set32(F.cr0, CR0_PE | CR0_PG | CR0_WP)
-  state.set32(F.cr3, 0x1000)
-  state.set32(F.cr4, CR4_PAE)
-  state.set32(F.efer, EFER_LME | EFER_LMA)
-  cpu.setSegment(CS, 8, 0, 0xffffffff, 0xa09b)
-  cpu.setSegment(SS, 16, 0, 0xffffffff, 0xc093)
-  cpu.rflags = 2
-  cpu.updateMode()
   const faults: { vector: number; address: bigint; rip: bigint }[] = []
   cpu.deliverFault = () => {
     faults.push({ vector: state.get32(F.faultVector), address: state.get64(F.cr2), rip: cpu.rip })

@@ -1,9 +1,8 @@
 /** Regions that one run leaves to the next, against the interpreter. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } from '../../cpu/registers.ts'
-import { CS, F, SS } from '../../cpu/state.ts'
-import { poke64, testVcpu } from '../../cpu/test-vcpu.ts'
+import { F } from '../../cpu/state.ts'
+import { enterLongMode, poke64, testVcpu } from '../../cpu/test-vcpu.ts'
 import { flushTlb } from '../../cpu/translation.ts'
 import { FIRST_REGION, Interpreter } from '../interpreter/interpreter.ts'
 import { MemoryStore } from '../test-store.ts'
@@ -48,19 +47,10 @@ function machine({ store, at = [0x10000, 0x11000], code = program() }: Options) 
   const map = (pages: readonly number[]) => {
     for (const [i, page] of pages.entries()) poke64(cpu, ENTRIES + i * 8, BigInt(page | 3))
   }
-  poke64(cpu, 0x1000, 0x2003n)
-  poke64(cpu, 0x2000, 0x3003n)
+  enterLongMode(cpu)
   poke64(cpu, 0x3000 + 16, BigInt(ENTRIES | 3))
-  poke64(cpu, 0x3000, 0x83n)
   map(at)
   const { state, memory } = cpu
-  state.set32(F.cr0, CR0_PE | CR0_PG)
-  state.set32(F.cr3, 0x1000)
-  state.set32(F.cr4, CR4_PAE)
-  state.set32(F.efer, EFER_LME | EFER_LMA)
-  cpu.setSegment(CS, 8, 0, 0xffffffff, 0xa09b)
-  cpu.setSegment(SS, 0, 0, 0xffffffff, 0xc093)
-  cpu.updateMode()
   for (const [i, page] of at.entries()) memory.write(page, code.subarray(i * 4096, i * 4096 + 4096))
   cpu.rip = BigInt(CODE + 4096 - 12)
   cpu.setRegister(1, 7n)

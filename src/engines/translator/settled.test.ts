@@ -1,9 +1,8 @@
 /** Sequences of SSE arithmetic in one region, where results are operands, against the interpreter: numbers of every kind. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } from '../../cpu/registers.ts'
-import { CS, F, FIELDS, RBX, RDI, SS } from '../../cpu/state.ts'
-import { poke64, testVcpu } from '../../cpu/test-vcpu.ts'
+import { F, FIELDS, RBX, RDI } from '../../cpu/state.ts'
+import { enterLongMode, testVcpu } from '../../cpu/test-vcpu.ts'
 import { setMxcsr } from '../../float/mxcsr.ts'
 import { Interpreter } from '../interpreter/interpreter.ts'
 import { MOST_UNFIT, Translator } from './translator.ts'
@@ -15,17 +14,8 @@ const OSFXSR_OSXMMEXCPT = 0x600
 
 function processor() {
   const { cpu } = testVcpu()
-  poke64(cpu, 0x1000, 0x2003n)
-  poke64(cpu, 0x2000, 0x3003n)
-  poke64(cpu, 0x3000, 0x83n)
+  enterLongMode(cpu, { cr0: CR0_MP_NE, cr4: OSFXSR_OSXMMEXCPT })
   const { state } = cpu
-  state.set32(F.cr0, CR0_PE | CR0_PG | CR0_MP_NE)
-  state.set32(F.cr3, 0x1000)
-  state.set32(F.cr4, CR4_PAE | OSFXSR_OSXMMEXCPT)
-  state.set32(F.efer, EFER_LME | EFER_LMA)
-  cpu.setSegment(CS, 8, 0, 0xffffffff, 0xa09b)
-  cpu.setSegment(SS, 0, 0, 0xffffffff, 0xc093)
-  cpu.updateMode()
   cpu.deliverFault = () => {
     state.set32(F.fault, 0)
     state.set32(F.halted, 1)

@@ -1,9 +1,8 @@
 /** Loops around jumps through tables, whose regions are entered at every target, against the interpreter. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } from '../../cpu/registers.ts'
-import { CS, F, SS } from '../../cpu/state.ts'
-import { poke64, testVcpu } from '../../cpu/test-vcpu.ts'
+import { F } from '../../cpu/state.ts'
+import { enterLongMode, poke64, testVcpu } from '../../cpu/test-vcpu.ts'
 import type { Block } from '../interpreter/blocks.ts'
 import { Interpreter } from '../interpreter/interpreter.ts'
 import { Translator } from './translator.ts'
@@ -65,17 +64,8 @@ function program(): { code: number[]; targets: number[] } {
 
 function machine(heat: number | undefined) {
   const { cpu } = testVcpu()
-  poke64(cpu, 0x1000, 0x2003n)
-  poke64(cpu, 0x2000, 0x3003n)
-  poke64(cpu, 0x3000, 0x83n)
-  const { state, memory } = cpu
-  state.set32(F.cr0, CR0_PE | CR0_PG)
-  state.set32(F.cr3, 0x1000)
-  state.set32(F.cr4, CR4_PAE)
-  state.set32(F.efer, EFER_LME | EFER_LMA)
-  cpu.setSegment(CS, 8, 0, 0xffffffff, 0xa09b)
-  cpu.setSegment(SS, 0, 0, 0xffffffff, 0xc093)
-  cpu.updateMode()
+  enterLongMode(cpu)
+  const { memory } = cpu
   const { code, targets } = program()
   memory.ram.set(code, CODE)
   for (let i = 0; i < 16; i++) poke64(cpu, TABLE + i * 8, BigInt(targets[i % targets.length]))

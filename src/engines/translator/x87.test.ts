@@ -1,9 +1,8 @@
 /** Random x87 programs, with loops and jumps, as regions against the interpreter: numbers of every kind, every control word. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { CR0_PE, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } from '../../cpu/registers.ts'
-import { CS, F, FIELDS, RCX, RDI, SS } from '../../cpu/state.ts'
-import { poke64, testVcpu } from '../../cpu/test-vcpu.ts'
+import { F, FIELDS, RCX, RDI } from '../../cpu/state.ts'
+import { enterLongMode, testVcpu } from '../../cpu/test-vcpu.ts'
 import { writeStatusWord } from '../../float/x87-status.ts'
 import { Interpreter } from '../interpreter/interpreter.ts'
 import { Translator } from './translator.ts'
@@ -14,17 +13,8 @@ const CR0_MP_NE = 0x22
 
 function processor() {
   const { cpu } = testVcpu()
-  poke64(cpu, 0x1000, 0x2003n)
-  poke64(cpu, 0x2000, 0x3003n)
-  poke64(cpu, 0x3000, 0x83n)
+  enterLongMode(cpu, { cr0: CR0_MP_NE })
   const { state } = cpu
-  state.set32(F.cr0, CR0_PE | CR0_PG | CR0_MP_NE)
-  state.set32(F.cr3, 0x1000)
-  state.set32(F.cr4, CR4_PAE)
-  state.set32(F.efer, EFER_LME | EFER_LMA)
-  cpu.setSegment(CS, 8, 0, 0xffffffff, 0xa09b)
-  cpu.setSegment(SS, 0, 0, 0xffffffff, 0xc093)
-  cpu.updateMode()
   cpu.deliverFault = () => {
     state.set32(F.fault, 0)
     state.set32(F.halted, 1)
