@@ -17,6 +17,8 @@ const POST_PORT = 0x190
 const TEXT_PORT = 0xe9
 const DONE = 0xff
 const MEMORY = 16 * 2 ** 20
+/** An image's, in bytes. */
+const SIZES = [64 << 10, 128 << 10]
 const SLICE = 1_000_000
 /** A run to the end takes 80 slices. */
 const SLICES = 1000
@@ -42,7 +44,19 @@ if (positionals.length !== 1 || !(values.engine in heat)) {
   console.error('usage: test/test386/main.ts IMAGE [--engine interpreter|auto|translator]')
   process.exit(2)
 }
-const image = readFileSync(positionals[0])
+let image: Uint8Array
+try {
+  image = readFileSync(positionals[0])
+} catch (error) {
+  console.error(`test/test386/main.ts: the image ${positionals[0]} cannot be read: ${(error as Error).message}`)
+  process.exit(2)
+}
+if (!SIZES.includes(image.length)) {
+  console.error(
+    `test/test386/main.ts: ${positionals[0]} has ${image.length} bytes: test386.asm's image has 64 or 128 KiB.`,
+  )
+  process.exit(2)
+}
 const memory = new PhysicalMemory(MEMORY)
 memory.write(0x100000 - image.length, image)
 const machine = new PostMachine()
