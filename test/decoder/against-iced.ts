@@ -381,7 +381,14 @@ async function main(): Promise<void> {
   const seed = option('--seed', 1)
   const result = argv.includes('--every-opcode') ? compareEveryOpcode(decoder) : compare(decoder, forms, count, seed)
   for (const [what, example] of result.differences) console.log(`${what}\n    ${example}`)
-  if (argv.includes('--missing')) console.log(`no definition: ${[...result.missing].sort().join(' ')}`)
+  if (argv.includes('--missing')) {
+    const missing = [...result.missing].sort().join(' ')
+    console.log(
+      missing
+        ? `no definition: ${missing}`
+        : 'All that iced knows has a definition here, but for the extensions that are left out.',
+    )
+  }
   console.log(
     `${result.same} alike, ${result.bothRefuse} refused by both, ${result.undefinedHere.size} instructions of iced's not defined here ` +
       `(${result.missing.size} of them in no extension left out), ${result.differences.size} differences`,
