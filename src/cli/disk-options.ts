@@ -140,7 +140,9 @@ export const DISK_CHECK = {
   summary: 'Looks through an image for contradictions.',
   words: { file: { help: 'The image. Its backing files are not looked at.' } },
   options: {
-    repair: { help: 'Sets right what can be: reference counts and flags of qcow2, the count of blocks of vdi.' },
+    repair: {
+      help: 'Sets right what can be: reference counts and flags of qcow2, the count of blocks of vdi. Where a qcow2 file lacks its end, what it lacks reads afterwards as if it had never been written.',
+    },
     json: { help: 'Prints one JSON object.' },
     ...OPEN,
   },

@@ -298,8 +298,10 @@ export abstract class ClusterDisk implements Disk {
       this.unallocate(place)
       throw error
     }
+    // Where the new data is not on the medium there are zeros: right only where that is what was there before.
+    const mustBeThere = head || tail || !place.isZero || !(await this.#areZeros(cluster, last))
     await this.#tables.run(async () => {
-      if (head || tail || !place.isZero) this.#needsBarrier = true
+      if (mustBeThere) this.#needsBarrier = true
       await this.link(cluster, place.count, place.offset, first, end)
     })
     for (let i = cluster; i <= last; i++) this.#unpacked.delete(i)
@@ -316,6 +318,15 @@ export abstract class ClusterDisk implements Disk {
     const length = Math.max(0, Math.min(bytes.length, this.size - from))
     if (!isZero && length > 0) await this.#read(from, bytes.subarray(0, length))
     return bytes
+  }
+
+  /** Whether clusters read as zeros because nothing is there. */
+  async #areZeros(first: number, last: number): Promise<boolean> {
+    for (let cluster = first; cluster <= last; cluster++) {
+      const { kind } = await this.locate(cluster)
+      if (kind !== 'zero' && (kind !== 'absent' || this.backing)) return false
+    }
+    return true
   }
 
   async #isAbsent(cluster: number): Promise<boolean> {

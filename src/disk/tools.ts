@@ -21,7 +21,7 @@ import { VmdkDisk } from './vmdk/open.ts'
  * @param repair whether what can be set right is to be
  */
 export async function checkImage(disk: Disk, repair: boolean): Promise<CheckReport | undefined> {
-  if (disk instanceof Qcow2Disk) return checkQcow2(disk, repair)
+  if (disk instanceof Qcow2Disk) return checkQcow2(disk, repair ? 'all' : 'none')
   if (disk instanceof VdiDisk) return disk.check(repair)
   const parts = disk instanceof VmdkDisk ? disk.parts : [disk]
   const tables = parts.filter(part => part instanceof TableDisk)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { before, test } from 'node:test'
 import { type CreateImageOptions, createImage } from '../../src/disk/create.ts'
 import { MemoryFolder } from '../../src/disk/memory.ts'
 import { type ImageHost, openImage, type ToolOptions } from '../../src/disk/open.ts'
@@ -15,18 +15,25 @@ const SECTOR = 512
 /** The size of the disk that {@link writerRequests} are for. */
 const SIZE = 48 * MiB
 
+/** The disk below some images, whose sectors all begin with the same number. */
+const BACKING = { file: 'base.img', format: 'raw' } as const
+const BELOW = 0.5
+
 const KINDS: Omit<CreateImageOptions, 'size'>[] = [
   { format: 'qcow2' },
   { format: 'qcow2', version: 2 },
   { format: 'qcow2', clusterSize: 4096, refcountBits: 1 },
   { format: 'qcow2', extendedL2: true },
+  { format: 'qcow2', clusterSize: 4096, backing: BACKING },
+  { format: 'qcow2', clusterSize: 4096, version: 2, backing: BACKING },
   { format: 'vmdk' },
   { format: 'vdi' },
   { format: 'vhd' },
   { format: 'vhdx' },
 ]
 
-const host: ImageHost = { folder: new MemoryFolder(), compression: nodeCompression }
+const folder = new MemoryFolder()
+const host: ImageHost = { folder, compression: nodeCompression }
 
 async function make(options: CreateImageOptions): Promise<VolatileFile> {
   const file = VolatileFile.make(`image.${options.format}`)
@@ -48,8 +55,15 @@ async function checkGood(file: ByteFile, options: Omit<CreateImageOptions, 'size
   await disk.close()
 }
 
+before(async () => {
+  const base = await folder.open('', BACKING.file, { create: true })
+  await base.write(0, filled(SIZE, BELOW))
+})
+
 for (const options of KINDS) {
-  const name = Object.values(options).join(', ')
+  const name = Object.values(options)
+    .map(value => (value === BACKING ? 'above another disk' : value))
+    .join(', ')
   test(`the power fails: ${name}`, async () => {
     const seed = Math.floor(Math.random() * 2 ** 31)
     try {
@@ -81,7 +95,7 @@ for (const options of KINDS) {
   test(`the host's disk is full: ${name}`, async () => {
     const size = 16 * MiB
     const file = await make({ ...options, size })
-    const model = new Uint8Array(size)
+    const model = options.backing ? filled(size, BELOW) : new Uint8Array(size)
     const disk = await open(file)
     await randomRequests(disk, model, { requests: 60, seed: 1 })
     await disk.flush()
@@ -125,8 +139,9 @@ for (const options of KINDS) {
 
 async function failPower(options: Omit<CreateImageOptions, 'size'>, seed: number): Promise<void> {
   const random = randomNumbers(seed)
+  const below = options.backing ? BELOW : 0
   let file = await make({ ...options, size: SIZE })
-  const allowed: Set<number>[] = Array.from({ length: SIZE / SECTOR }, () => new Set([0]))
+  const allowed: Set<number>[] = Array.from({ length: SIZE / SECTOR }, () => new Set([below]))
   for (let round = 0; round < 4; round++) {
     const disk = await open(file)
     file.left = Math.floor(random() * 150)
@@ -153,11 +168,7 @@ async function failPower(options: Omit<CreateImageOptions, 'size'>, seed: number
       assert.match((error as Error).message, /the power has failed/)
     }
     file = await file.fail(random)
-    const after = await open(file).catch(refusal)
-    if (after instanceof DiskError) {
-      await verifySaved(file, allowed)
-      return
-    }
+    const after = await open(file)
     await verify(after, allowed)
     await after.close()
     await checkGood(file, options)
@@ -170,30 +181,6 @@ function filled(length: number, value: number): Uint8Array {
   const bytes = new Uint8Array(length)
   for (let at = 0; at < length; at += SECTOR) new DataView(bytes.buffer).setFloat64(at, value)
   return bytes
-}
-
-/** A table that says where data are may be on the medium without the data, and without the file's length: then it is not to be written. */
-function refusal(error: unknown): DiskError {
-  if (error instanceof DiskError && /lies outside of the file.*open it read-only/.test(error.message)) return error
-  throw error
-}
-
-/** What can still be read is right, and nothing that was flushed is missing. */
-async function verifySaved(file: VolatileFile, allowed: Set<number>[]): Promise<void> {
-  const disk = await open(Object.assign(file, { readOnly: true }))
-  const bytes = new Uint8Array(SECTOR)
-  for (const [i, values] of allowed.entries()) {
-    try {
-      await disk.read(i * SECTOR, bytes)
-    } catch (error) {
-      assert.ok(error instanceof DiskError)
-      assert.ok(values.size > 1 || values.has(0), `sector ${i} was flushed and is missing`)
-      continue
-    }
-    const value = new DataView(bytes.buffer).getFloat64(0)
-    assert.ok(values.has(value), `sector ${i} is ${value}, not one of ${[...values]}`)
-  }
-  await disk.close()
 }
 
 async function verify(disk: Disk, allowed: Set<number>[]): Promise<void> {

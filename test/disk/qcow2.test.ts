@@ -89,7 +89,7 @@ function canPunch(): boolean {
 
 async function check(path: string, repair = false) {
   const disk = (await openDisk(path, { readOnly: !repair, isForRepair: repair, isAlone: true })) as Qcow2Disk
-  const report = await checkQcow2(disk, repair)
+  const report = await checkQcow2(disk, repair ? 'all' : 'none')
   await disk.close()
   return report
 }

@@ -37,18 +37,29 @@ interface WrongFlag {
   isOnly: boolean
 }
 
+/** A reference to what lies behind the end of the file. */
+export interface DanglingReference {
+  /** Of the entry, in the file. */
+  at: number
+  /** In which table. */
+  table: 'refcounts' | 'l1' | 'l2'
+}
+
 /**
  * Checks an image, of which nothing is being written.
- * @param repair whether refcounts and flags are to be set right; the caller has to flush
+ * @param repair what is to be set right; the caller has to flush. `counts`: refcounts and flags, and nothing at all where more is wrong than
+ *   those. `all`: references to what lies behind the end of the file are dropped as well
  */
-export async function checkQcow2(disk: Qcow2Disk, repair: boolean): Promise<CheckReport> {
+export async function checkQcow2(disk: Qcow2Disk, repair: 'none' | 'counts' | 'all'): Promise<CheckReport> {
   const { header, clusterSize } = disk
   if (header.hasBitmaps) {
     throw new DiskError('unsupported', `qcow2 image '${disk.name}' has persistent bitmaps, which are not supported`)
   }
+  if (repair === 'all') await disk.fillLastCluster()
   const walk = new Walk(disk)
   await walk.all()
-  const { report, counts } = walk
+  const { report, counts, dangling } = walk
+  const hasLosses = report.errors > 0
   const wrong = new Map<number, number>()
   const seen = new Counts()
   await disk.refcounts.forEach((cluster, count) => {
@@ -68,9 +79,9 @@ export async function checkQcow2(disk: Qcow2Disk, repair: boolean): Promise<Chec
   const flags = await walk.wrongFlags()
   for (const { at } of flags) report.error(`the flag of an only reference is wrong in the entry at ${at}`)
   report.total = Math.ceil(disk.size / clusterSize)
-  if (!repair) return report
-  await disk.repair(wrong, flags)
-  report.repaired = wrong.size + flags.length
+  if (repair === 'none' || (repair === 'counts' && hasLosses)) return report
+  await disk.repair({ counts: wrong, flags, dangling })
+  report.repaired = wrong.size + flags.length + dangling.length
   return report
 }
 
@@ -78,6 +89,7 @@ export async function checkQcow2(disk: Qcow2Disk, repair: boolean): Promise<Chec
 class Walk {
   readonly report = new CheckReport()
   readonly counts = new Counts()
+  readonly dangling: DanglingReference[] = []
   readonly #disk: Qcow2Disk
   readonly #clusters: number
   readonly #entrySize: number
@@ -99,7 +111,9 @@ class Walk {
     const table = await this.#disk.readBytes(header.refcountTableOffset, header.refcountTableClusters * clusterSize)
     for (let at = 0; at < table.byteLength; at += 8) {
       const offset = table.getUint32(at) * 2 ** 32 + table.getUint32(at + 4)
-      if (offset !== 0) this.#range(offset, clusterSize, 'a block of refcounts')
+      if (offset === 0) continue
+      const entry: DanglingReference = { at: header.refcountTableOffset + at, table: 'refcounts' }
+      this.#range(offset, clusterSize, 'a block of refcounts', { entry })
     }
     await this.#l1(header.l1TableOffset, header.l1Size, true)
     const { entries, length } = await readSnapshots(this.#disk.underlying, header)
@@ -122,7 +136,8 @@ class Walk {
     for (let at = 0; at < size * 8; at += 8) {
       const table = (view.getUint32(at) & 0x00ffffff) * 2 ** 32 + view.getUint32(at + 4)
       if (table === 0) continue
-      const cluster = this.#range(table, this.#disk.clusterSize, 'an L2 table')
+      const entry: DanglingReference = { at: offset + at, table: 'l1' }
+      const cluster = this.#range(table, this.#disk.clusterSize, 'an L2 table', { entry })
       if (cluster === undefined) continue
       this.#tables.set(table, (this.#tables.get(table) ?? 0) + 1)
       if (isActive) this.#activeEntries.push({ at: offset + at, cluster, isOnly: view.getUint32(at) >>> 31 === 1 })
@@ -138,7 +153,8 @@ class Walk {
       const range = this.#disk.rangeOf(high, low)
       if (range.length === 0) continue
       this.report.allocated++
-      this.#range(range.offset, range.length, 'a cluster', times, range.isPacked)
+      const entry: DanglingReference = { at: offset + at, table: 'l2' }
+      this.#range(range.offset, range.length, 'a cluster', { entry, times, isPacked: range.isPacked })
       if (range.isPacked || range.offset >= this.#disk.fileSize || this.#disk.size % clusterSize !== 0) continue
       // Of a cluster with parts those behind the last that is there may be missing in the file; so may the end of the disk's last cluster.
       const parts = this.#entrySize === 16 ? 32 - Math.clz32(view.getUint32(at + 12)) : 1
@@ -158,7 +174,7 @@ class Walk {
       for (let entry = 0; entry < clusterSize; entry += this.#entrySize) {
         const [high, low] = [view.getUint32(entry), view.getUint32(entry + 4)]
         const range = this.#disk.rangeOf(high, low)
-        if (range.length === 0) continue
+        if (range.length === 0 || this.#isOutside(range.offset, range.length)) continue
         const isOnly = high >>> 31 === 1
         const shouldBe = !range.isPacked && this.counts.get(Math.floor(range.offset / clusterSize)) === 1
         if (isOnly !== shouldBe) wrong.push({ at: table + entry, isOnly: shouldBe })
@@ -167,13 +183,27 @@ class Walk {
     return wrong
   }
 
-  /** Counts references to a range. @returns its first cluster, or undefined when it cannot be */
-  #range(offset: number, length: number, what: string, times = 1, isPacked = false): number | undefined {
+  #isOutside(offset: number, length: number): boolean {
+    return Math.floor((offset + length - 1) / this.#disk.clusterSize) >= this.#clusters
+  }
+
+  /**
+   * Counts references to a range.
+   * @param options the entry that refers to it, if that may be dropped; how often the entry is referred to
+   * @returns its first cluster, or undefined when it cannot be
+   */
+  #range(
+    offset: number,
+    length: number,
+    what: string,
+    { entry, times = 1, isPacked = false }: { entry?: DanglingReference; times?: number; isPacked?: boolean } = {},
+  ): number | undefined {
     const { clusterSize } = this.#disk
     const first = Math.floor(offset / clusterSize)
     const last = Math.floor((offset + length - 1) / clusterSize)
-    if (last >= this.#clusters) {
+    if (this.#isOutside(offset, length)) {
       this.report.error(`${what} at ${offset} lies outside of the file`)
+      if (entry) this.dangling.push(entry)
       return undefined
     }
     if (!isPacked && offset % clusterSize !== 0) {

@@ -24,6 +24,16 @@ export interface Qcow2Parts {
   compression: Compression
 }
 
+/** What {@link Qcow2Disk.repair} is to set right. */
+export interface Qcow2Repairs {
+  /** What the refcounts of clusters have to be. */
+  counts: ReadonlyMap<number, number>
+  /** Places of entries, and whether each is the only reference. */
+  flags: readonly { at: number; isOnly: boolean }[]
+  /** Entries that lead out of the file, which are to refer to nothing. */
+  dangling: readonly { at: number; table: 'refcounts' | 'l1' | 'l2' }[]
+}
+
 /** An open image. */
 export class Qcow2Disk extends ClusterDisk {
   readonly header: Header
@@ -41,6 +51,8 @@ export class Qcow2Disk extends ClusterDisk {
   /** Where the next compressed cluster goes, and the end of what was taken for that. */
   #packedAt = 0
   #packedEnd = 0
+  /** Bytes that the file has on the medium at least. */
+  #durableSize = 0
 
   constructor({ file, header, backing, compression }: Qcow2Parts) {
     const isExtended = (header.incompatibleFeatures & INCOMPATIBLE.extendedL2) !== 0
@@ -346,7 +358,7 @@ export class Qcow2Disk extends ClusterDisk {
    */
   protected async commit(needsBarrier: boolean): Promise<void> {
     const { file, metadata, refcounts } = this
-    if (!metadata.isChanged && !refcounts.hasDropped) return file.flush()
+    if (!metadata.isChanged && !refcounts.hasDropped) return this.#flushFile()
     const canMark = this.header.version === 3
     const space = refcounts.space
     if (file.size < space.end * this.clusterSize) await file.truncate(space.end * this.clusterSize)
@@ -357,13 +369,15 @@ export class Qcow2Disk extends ClusterDisk {
     if (!canMark) await file.writeInOrder(counts)
     const mark = canMark && !this.#isMarkedDirty
     if (mark) await this.#mark(true)
-    if (needsBarrier || fresh.length > 0 || mark || !canMark) await file.flush()
+    // Also zeros that are there only because the file reaches so far: an entry must not refer to what lies outside of it.
+    const hasGrown = file.size > this.#durableSize
+    if (needsBarrier || hasGrown || fresh.length > 0 || mark || !canMark) await this.#flushFile()
     const tables = [STAGE.refcountTable, STAGE.l2, STAGE.l1].flatMap(stage => metadata.parts(stage))
     const dropped = await refcounts.applyDropped()
     try {
       if (canMark) await file.writeInOrder([...counts, ...tables, ...dropped.parts])
       else await file.writeInOrder(tables)
-      await file.flush()
+      await this.#flushFile()
       if (!canMark && dropped.parts.length > 0) await file.writeInOrder(dropped.parts)
     } catch (error) {
       await dropped.undo()
@@ -371,6 +385,19 @@ export class Qcow2Disk extends ClusterDisk {
     }
     for (const stage of Object.values(STAGE)) metadata.written(stage)
     this.giveBack(dropped.done(), space, this.clusterSize)
+    await this.#trimEnd()
+  }
+
+  async #flushFile(): Promise<void> {
+    const { size } = this.file
+    await this.file.flush()
+    this.#durableSize = size
+  }
+
+  /** Cuts off what is free at the end of the file, which may reach the medium at any time. */
+  async #trimEnd(): Promise<void> {
+    const { space } = this.refcounts
+    this.#durableSize = Math.min(this.#durableSize, space.end * this.clusterSize)
     await this.cut(space, this.clusterSize)
   }
 
@@ -390,7 +417,7 @@ export class Qcow2Disk extends ClusterDisk {
   protected override async finish(): Promise<void> {
     if (this.#prepared === undefined) return
     await this.#prepared
-    await this.cut(this.refcounts.space, this.clusterSize)
+    await this.#trimEnd()
     if (!this.#isMarkedDirty || this.#isTorn) return
     await this.#mark(false)
     await this.file.flush()
@@ -463,18 +490,26 @@ export class Qcow2Disk extends ClusterDisk {
     return { offset, length: offset === 0 ? 0 : this.clusterSize, isPacked: false }
   }
 
-  /**
-   * Sets refcounts and flags right. Nothing else may be under way.
-   * @param counts what the refcounts of clusters have to be
-   * @param flags places of entries, and whether each is the only reference
-   */
-  async repair(counts: ReadonlyMap<number, number>, flags: readonly { at: number; isOnly: boolean }[]): Promise<void> {
+  /** Sets right what a check found. Nothing else may be under way. */
+  async repair({ counts, flags, dangling }: Qcow2Repairs): Promise<void> {
     // Free clusters are not known while refcounts are wrong: what is needed is taken behind the end.
     this.refcounts.assumeFull()
-    for (const [cluster, count] of counts) {
-      await this.refcounts.set(cluster, count)
+    for (const { at, table } of dangling) {
+      await this.metadata.update(
+        at,
+        table === 'l2' ? STAGE.l2 : table === 'l1' ? STAGE.l1 : STAGE.refcountTable,
+        page => this.#clearEntry(page.view, at - page.offset, table === 'l2' && this.#entrySize === 16),
+      )
       if (this.isFull()) await this.commit(true)
     }
+    // Counts behind the end come first, before a block that is made gets its place there.
+    const end = this.refcounts.space.end
+    for (const isBehind of [true, false])
+      for (const [cluster, count] of counts) {
+        if (cluster >= end !== isBehind) continue
+        await this.refcounts.set(cluster, count)
+        if (this.isFull()) await this.commit(true)
+      }
     for (const { at, isOnly } of flags) {
       await this.metadata.update(at, STAGE.l2, (page, at) => {
         const high = page.view.getUint32(at)
@@ -487,6 +522,15 @@ export class Qcow2Disk extends ClusterDisk {
     await this.commit(true)
     this.reset()
     await this.beforeWrite()
+  }
+
+  /** Makes an entry refer to nothing. Subclusters that are zeros stay so. */
+  #clearEntry(view: DataView, at: number, hasSubclusters: boolean): void {
+    const isPacked = (view.getUint32(at) & COMPRESSED) !== 0
+    writeU64(view, at, 0)
+    if (!hasSubclusters) return
+    if (isPacked) view.setUint32(at + 8, 0)
+    view.setUint32(at + 12, 0)
   }
 
   /** Makes the next write find tables and free clusters anew: somebody changed them behind this object's back. */

@@ -49,17 +49,17 @@ async function makeWritable(disk: Qcow2Disk): Promise<void> {
   const refuse = (finding: string) =>
     new DiskError(
       'corrupt',
-      `qcow2 image '${disk.name}' is damaged (${finding}): open it read-only to save what it holds`,
+      `qcow2 image '${disk.name}' is damaged (${finding}): open it read-only to save what it holds, or have 'typetwo disk check --repair' drop what is missing`,
     )
   await disk.fillLastCluster()
   let isToRepair = needsRepair(disk)
   if (!isToRepair && (await mayBeCut(disk))) {
-    const report = await checkQcow2(disk, false)
+    const report = await checkQcow2(disk, 'none')
     if (report.errors > 0) throw refuse(report.findings[0])
     isToRepair = true
   }
   if (!isToRepair) return
-  const report = await checkQcow2(disk, true)
+  const report = await checkQcow2(disk, 'counts')
   if (!report.isGood) throw refuse(report.findings[0])
   await disk.flush()
 }

@@ -236,6 +236,6 @@ async function writeTable(disk: Qcow2Disk, entries: readonly SnapshotEntry[], ol
 
 /** Sets the flags of references that have become, or are not any more, the only ones. */
 async function settleFlags(disk: Qcow2Disk): Promise<void> {
-  await checkQcow2(disk, true)
+  await checkQcow2(disk, 'counts')
   await disk.flush()
 }
