@@ -35,9 +35,11 @@ export function relocatable(
   const emitted = emitter.emit()
   const { places, calls, types } = emitter
   const start = emitted.body.length - emitter.length
+  // A unit is kept for as long as the process runs, and must not keep what it was made of.
+  const { type, calls: callees } = f
   const at = (index: number): Unit['f'] => ({
-    type: f.type,
-    calls: f.calls,
+    type,
+    calls: callees,
     emit: (linker): EmittedBody => {
       const body = emitted.body.slice()
       for (const [place, kind] of places) {
@@ -50,7 +52,7 @@ export function relocatable(
         padded(body, start + place, value)
       }
       for (const [place, callee] of calls) padded(body, start + place, linker.functionIndex(callee))
-      for (const [place, type] of types) padded(body, start + place, linker.typeIndex(type))
+      for (const [place, called] of types) padded(body, start + place, linker.typeIndex(called))
       return { body, hints: emitted.hints }
     },
   })
