@@ -72,7 +72,7 @@ function createMachine(express: boolean) {
   const uart = new Uart16550(bus, { port: 0x3f8, irq: 4, endpoint: { transmit() {} } })
   const parallel = new ParallelPort(bus, { port: 0x378, irq: 7, endpoint: { print() {} } })
   const keyboard = new I8042(bus, { onReset() {}, onA20: enabled => control.setA20(enabled), devices: express })
-  const vga = new StdVga(bus, { memory: new TestMemory(), allocate: pixels => new Int32Array(pixels) })
+  const vga = new StdVga(bus, { memory: new TestMemory(), placed: () => {} })
   const tablet = new VirtioTablet()
   const ports = new DebugPorts(bus, {})
   const terminal = new VirtioConsole({ transmit() {} })

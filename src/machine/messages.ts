@@ -194,8 +194,8 @@ export type FromWorker =
   | { type: 'disk-room'; running: boolean }
   | { type: 'log'; message: string }
   | { type: 'code'; code: TranslatedCode }
-  /** From now on the screen is drawn into this buffer, RGBA. */
-  | { type: 'screen-buffer'; buffer: SharedArrayBuffer }
+  /** From now on the screen is drawn there, RGBA. */
+  | { type: 'screen-buffer'; pixels: Int32Array<SharedArrayBuffer> }
   /** Parts of the buffer were drawn; the screen is that large. */
   | { type: 'screen-changed'; width: number; height: number; areas: readonly Area[] }
   /** The buffer has what the screen shows now; with the characters of a text mode. */

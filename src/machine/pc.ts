@@ -77,8 +77,8 @@ export interface PcHooks extends MediumHost {
   flush(): boolean
   /** Ends a sleep of the run loop: something that the host did is over. */
   wake?(): void
-  /** Gives the screen's picture a place for so many pixels. */
-  allocatePicture?(pixels: number): Int32Array<ArrayBufferLike>
+  /** The screen's picture lies there from now on. */
+  picturePlaced?(pixels: Int32Array<SharedArrayBuffer>): void
   /** Makes the processor. */
   createProcessor(options: ProcessorOptions): Processor | Promise<Processor>
 }
@@ -331,7 +331,7 @@ export class Pc implements Runnable {
       this.#vga = new adapter(bus, {
         memory: new MachineVideoMemory(memory, map),
         rom: videoBios,
-        allocate: hooks.allocatePicture ?? (pixels => new Int32Array(pixels)),
+        placed: pixels => hooks.picturePlaced?.(pixels),
         message: (low, high, data) => this.#interrupts.message(low, high, data),
       })
       pci.addAnywhere(this.#vga.function)

@@ -169,7 +169,7 @@ export class ScreenView implements Screen {
   receive(message: FromWorker & { type: 'screen-buffer' | 'screen-changed' | 'screen-state' }): void {
     switch (message.type) {
       case 'screen-buffer':
-        this.#pixels = new Uint8Array(message.buffer)
+        this.#pixels = new Uint8Array(message.pixels.buffer, message.pixels.byteOffset, message.pixels.byteLength)
         break
       case 'screen-changed':
         this.#changed(message.width, message.height, message.areas)

@@ -220,7 +220,7 @@ class MachineServer {
         help: this.#writes,
         werror: configuration.onFullDisk === 'pause' ? 'enospc' : 'report',
         wake: () => this.#runner?.wake(),
-        allocatePicture: pixels => this.#allocatePicture(pixels),
+        picturePlaced: pixels => this.#post({ type: 'screen-buffer', pixels }),
       })
     } catch (error) {
       if (!(error instanceof BootError)) throw error
@@ -232,13 +232,6 @@ class MachineServer {
     if (display) this.#screen = new ScreenServer(display, message => this.#post(message))
     this.#runner = new Runner(this.#pc, { ...eventLoopHost(), idle: this.#host.idle })
     this.#post({ type: 'created', profile: this.#pc.profileSource })
-  }
-
-  /** A place for the screen's pixels that the handle sees too. */
-  #allocatePicture(pixels: number): Int32Array<SharedArrayBuffer> {
-    const buffer = new SharedArrayBuffer(pixels * 4)
-    this.#post({ type: 'screen-buffer', buffer })
-    return new Int32Array(buffer)
   }
 
   /** Runs until the machine ends; a reset starts the guest again. */

@@ -3,7 +3,7 @@ import type { Device } from '../bus.ts'
 import type { MessageSignal } from '../msix.ts'
 import type { PciFunction } from '../pci-function.ts'
 import type { TextCells } from './cells.ts'
-import type { Picture, PictureArea } from './picture.ts'
+import type { Picture, PictureArea, PicturePlaced } from './picture.ts'
 import type { VideoMemory } from './planes.ts'
 
 /** What an adapter is made with. */
@@ -11,8 +11,8 @@ export interface AdapterOptions {
   memory: VideoMemory
   /** Its BIOS. */
   rom?: Uint8Array
-  /** Gives the picture a place for so many pixels. */
-  allocate(pixels: number): Int32Array<ArrayBufferLike>
+  /** Is told where the picture's pixels lie. */
+  placed: PicturePlaced
   /** Sends a message-signalled interrupt. */
   message: MessageSignal
 }

@@ -53,10 +53,7 @@ export class BochsVga {
   readonly #edid = edid()
 
   /** @throws if one of its ports or addresses is taken */
-  constructor(
-    bus: Bus,
-    { memory, allocate, widest }: Pick<AdapterOptions, 'memory' | 'allocate'> & { widest?: number },
-  ) {
+  constructor(bus: Bus, { memory, placed, widest }: Pick<AdapterOptions, 'memory' | 'placed'> & { widest?: number }) {
     this.#bus = bus
     this.#memory = memory
     this.#planes = new PlaneAccess(memory, () => this.#vga.state)
@@ -67,7 +64,7 @@ export class BochsVga {
     })
     this.#vga = new Vga(bus, { planes: this.#planes, vbe: () => this.#dispi.mode !== undefined })
     this.#planes.changed()
-    this.renderer = new Renderer(memory, allocate, widest)
+    this.renderer = new Renderer(memory, placed, widest)
     bus.mmio(WINDOW.start, WINDOW.length, this.#planes)
     // The data register's port is odd; some programs use the next one.
     bus.ports(DISPI_INDEX, 4, {

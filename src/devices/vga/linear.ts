@@ -21,32 +21,28 @@ export function drawLinear(
     let changed = everything
     for (let page = at >> 12; page <= last && !changed; page++) changed = dirty[page] !== 0
     if (!changed) continue
-    drawLine(memory, at, width, depth, picture.line, palette)
-    picture.store(y)
+    const from = memory.base + at
+    if (depth === 32 && (from & 3) === 0) {
+      picture.line.set(memory.ram32.subarray(from >> 2, (from >> 2) + width))
+      picture.storeSwapped(y)
+    } else {
+      drawLine(memory, from, width, depth, picture.line, palette)
+      picture.store(y)
+    }
   }
 }
 
 function drawLine(
   memory: VideoMemory,
-  at: number,
+  start: number,
   width: number,
   depth: number,
   line: Int32Array,
   palette: Int32Array,
 ): void {
-  const start = memory.base + at
-  if (depth === 32 && (start & 3) === 0) drawWords(memory.ram32, start >> 2, width, line)
-  else if (depth === 32 || depth === 24) drawBytes(memory.ram, start, width, depth >> 3, line)
+  if (depth === 32 || depth === 24) drawBytes(memory.ram, start, width, depth >> 3, line)
   else if (depth === 8) for (let x = 0; x < width; x++) line[x] = palette[memory.ram[start + x]]
   else drawShorts(memory.ram, start, width, depth, line)
-}
-
-/** Blue in the lowest byte becomes red there. */
-function drawWords(words: Int32Array, start: number, width: number, line: Int32Array): void {
-  for (let x = 0; x < width; x++) {
-    const pixel = words[start + x]
-    line[x] = 0xff000000 | ((pixel & 0xff) << 16) | (pixel & 0xff00) | ((pixel >> 16) & 0xff)
-  }
 }
 
 function drawBytes(bytes: Uint8Array, start: number, width: number, size: number, line: Int32Array): void {

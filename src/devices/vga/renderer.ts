@@ -6,7 +6,7 @@ import type { DispiMode } from './dispi.ts'
 import { displayedLines } from './geometry.ts'
 import { drawUnits, unitKind, vbePlanarLayout, vgaLayout } from './graphics.ts'
 import { drawLinear } from './linear.ts'
-import { Picture, type PictureArea } from './picture.ts'
+import { Picture, type PictureArea, type PicturePlaced } from './picture.ts'
 import type { VideoMemory } from './planes.ts'
 import { CLOCK_SCREEN_OFF, CR, GR, PALETTE_ADDRESS_SOURCE, SR, type VgaState } from './registers.ts'
 import { blinkPhase, drawText, readCells, textWidth } from './text.ts'
@@ -42,12 +42,12 @@ export class Renderer {
   #signature = ''
 
   /**
-   * @param allocate gives a place for so many pixels
+   * @param placed is told where the picture's pixels lie
    * @param widest most pixels of a line, where somebody else draws wider ones into the picture than a VGA does
    */
-  constructor(memory: VideoMemory, allocate: (pixels: number) => Int32Array<ArrayBufferLike>, widest = 0) {
+  constructor(memory: VideoMemory, placed: PicturePlaced, widest = 0) {
     this.#memory = memory
-    this.picture = new Picture(allocate, Math.max(WIDEST, widest))
+    this.picture = new Picture(placed, Math.max(WIDEST, widest))
   }
 
   /** Somebody else has drawn into the picture: the next update draws all of it. */

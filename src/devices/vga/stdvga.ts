@@ -28,8 +28,8 @@ export class StdVga implements DisplayAdapter {
   readonly #vga: BochsVga
 
   /** @throws if one of its ports or addresses is taken */
-  constructor(bus: Bus, { memory, rom, allocate }: Omit<AdapterOptions, 'message'>) {
-    this.#vga = new BochsVga(bus, { memory, allocate })
+  constructor(bus: Bus, { memory, rom, placed }: Omit<AdapterOptions, 'message'>) {
+    this.#vga = new BochsVga(bus, { memory, placed })
     this.function = new PciFunction(bus, {
       name: 'stdvga-pci',
       vendorId: VENDOR,

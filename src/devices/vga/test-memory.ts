@@ -35,7 +35,7 @@ export class TestMemory implements VideoMemory {
 export function makeAdapter() {
   const bus = new TestBus()
   const memory = new TestMemory()
-  const adapter = new StdVga(bus, { memory, allocate: pixels => new Int32Array(pixels) })
+  const adapter = new StdVga(bus, { memory, placed: () => {} })
   adapter.function.write(PCI_CONFIG.BASE_ADDRESS_0, 4, 0xe0000000)
   adapter.function.write(PCI_CONFIG.BASE_ADDRESS_0 + 8, 4, REGISTERS)
   adapter.function.write(PCI_CONFIG.COMMAND, 2, PCI_COMMAND.IO | PCI_COMMAND.MEMORY)

@@ -109,7 +109,7 @@ test('text: fonts, colors, the ninth dot, cursor, and only what changed', () => 
   assert.deepEqual(adapter.update(), [[0, 0, 720, 400]])
   const { picture } = adapter
   const pixel = (x: number, y: number) => [
-    ...new Uint8Array(picture.pixels.buffer).subarray((y * 720 + x) * 4).slice(0, 4),
+    ...new Uint8Array(picture.pixels.buffer, picture.pixels.byteOffset).subarray((y * 720 + x) * 4).slice(0, 4),
   ]
   assert.deepEqual(pixel(0, 2), color(0x3f), 'white')
   assert.deepEqual(pixel(1, 2), color(1), 'on blue')
@@ -216,7 +216,7 @@ test('planar and 256 colors: split screen, panning and start address', () => {
   memory.set(1000 * 4, [0xff, 0xff, 0, 0])
   adapter.update()
   const pixel = (x: number, y: number) => [
-    ...new Uint8Array(adapter.picture.pixels.buffer).subarray((y * adapter.picture.width + x) * 4).slice(0, 4),
+    ...new Uint8Array(adapter.picture.pixels.buffer, adapter.picture.pixels.byteOffset).subarray((y * adapter.picture.width + x) * 4).slice(0, 4),
   ]
   assert.deepEqual(pixel(0, 0), color(5))
   assert.deepEqual(pixel(7, 0), color(8))
@@ -260,7 +260,7 @@ test('modes of the display interface, by ports and by memory', () => {
     adapter.update()
     assert.deepEqual([adapter.picture.width, adapter.picture.height], [800, 600])
     const { pixels } = adapter.picture
-    assert.deepEqual([...new Uint8Array(pixels.buffer).subarray(0, 4)], expected, `${depth} bits`)
+    assert.deepEqual([...new Uint8Array(pixels.buffer, pixels.byteOffset).subarray(0, 4)], expected, `${depth} bits`)
     assert.equal(adapter.cells(), undefined)
   }
   assert.equal(bus.load(REGISTERS + 0x502, 2), 800)

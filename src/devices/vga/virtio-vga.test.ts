@@ -17,7 +17,7 @@ function makeAdapter() {
   const memory = new TestMemory()
   const messages: number[] = []
   const message = (_low: number, _high: number, data: number) => void messages.push(data)
-  const adapter = new VirtioVga(bus, { memory, message, allocate: pixels => new Int32Array(pixels) })
+  const adapter = new VirtioVga(bus, { memory, message, placed: () => {} })
   const f = adapter.function
   f.write(PCI_CONFIG.BASE_ADDRESS_0, 4, 0xe0000000)
   f.write(PCI_CONFIG.BASE_ADDRESS_0 + 8, 4, REGISTERS)

@@ -37,8 +37,8 @@ export class VirtioVga implements DisplayAdapter {
   #drawn: 'vga' | 'gpu' = 'vga'
 
   /** @throws if one of its ports or addresses is taken */
-  constructor(bus: Bus, { memory, rom, allocate, message }: AdapterOptions) {
-    this.#vga = new BochsVga(bus, { memory, allocate, widest: GPU_MOST_PIXELS })
+  constructor(bus: Bus, { memory, rom, placed, message }: AdapterOptions) {
+    this.#vga = new BochsVga(bus, { memory, placed, widest: GPU_MOST_PIXELS })
     this.#gpu = new VirtioGpu(bus, CLASS_VGA)
     const { registers } = this.#vga
     const bars = []

@@ -129,7 +129,13 @@ export class GpuScanout {
     const { line } = picture
     for (let y = 0; y < shown.height; y++) {
       if (!all && this.#dirty[y] === 0) continue
-      if (words) convert(words, (shown.y + y) * stride + shown.x, shown.width, line)
+      const from = (shown.y + y) * stride + shown.x
+      if (words && convert === fromBgra && !this.#hasCursor(y)) {
+        line.set(words.subarray(from, from + shown.width))
+        picture.storeSwapped(y)
+        continue
+      }
+      if (words) convert(words, from, shown.width, line)
       for (let x = 0; x < shown.width; x++) line[x] = words ? line[x] | BLACK : BLACK
       this.#drawCursor(line, y, shown.width)
       picture.store(y)
@@ -144,10 +150,16 @@ export class GpuScanout {
     for (let y = 0; y < picture.height; y++) picture.store(y)
   }
 
+  /** Whether the cursor may be in a line of the scanout. */
+  #hasCursor(y: number): boolean {
+    const { y: top, image } = this.#cursor
+    return image !== undefined && y >= top && y < top + CURSOR_PIXELS
+  }
+
   /** Puts the cursor's line in front of one of the scanout; its colors are multiplied by its alpha already. */
   #drawCursor(line: Int32Array, y: number, width: number): void {
     const { x: left, y: top, image } = this.#cursor
-    if (!image || y < top || y >= top + CURSOR_PIXELS) return
+    if (!image || !this.#hasCursor(y)) return
     const from = (y - top) * CURSOR_PIXELS
     const pixels = this.#cursorPixels
     const last = Math.min(CURSOR_PIXELS, width - left)
