@@ -64,7 +64,7 @@ export class ScreenFollower {
     this.#viewers.add(viewer)
     if (this.#reader || this.#ended) return
     this.isFresh = false
-    this.#reader = this.#screen.changes().getReader()
+    this.#reader = (this.#screen.borrowedChanges?.() ?? this.#screen.changes()).getReader()
     void this.#follow(this.#reader)
   }
 
@@ -156,7 +156,10 @@ export class ScreenFollower {
     return copy
   }
 
-  /** Takes new pixels, and notes the tiles where they differ from the old ones. */
+  /**
+   * Takes new pixels, and notes the tiles where they differ from the old ones. What is not found to differ is not taken: `data` may be
+   * the screen's own, which the machine draws into when somebody else looks.
+   */
   #draw(
     { x, y, width, height }: { x: number; y: number; width: number; height: number },
     data: Uint32Array,
@@ -167,6 +170,7 @@ export class ScreenFollower {
       const line = Math.floor((y + row) / TILE) * columns
       const to = (y + row) * stride
       const from = row * width - x
+      let taken: number | undefined
       for (let start = x; start < x + width; ) {
         const tile = Math.floor(start / TILE)
         const end = Math.min((tile + 1) * TILE, x + width)
@@ -175,9 +179,15 @@ export class ScreenFollower {
           while (at < end && pixels[to + at] === data[from + at]) at++
           if (at < end) touched[line + tile] = 1
         }
+        // Tiles side by side that changed are taken at once.
+        if (touched[line + tile]) taken ??= start
+        else if (taken !== undefined) {
+          pixels.set(data.subarray(from + taken, from + start), to + taken)
+          taken = undefined
+        }
         start = end
       }
-      pixels.set(data.subarray(row * width, (row + 1) * width), to + x)
+      if (taken !== undefined) pixels.set(data.subarray(from + taken, from + x + width), to + taken)
     }
   }
 }

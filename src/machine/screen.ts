@@ -42,6 +42,11 @@ export interface Screen {
    */
   changes(): ReadableStream<ScreenChange>
   /**
+   * As {@link changes}, for a reader that is done with a change before it gives the event loop a turn or asks for the next:
+   * `data` may be the picture itself then, which changes later.
+   */
+  borrowedChanges?(): ReadableStream<ScreenChange>
+  /**
    * Tells the guest that whoever looks would like so many pixels, as a monitor would that was plugged in. What it makes of that is its own
    * matter: desktops change to it, text consoles do not. Only there where the adapter can tell (`vga: 'virtio'`).
    */
@@ -82,6 +87,8 @@ interface Reader {
   /** The size of the screen that the reader knows. */
   width: number
   height: number
+  /** It needs no copies. */
+  borrows: boolean
   /** Resolves the pull that waits for a change. */
   resolve: (() => void) | undefined
 }
@@ -145,11 +152,19 @@ export class ScreenView implements Screen {
   }
 
   changes(): ReadableStream<ScreenChange> {
+    return this.#read(false)
+  }
+
+  borrowedChanges(): ReadableStream<ScreenChange> {
+    return this.#read(true)
+  }
+
+  #read(borrows: boolean): ReadableStream<ScreenChange> {
     let reader: Reader
     return new ReadableStream<ScreenChange>(
       {
         start: controller => {
-          reader = { controller, areas: [], width: -1, height: -1, resolve: undefined }
+          reader = { controller, areas: [], width: -1, height: -1, borrows, resolve: undefined }
           if (this.#ended) {
             controller.close()
             return
@@ -276,17 +291,21 @@ export class ScreenView implements Screen {
   /** Gives a reader what it has not got yet. */
   #satisfy(reader: Reader): void {
     const { width, height, resolve } = reader
-    const rectangles = reader.areas.map(area => this.#rectangle(area, width))
+    // The worker draws when all have taken what they were told of, and when somebody asks for a picture.
+    const isAlone = this.#readers.size === 1 && this.#requests.size === 0
+    const rectangles = reader.areas.map(area => this.#rectangle(area, width, reader.borrows && isAlone))
     reader.areas = []
     reader.resolve = undefined
     if (rectangles.length > 0) reader.controller.enqueue({ width, height, rectangles })
     resolve?.()
   }
 
-  #rectangle([x, y, width, height]: Area, stride: number): ScreenRectangle {
+  #rectangle([x, y, width, height]: Area, stride: number, borrowed: boolean): ScreenRectangle {
     const pixels = this.#pixels
     const start = (y * stride + x) * 4
-    if (width === stride) return { x, y, width, height, data: pixels.slice(start, start + width * height * 4) }
+    const end = start + width * height * 4
+    if (width === stride)
+      return { x, y, width, height, data: borrowed ? pixels.subarray(start, end) : pixels.slice(start, end) }
     const data = new Uint8Array(width * height * 4)
     for (let row = 0; row < height; row++) {
       const from = start + row * stride * 4

@@ -216,7 +216,9 @@ test('planar and 256 colors: split screen, panning and start address', () => {
   memory.set(1000 * 4, [0xff, 0xff, 0, 0])
   adapter.update()
   const pixel = (x: number, y: number) => [
-    ...new Uint8Array(adapter.picture.pixels.buffer, adapter.picture.pixels.byteOffset).subarray((y * adapter.picture.width + x) * 4).slice(0, 4),
+    ...new Uint8Array(adapter.picture.pixels.buffer, adapter.picture.pixels.byteOffset)
+      .subarray((y * adapter.picture.width + x) * 4)
+      .slice(0, 4),
   ]
   assert.deepEqual(pixel(0, 0), color(5))
   assert.deepEqual(pixel(7, 0), color(8))

@@ -89,6 +89,14 @@ export function writeColourMap(writer: ByteWriter): void {
       .u16(Math.round((index & MAPPED.blueMax) * (65535 / MAPPED.blueMax)))
 }
 
+/** Pixels that are turned at a time. */
+const WORDS = 1024
+
+/** A pixel with red and blue exchanged. */
+function reversed(pixel: number): number {
+  return ((pixel & 0xff) << 16) | (pixel & 0xff00) | ((pixel >>> 16) & 0xff)
+}
+
 /** Turns pixels of the picture (red in the lowest byte, then green, blue, 255) into a client's. */
 export class PixelWriter {
   /** Bytes of a PIXEL. */
@@ -105,6 +113,11 @@ export class PixelWriter {
   readonly #compactUpper: boolean
   /** The client's pixels are the picture's. */
   readonly #same: boolean
+  /** They are with red and blue exchanged. */
+  readonly #isReversed: boolean
+  /** Some of the client's pixels, on their way to where they need not lie at a multiple of four bytes. */
+  readonly #words = new Uint32Array(WORDS)
+  readonly #wordBytes = new Uint8Array(this.#words.buffer)
 
   /** @param format as {@link readPixelFormat} gives it */
   constructor(format: PixelFormatFields) {
@@ -125,6 +138,7 @@ export class PixelWriter {
     this.isTightCompact = bitsPerPixel === 32 && depth === 24 && redMax === 255 && greenMax === 255 && blueMax === 255
     const isByteOrder = redShift === 0 && greenShift === 8 && blueShift === 16
     this.#same = this.isTightCompact && !format.bigEndian && isByteOrder
+    this.#isReversed = this.isTightCompact && redShift === 16 && greenShift === 8 && blueShift === 0
   }
 
   /** A pixel's value for the client. */
@@ -167,12 +181,11 @@ export class PixelWriter {
     }
     const { size } = this
     if (size === 4 && !this.#bigEndian) {
-      for (let n = 0; n < pixels.length; n++, at += 4) {
-        const value = this.value(pixels[n])
-        to[at] = value
-        to[at + 1] = value >> 8
-        to[at + 2] = value >> 16
-        to[at + 3] = value >>> 24
+      for (let first = 0; first < pixels.length; first += WORDS) {
+        const count = Math.min(WORDS, pixels.length - first)
+        if (this.#isReversed) for (let n = 0; n < count; n++) this.#words[n] = reversed(pixels[first + n])
+        else for (let n = 0; n < count; n++) this.#words[n] = this.value(pixels[first + n])
+        to.set(this.#wordBytes.subarray(0, count * 4), at + first * 4)
       }
       return
     }
