@@ -1,14 +1,12 @@
 /**
  * What it costs to see a machine from elsewhere, and how soon a key is a letter: `bin/node-new-enough bench/display.ts --help`.
  */
-import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, writeFileSync } from 'node:fs'
-import { connect, type Socket } from 'node:net'
+import { connect } from 'node:net'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { ByteWriter } from '../src/display/rfb/byte-writer.ts'
 import { ENCODING } from '../src/display/rfb/protocol.ts'
 import { NOVNC_FORMAT, TestViewer } from '../src/display/rfb/test-viewer.ts'
 import { rgb, TestInput, TestScreen } from '../src/display/test-screen.ts'
@@ -16,6 +14,7 @@ import type { ShownMachine } from '../src/hosts/node/display/display.ts'
 import { SocketConnection } from '../src/hosts/node/display/socket-connection.ts'
 import { openVnc, type VncDisplay } from '../src/hosts/node/display/vnc.ts'
 import { ensureFirmware, Machine, readWhole } from '../src/hosts/node/index.ts'
+import { startViewer } from './viewer.ts'
 
 const HELP = `bin/node-new-enough bench/display.ts [options]
 
@@ -39,7 +38,6 @@ const { values } = parseArgs({
     only: { type: 'string', default: 'updates,stalled,key' },
     markdown: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
-    viewer: { type: 'string' },
   },
 })
 const seconds = Number(values.seconds)
@@ -106,56 +104,6 @@ const PICTURES: Record<string, (screen: TestScreen, n: number) => void> = {
   })(),
 }
 
-/** A connection, past its handshake, with encodings. */
-async function open(port: number, encodings: number[]): Promise<Socket> {
-  const socket = connect({ port, host: '127.0.0.1', noDelay: true })
-  await once(socket, 'connect')
-  socket.write('RFB 003.008\n')
-  socket.write(Uint8Array.of(1, 1))
-  const wanted = [...encodings, ENCODING.fence, ENCODING.continuousUpdates]
-  const writer = new ByteWriter().u8(2).u8(0).u16(wanted.length)
-  for (const encoding of wanted) writer.u32(encoding >>> 0)
-  writer.u8(3).u8(0).u16(0).u16(0).u16(WIDTH).u16(HEIGHT)
-  socket.write(writer.take())
-  return socket
-}
-
-/** A viewer that throws away what it gets, but asks for more: the process of {@link startViewer}. */
-async function viewer(port: number, encodings: number[], stalled: number): Promise<void> {
-  const silent = []
-  for (let n = 0; n < stalled; n++) {
-    const socket = await open(port, encodings)
-    socket.pause()
-    silent.push(socket)
-  }
-  const socket = await open(port, encodings)
-  let bytes = 0
-  socket.on('data', part => {
-    bytes += part.length
-  })
-  // One request after another, whether or not one is answered: there is always one open.
-  setInterval(() => {
-    if (socket.writableLength < 1000)
-      socket.write(new ByteWriter().u8(3).u8(1).u16(0).u16(0).u16(WIDTH).u16(HEIGHT).take())
-  }, 8)
-  process.on('message', () => process.send!(bytes))
-  process.on('disconnect', () => process.exit())
-  process.send!('ready')
-}
-
-/** Starts a viewer. */
-async function startViewer(port: number, encodings: number[], stalled: number) {
-  const child = fork(import.meta.filename, ['--viewer', JSON.stringify([port, encodings, stalled])])
-  await once(child, 'message')
-  return {
-    async received(): Promise<number> {
-      child.send('how much')
-      return (await once(child, 'message'))[0]
-    },
-    stop: () => child.kill(),
-  }
-}
-
 /** A test's machine behind VNC. */
 async function show(machine: Partial<ShownMachine>): Promise<VncDisplay> {
   const display = await openVnc({ host: '127.0.0.1', port: 0 }, sentence => console.error(sentence))
@@ -200,7 +148,13 @@ async function updates(stalled: number): Promise<void> {
       const screen = new TestScreen(WIDTH, HEIGHT)
       const { keyboard, mouse } = new TestInput()
       const display = await show({ screen, keyboard, mouse })
-      const child = await startViewer(display.address.port, numbers, stalled)
+      const child = await startViewer({
+        port: display.address.port,
+        encodings: numbers,
+        stalled,
+        width: WIDTH,
+        height: HEIGHT,
+      })
       await new Promise(resolve => setTimeout(resolve, 1000))
       const { milliseconds, drawn, read, frames, bytes } = await draw(screen, picture, child.received)
       child.stop()
@@ -294,7 +248,6 @@ function table(head: string[], rows: string[][]): void {
 }
 
 if (values.help) process.stdout.write(HELP)
-else if (values.viewer) await viewer(...(JSON.parse(values.viewer) as [number, number[], number]))
 else {
   console.error(`${cpus()[0].model}, Node ${process.versions.node}`)
   const only = values.only.split(',')

@@ -22,6 +22,8 @@ export class ScreenView {
   readonly #reader: ReadableStreamDefaultReader<ScreenChange>
   readonly #observer: ResizeObserver
   readonly #hint: (text: string) => void
+  /** What was drawn last, of which the next often has the size. */
+  #image = new ImageData(1, 1)
   #closed = false
 
   /** @param hint shows what the person should know now */
@@ -36,7 +38,7 @@ export class ScreenView {
     this.#listen()
     this.#observer = new ResizeObserver(() => this.#fit())
     this.#observer.observe(this.element)
-    this.#reader = this.#screen.changes().getReader()
+    this.#reader = (this.#screen.borrowedChanges?.() ?? this.#screen.changes()).getReader()
     this.#draw().catch(complain)
   }
 
@@ -52,8 +54,9 @@ export class ScreenView {
         this.#fit()
       }
       for (const { x, y, width, height, data } of rectangles) {
-        const pixels = new Uint8ClampedArray(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength)
-        this.#context.putImageData(new ImageData(pixels, width, height), x, y)
+        if (this.#image.width !== width || this.#image.height !== height) this.#image = new ImageData(width, height)
+        this.#image.data.set(data)
+        this.#context.putImageData(this.#image, x, y)
       }
       await new Promise(requestAnimationFrame)
     }

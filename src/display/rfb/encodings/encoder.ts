@@ -33,13 +33,21 @@ export function writeHeader(writer: ByteWriter, { x, y, width, height }: Rectang
     .u32(encoding >>> 0)
 }
 
+/** Whether eight pixels from `n` on are all the same one. */
+function isRun(pixels: Uint32Array, n: number, pixel: number): boolean {
+  const first = (pixels[n] ^ pixel) | (pixels[n + 1] ^ pixel) | (pixels[n + 2] ^ pixel) | (pixels[n + 3] ^ pixel)
+  if (first !== 0) return false
+  return ((pixels[n + 4] ^ pixel) | (pixels[n + 5] ^ pixel) | (pixels[n + 6] ^ pixel) | (pixels[n + 7] ^ pixel)) === 0
+}
+
 /** The colours of a block, as long as they are few. */
 export class Palette {
   /** The colours in the order in which they were met. */
   readonly colours = new Uint32Array(256)
   /** How many there are; more than `most` means too many. */
   count = 0
-  readonly #keys = new Uint32Array(1024)
+  /** As signed numbers: unsigned ones are floating-point to V8 where they are not all small. */
+  readonly #keys = new Int32Array(1024)
   readonly #indices = new Int16Array(1024)
   readonly #used: number[] = []
 
@@ -48,10 +56,14 @@ export class Palette {
     for (const slot of this.#used) this.#indices[slot] = 0
     this.#used.length = 0
     this.count = 0
-    let last = -1
-    for (let n = 0; n < pixels.length; n++) {
-      const pixel = pixels[n]
-      if (pixel === last) continue
+    const { length } = pixels
+    let last = ~pixels[0]
+    for (let n = 0; n < length; n++) {
+      const pixel = pixels[n] | 0
+      if (pixel === last) {
+        while (n + 8 < length && isRun(pixels, n + 1, last)) n += 8
+        continue
+      }
       last = pixel
       let slot = Math.imul(pixel, 0x9e3779b1) >>> 22
       while (this.#indices[slot] !== 0 && this.#keys[slot] !== pixel) slot = (slot + 1) & 1023
@@ -67,8 +79,9 @@ export class Palette {
 
   /** A colour's place. */
   indexOf(pixel: number): number {
-    let slot = Math.imul(pixel, 0x9e3779b1) >>> 22
-    while (this.#keys[slot] !== pixel || this.#indices[slot] === 0) slot = (slot + 1) & 1023
+    const key = pixel | 0
+    let slot = Math.imul(key, 0x9e3779b1) >>> 22
+    while (this.#keys[slot] !== key || this.#indices[slot] === 0) slot = (slot + 1) & 1023
     return this.#indices[slot] - 1
   }
 }

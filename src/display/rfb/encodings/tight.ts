@@ -119,19 +119,21 @@ export class TightEncoder {
   #bits(pixels: Uint32Array, width: number, height: number, second: number): Uint8Array {
     const stride = (width + 7) >> 3
     const bits = new Uint8Array(stride * height)
+    const key = second | 0
     for (let row = 0, n = 0; row < height; row++)
-      for (let x = 0; x < width; x++, n++) if (pixels[n] === second) bits[row * stride + (x >> 3)] |= 0x80 >> (x & 7)
+      for (let x = 0; x < width; x++, n++) if ((pixels[n] | 0) === key) bits[row * stride + (x >> 3)] |= 0x80 >> (x & 7)
     return bits
   }
 
   #bytes(pixels: Uint32Array): Uint8Array {
     const indices = new Uint8Array(pixels.length)
-    let last = -1
+    let last = ~pixels[0]
     let index = 0
     for (let n = 0; n < pixels.length; n++) {
-      if (pixels[n] !== last) {
-        last = pixels[n]
-        index = this.#palette.indexOf(last)
+      const pixel = pixels[n] | 0
+      if (pixel !== last) {
+        last = pixel
+        index = this.#palette.indexOf(pixel)
       }
       indices[n] = index
     }
