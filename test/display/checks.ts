@@ -111,6 +111,7 @@ export const CHECKS: readonly Check[] = [
   frameBuffer('virtio'),
   desktop('std'),
   desktop('virtio'),
-  sound,
+  sound('instructions'),
+  sound('host'),
   sideBySide,
 ]

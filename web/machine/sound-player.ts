@@ -3,8 +3,8 @@ import type { Sound } from '../../src/hosts/browser/index.ts'
 
 /** Seconds that a piece is played after it came: what the guest's speed and the page's turns may vary. */
 const DELAY = 0.08
-/** Seconds of delay beyond which what waits is skipped: guest time ran ahead of the page's. */
-const MOST_DELAY = 0.4
+/** Seconds of delay beyond which what waits is skipped: the guest has caught up with what it had missed. */
+const MOST_DELAY = 0.5
 
 /** Plays until the machine ends or it is closed. */
 export class SoundPlayer {
@@ -13,6 +13,8 @@ export class SoundPlayer {
   readonly #reader: ReadableStreamDefaultReader<{ frame: number; samples: Int16Array }>
   /** The time of the page at which frame 0 of the guest would be heard. */
   #origin = Number.NEGATIVE_INFINITY
+  /** Pieces that may not have been heard yet. */
+  readonly #waiting = new Set<AudioBufferSourceNode>()
 
   constructor(sound: Sound) {
     this.#context = new AudioContext({ sampleRate: sound.rate, latencyHint: 'interactive' })
@@ -48,6 +50,9 @@ export class SoundPlayer {
       let at = this.#origin + frame / rate
       // The first piece, one that comes too late, or after a silence in which the clocks went apart.
       if (at < now || at > now + MOST_DELAY) {
+        // Not two pieces at once.
+        for (const waiting of this.#waiting) waiting.stop()
+        this.#waiting.clear()
         at = now + DELAY
         this.#origin = at - frame / rate
       }
@@ -55,6 +60,8 @@ export class SoundPlayer {
       source.buffer = buffer
       source.connect(this.#volume)
       source.start(at)
+      this.#waiting.add(source)
+      source.addEventListener('ended', () => this.#waiting.delete(source))
     }
   }
 

@@ -124,11 +124,16 @@ export class BusMasterBox {
     let frames = this.#stream.due(now)
     // A ring of empty buffers ends with its last at the latest, however often it is asked.
     for (let ended = 0; frames > 0 && this.running; ) {
-      const count = Math.min(frames, Math.ceil(state.left / channels), MOST_FRAMES)
+      const rest = Math.ceil(state.left / channels)
+      // Its last frame waits for the guest's moment to be over.
+      const most = state.interrupts && this.#stream.holds(now) ? rest - 1 : rest
+      const count = Math.min(frames, most, MOST_FRAMES)
       if (count > 0) this.#move(count)
+      else if (rest > 0) return
       frames -= count
       if (state.left === 0) {
         const { interrupts } = state
+        if (interrupts) this.#stream.blockEnded(now)
         this.#end()
         if (interrupts || state.status & STATUS_HALTED) this.#options.changed(now)
         if (interrupts || ++ended > 2 * ENTRIES) return

@@ -130,6 +130,54 @@ test('on a clock that goes on while registers are written, the first frame is he
   assert.equal(heard().length, samples.length - 2)
 })
 
+test('a host that lets the guest wait now and then makes no gap, although its program takes a while to provide what follows', () => {
+  const { bus, irq, listener } = setUp()
+  bus.out(NABM + 0x2c, 2, 4)
+  bus.out(NAM + 0x02, 0, 2)
+  bus.out(NAM + 0x18, 0x0808, 2)
+  const view = new DataView(bus.ram.buffer)
+  // Four periods of 100 ms, of which the driver lets the card have all at any time.
+  const period = 4800
+  for (let i = 0; i < 32; i++) {
+    view.setUint32(RING + 8 * i, BUFFERS + 4 * period * (i % 4), true)
+    view.setUint32(RING + 8 * i + 4, 0x80000000 | (2 * period), true)
+  }
+  let filled = 0
+  const fill = () => {
+    for (let i = 0; i < period; i++) {
+      const value = Math.round(16000 * Math.sin((2 * Math.PI * 440 * (filled * period + i)) / SAMPLE_RATE))
+      view.setInt32(BUFFERS + 4 * ((filled % 4) * period + i), (value << 16) | (value & 0xffff), true)
+    }
+    filled++
+  }
+  for (let i = 0; i < 4; i++) fill()
+  bus.out(NABM + 0x10, RING, 4)
+  bus.out(NABM + 0x15, 31)
+  bus.out(NABM + 0x1b, 0x11)
+  // The program runs some milliseconds after the interrupt, and fills what is free.
+  let interrupts = 0
+  let wakes = Number.POSITIVE_INFINITY
+  let stalls = 0
+  for (let i = 0; bus.clock.now() < 20e9; i++) {
+    if (i % 900 === 899) bus.clock.jump([40e6, 350e6, 1000e6, 1900e6][stalls++ % 4])
+    else bus.clock.advance(1e6)
+    if (irq()) {
+      // Drivers ask for the position as often as they like.
+      for (let n = 0; n < 8; n++) bus.in(NABM + 0x14)
+      bus.in(NABM + 0x18, 2)
+      bus.out(NABM + 0x16, 0x1c, 2)
+      bus.out(NABM + 0x15, (bus.in(NABM + 0x14) + 31) % 32)
+      interrupts++
+      wakes = Math.min(wakes, bus.clock.now() + 5e6)
+    }
+    if (bus.clock.now() < wakes) continue
+    wakes = Number.POSITIVE_INFINITY
+    while (filled < interrupts + 4) fill()
+  }
+  const heard = listener.channel(4800, 17 * SAMPLE_RATE)
+  assert.ok(residue(heard, 440) < 0.0005, `${residue(heard, 440)}`)
+})
+
 test('a ring that runs out halts, says so, and goes on with a new last buffer', () => {
   const machine = setUp()
   const { bus, irq } = machine

@@ -7,8 +7,13 @@ export const SAMPLE_RATE = 48_000
 const FRAMES = SAMPLE_RATE / 1e9
 /** Nanoseconds of guest time between two pieces. */
 const PERIOD = 10e6
-/** Most frames of a piece, half a second; what a host that stood still for longer has missed is lost. */
-export const MOST_FRAMES = SAMPLE_RATE / 2
+/**
+ * Seconds for which the host may let the guest wait without anything being lost: what was not played meanwhile is played when
+ * the guest can provide it, at the time at which it had been due.
+ */
+export const MOST_LATE = 2
+/** Most frames of a piece: those, and what becomes due while the guest catches up. */
+export const MOST_FRAMES = (MOST_LATE + 1) * SAMPLE_RATE
 /** Frames beyond now that may be mixed: a sample of the slowest rate lasts for so long. */
 const AHEAD = 64
 
@@ -30,8 +35,9 @@ export class SoundMixer {
   readonly #timer: Timer
   readonly #sources: SoundSource[] = []
   readonly #sum = new Float32Array(2 * (MOST_FRAMES + AHEAD))
-  /** The number of the frame that is the first in `#sum`. */
+  /** The number of the frame that is the first in `#sum`, and how many there may be something in. */
   #first = 0
+  #used = 0
   #listening = false
   #running = false
 
@@ -67,7 +73,8 @@ export class SoundMixer {
     if (!this.#listening || this.#running || !this.#sources.some(({ playing }) => playing)) return
     this.#running = true
     this.#first = frameAt(since)
-    this.#sum.fill(0)
+    this.#sum.fill(0, 0, 2 * this.#used)
+    this.#used = 0
     this.#timer.arm(since + PERIOD)
   }
 
@@ -77,6 +84,7 @@ export class SoundMixer {
     if (!this.#running || at < 0 || at >= this.#sum.length) return
     this.#sum[at] += left
     this.#sum[at + 1] += right
+    if (at >= 2 * this.#used) this.#used = (at >> 1) + 1
   }
 
   #stop(): void {
@@ -109,8 +117,10 @@ export class SoundMixer {
 
   /** Takes frames off the beginning. */
   #drop(frames: number): void {
-    this.#sum.copyWithin(0, 2 * frames)
-    this.#sum.fill(0, this.#sum.length - 2 * frames)
+    const left = Math.max(0, this.#used - frames)
+    this.#sum.copyWithin(0, 2 * frames, 2 * this.#used)
+    this.#sum.fill(0, 2 * left, 2 * this.#used)
+    this.#used = left
   }
 }
 

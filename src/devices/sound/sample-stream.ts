@@ -1,12 +1,17 @@
 /** Samples that a converter plays at a rate of its own, in guest time, brought to the mixer's rate. */
 import { MINIMUM_PERIOD } from '../ticks.ts'
-import { frameAt, type SoundMixer, timeOfFrame } from './mixer.ts'
+import { frameAt, MOST_LATE, type SoundMixer, timeOfFrame } from './mixer.ts'
 
 /** Nanoseconds that a converter may be behind: it then makes up for them, beyond it goes on from where it is. */
-const MOST_LAG = 400e6
+const MOST_LAG = MOST_LATE * 1e9
 
-/** Most nanoseconds that the guest gets for each interrupt while a converter that is behind catches up. */
-const MOST_PAUSE = 1e6
+/**
+ * While a converter that is behind catches up, the end of a block comes this part of a block after the end of the one before: the guest
+ * has to see the interrupt, and a program of it to run and to provide what follows. It may not have much of the host meanwhile.
+ */
+const PAUSE = 1 / 4
+/** At most so many nanoseconds. */
+const MOST_PAUSE = 20e6
 
 /**
  * A digital-to-analogue converter: tells how many frames were due, and mixes them where in time they belong. Between two
@@ -24,6 +29,9 @@ export class SampleStream {
   #next = 0
   #left = 0
   #right = 0
+  /** Frames that were played when a block ended last, and until when the next does not end. */
+  #ended = 0
+  #heldUntil = 0
 
   constructor(mixer: SoundMixer) {
     this.#mixer = mixer
@@ -36,6 +44,8 @@ export class SampleStream {
     this.#start = timeOfFrame(this.#next)
     this.#period = 1e9 / rate
     this.#played = 0
+    this.#ended = 0
+    this.#heldUntil = 0
     // What was played before has been over for a while.
     this.#left = this.#right = 0
   }
@@ -44,6 +54,7 @@ export class SampleStream {
   setRate(rate: number): void {
     if (1e9 / rate === this.#period) return
     this.#start = this.timeOf(0)
+    this.#ended -= this.#played
     this.#played = 0
     this.#period = 1e9 / rate
   }
@@ -53,14 +64,21 @@ export class SampleStream {
     return this.#start + (this.#played + ahead) * this.#period
   }
 
-  /**
-   * When to look after a block that ends so many frames ahead: when its last is due. A converter that is behind lets the guest
-   * have a moment for what it was told of last.
-   */
+  /** A block has ended, and the guest was told. */
+  blockEnded(now: number): void {
+    const length = (this.#played - this.#ended) * this.#period
+    this.#ended = this.#played
+    this.#heldUntil = now + Math.max(MINIMUM_PERIOD, Math.min(MOST_PAUSE, length * PAUSE))
+  }
+
+  /** Whether the guest still has its moment for the block that ended last: the next does not end yet. */
+  holds(now: number): boolean {
+    return now < this.#heldUntil
+  }
+
+  /** When to look after a block that ends so many frames ahead: when its last is due, and it may end. */
   deadline(ahead: number, now: number): number {
-    const due = this.timeOf(ahead - 1)
-    if (due > now) return Math.max(due, now + MINIMUM_PERIOD)
-    return now + Math.max(MINIMUM_PERIOD, Math.min(MOST_PAUSE, (ahead * this.#period) / 2))
+    return Math.max(this.timeOf(ahead - 1), this.#heldUntil, now + MINIMUM_PERIOD)
   }
 
   /** Frames that are due. What is too long ago is not made up for. */

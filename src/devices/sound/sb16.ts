@@ -380,7 +380,10 @@ export class Sb16 implements Device, SoundSource {
     if (transfer === undefined || transfer.paused || this.#starved) return
     let due = this.#stream.due(now)
     while (due > 0) {
-      const most = Math.min(due, framesOf(transfer, transfer.left), MOST_BYTES / 4)
+      const rest = framesOf(transfer, transfer.left)
+      // Its last frame waits for the guest's moment to be over.
+      const most = Math.min(due, this.#stream.holds(now) ? rest - 1 : rest, MOST_BYTES / 4)
+      if (most <= 0) return
       const wanted = Math.min(transfer.left, samplesOf(transfer, most))
       const samples = transfer.silent ? wanted : this.#transfer(transfer, wanted)
       if (transfer.silent) this.#stream.skip(wanted)
@@ -388,6 +391,7 @@ export class Sb16 implements Device, SoundSource {
       due -= framesOf(transfer, samples)
       transfer.left -= samples
       if (transfer.left === 0) {
+        this.#stream.blockEnded(now)
         this.#blockEnded(transfer)
         return
       }
