@@ -83,7 +83,7 @@ export class AcpiPm implements Device {
       readPort: (port, size) => {
         const offset = port - (this.state.base ?? 0)
         // The timer is read as a whole.
-        if (offset === PM_TIMER && size === 4) return this.#ticks() % 2 ** 32
+        if (offset === PM_TIMER && size === 4) return PM_TIMER_RATE.at(this.#clock.poll()) % 2 ** 32
         return this.#bytes.readPort(offset, size)
       },
       writePort: (port, size, value) => this.#bytes.writePort(port - (this.state.base ?? 0), size, value),

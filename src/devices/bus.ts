@@ -42,6 +42,8 @@ export interface Timer {
 export interface Clock {
   /** Nanoseconds since the machine was created; never runs backwards. A double: exact to 104 days. */
   now(): number
+  /** As {@link now}, for a register that guests read over and over to wait until some time has passed. */
+  poll(): number
   /** Makes a timer, not yet armed. Callbacks run between guest instructions, in order of deadline. */
   timer(callback: () => void): Timer
   /** Milliseconds since the Unix epoch, for real-time clocks: a fixed start plus {@link now} where time is simulated. */

@@ -38,6 +38,10 @@ export class ManualClock implements Clock {
     return this.#now
   }
 
+  poll(): number {
+    return this.#now
+  }
+
   timer(callback: () => void): Timer {
     const timer = new ManualTimer(callback)
     this.#timers.push(timer)

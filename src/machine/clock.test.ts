@@ -126,3 +126,57 @@ test('a timer that is always due does not hold the machine up', () => {
   clock.runTimers()
   assert.ok(calls >= 1 && calls <= 1000)
 })
+
+test('counted time passes while a guest reads it over and over', () => {
+  let instructions = 0
+  let interruptions = 0
+  const clock = new MachineClock('instructions')
+  clock.countInstructions(() => instructions)
+  clock.onInterruption = () => interruptions++
+  const wait = (nanoseconds: number, between: number) => {
+    const end = clock.poll() + nanoseconds
+    for (let reads = 1; ; reads++) {
+      instructions += between
+      const now = clock.poll()
+      assert.equal(clock.now(), now)
+      if (now >= end) return [reads, now - end]
+    }
+  }
+  const [reads, late] = wait(1_000_000, 16)
+  assert.ok(reads > 50 && reads < 250, `${reads} reads of a millisecond`)
+  assert.ok(late < 1_000_000 / 16, `${late} ns late`)
+  // The shortest waits stay short.
+  assert.ok(wait(10_000, 16)[1] < 2_000)
+  // A guest that works between its reads pays for each alike.
+  const before = clock.now()
+  wait(1_000_000, 1000)
+  assert.ok(clock.now() - before < 1_020_000)
+  assert.equal(interruptions, 0)
+  clock.timer(() => {}).arm(clock.now() + 500)
+  clock.poll()
+  assert.equal(interruptions, 1)
+})
+
+test('a guest that reads the host time over and over is noticed, one that works is not', () => {
+  const { host, clock } = hostClock()
+  let instructions = 0
+  let interruptions = 0
+  clock.countInstructions(() => instructions)
+  clock.onInterruption = () => interruptions++
+  clock.start()
+  for (let i = 0; i < 1000; i++) {
+    host.time += 0.01
+    instructions += 1000
+    clock.poll()
+  }
+  assert.equal(clock.takePolling(), 0)
+  for (let i = 0; i < 20; i++) {
+    host.time += 0.01
+    instructions += 16
+    clock.poll()
+  }
+  const polled = clock.takePolling()
+  assert.ok(polled > 100_000 && polled < 250_000, `${polled} ns`)
+  assert.equal(clock.takePolling(), 0)
+  assert.ok(interruptions > 0)
+})

@@ -21,6 +21,16 @@ export const NANOSECONDS_PER_INSTRUCTION = 10
 /** {@link Clock.wallTime} at guest time 0 where the clock counts instructions: 2026-01-01T00:00:00Z, milliseconds. */
 export const SIMULATED_EPOCH = Date.UTC(2026, 0, 1)
 
+/** Reads of a clock between which no more than so many instructions are executed are a wait: see {@link MachineClock.poll}. */
+const POLL_INSTRUCTIONS = 150
+/** What a read of such a clock takes where time is counted, as it does at a PC's slow bus, and longer when the guest has waited long. */
+const POLL_NANOSECONDS = 1_000
+const MOST_POLL_NANOSECONDS = 10_000
+/** The part of a wait that one more read takes. */
+const POLL_SHARE = 1 / 32
+/** After so many nanoseconds of reading the host's time, a guest is taken to wait for longer. */
+const LONG_POLLING = 100_000
+
 /** What {@link MachineClock} asks of the world; tests replace it. */
 export interface ClockSource {
   /** Milliseconds of a monotonic host clock. */
@@ -36,6 +46,8 @@ export class MachineClock implements Clock {
   readonly kind: ClockKind
   /** Called when a timer is armed with a deadline before every other: a running engine must come back earlier. */
   onEarlierDeadline: () => void = () => {}
+  /** Called when a running engine must come back: time went on more than by executing, or the guest only waits. */
+  onInterruption: () => void = () => {}
   readonly #source: ClockSource
   readonly #timers = new TimerHeap()
   /** Instructions executed so far; the processor supplies it. */
@@ -46,6 +58,10 @@ export class MachineClock implements Clock {
   #startedAt: number | undefined
   /** The largest value returned: a host clock's rounding must not run backwards. */
   #latest = 0
+  /** Since when the guest has been reading a clock over and over, and when it last did. */
+  #pollingSince = 0
+  #pollInstructions = Number.NEGATIVE_INFINITY
+  #polled = 0
 
   /**
    * @param kind where guest time comes from
@@ -68,6 +84,35 @@ export class MachineClock implements Clock {
       if (now > this.#latest) this.#latest = now
     }
     return this.#latest
+  }
+
+  /**
+   * What a guest that waits in a loop reads. Where time is counted, the read itself takes some: else the guest would execute a hundred
+   * thousand instructions for each millisecond that passes. By the host's time the run loop hears of it: {@link takePolling}.
+   */
+  poll(): number {
+    let now = this.now()
+    const instructions = this.#instructions()
+    if (instructions - this.#pollInstructions > POLL_INSTRUCTIONS) this.#pollingSince = now
+    this.#pollInstructions = instructions
+    const waited = now - this.#pollingSince
+    if (this.kind === 'instructions') {
+      const passes = Math.round(Math.min(MOST_POLL_NANOSECONDS, Math.max(POLL_NANOSECONDS, waited * POLL_SHARE)))
+      this.#base += passes
+      now += passes
+      if (this.#timers.earliest() <= now) this.onInterruption()
+    } else if (waited >= LONG_POLLING) {
+      this.#polled = waited
+      this.onInterruption()
+    }
+    return now
+  }
+
+  /** For how many nanoseconds the guest has been reading the host's time over and over; 0 unless that is long, and it did since this was last asked. */
+  takePolling(): number {
+    const polled = this.#polled
+    this.#polled = 0
+    return polled
   }
 
   wallTime(): number {

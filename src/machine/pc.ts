@@ -224,6 +224,9 @@ export class Pc implements Runnable {
     clock.onEarlierDeadline = () => {
       if (clock.nextDeadline() < this.#sliceEnd) ports.stopRequested = true
     }
+    clock.onInterruption = () => {
+      ports.stopRequested = true
+    }
     this.clock = clock
     const bus = new MachineBus({
       clock,

@@ -10,7 +10,12 @@ function fakeHost() {
     time: 0,
     turns: 0,
     waits: [],
+    rests: [],
     now: () => host.time,
+    rest: milliseconds => {
+      host.rests.push(milliseconds)
+      host.time += milliseconds
+    },
     turn: async () => {
       host.turns++
     },
@@ -35,6 +40,7 @@ interface FakeHost extends RunnerHost {
   time: number
   turns: number
   waits: number[]
+  rests: number[]
   /** Called when the runner sleeps, instead of waking it. */
   onSleep?: () => void
 }
@@ -228,4 +234,22 @@ test('a triple fault and a stop end the run', async () => {
     return { kind: 'budget' }
   })
   assert.equal(await endless.runner.run(), undefined)
+})
+
+test('while a guest reads the host time over and over, the host rests, but not beyond a deadline', async () => {
+  const { host, machine, runner } = fakeMachine('host', (_, fake) => {
+    if (host.rests.length >= 3) return { kind: 'poweroff' }
+    for (let i = 0; i < 30; i++) {
+      fake.executed += 16
+      host.time += 0.01
+      fake.clock.poll()
+    }
+    return { kind: 'budget' }
+  })
+  machine.clock.timer(() => {}).arm(870_000)
+  await runner.run()
+  assert.deepEqual(
+    host.rests.map(rest => Math.round(rest * 100)),
+    [5, 2, 14],
+  )
 })

@@ -53,6 +53,8 @@ export interface RunnerHost {
   turn(): Promise<void>
   /** The processor waits, and not just for a moment: time for the host's housekeeping. */
   idle?(): void
+  /** Blocks for so many milliseconds, less than one: where the host can. */
+  rest?(milliseconds: number): void
   /** Calls back after at least `milliseconds`; the returned function cancels. */
   after(milliseconds: number, callback: () => void): () => void
 }
@@ -82,6 +84,13 @@ const SHORT_WAIT = 300_000
 const LONG_WAIT = 3_000_000
 const LONGEST_WAIT_MILLISECONDS = 3_600_000
 /**
+ * How long the host rests, in nanoseconds, while a guest reads the time over and over: hosts wake up some 50,000 later than they are asked to.
+ * The longer the guest has waited, the longer: up to a part of that.
+ */
+const REST_NANOSECONDS = 50_000
+const MOST_REST_NANOSECONDS = 1_000_000
+const REST_SHARE = 1 / 8
+/**
  * Counted time runs ahead of the host's while the processor waits. A guest that only waits for this long (nanoseconds
  * of guest time) is slowed to the host's time, so that an idle prompt does not keep the host busy.
  */
@@ -105,11 +114,24 @@ export function eventLoopHost(): RunnerHost {
   return {
     now: () => performance.now(),
     turn,
+    rest: restOf(),
     after(milliseconds, callback) {
       const timer = setTimeout(callback, milliseconds)
       return () => clearTimeout(timer)
     },
   }
+}
+
+/** Blocks the thread; undefined where that is not allowed, as in a page's own thread, or without shared memory. */
+function restOf(): RunnerHost['rest'] {
+  if (typeof SharedArrayBuffer === 'undefined') return undefined
+  const word = new Int32Array(new SharedArrayBuffer(4))
+  try {
+    Atomics.wait(word, 0, 0, 0)
+  } catch {
+    return undefined
+  }
+  return milliseconds => void Atomics.wait(word, 0, 0, milliseconds)
 }
 
 /** Runs one machine until {@link run} resolves with what ended it. */
@@ -217,7 +239,8 @@ export class Runner {
         const executed = this.#machine.instructions() - before
         const after = this.#host.now()
         this.#learnRate(executed, (after - now) * 1e6)
-        now = after
+        const polled = clock.takePolling()
+        now = polled > 0 ? this.#rest(after, polled) : after
         const event = this.#machine.takeEvent()
         if (event) return event
         if (exit.kind === 'shutdown') return { kind: 'triple-fault', message: exit.reason }
@@ -231,6 +254,18 @@ export class Runner {
     } finally {
       this.stats.busyMilliseconds += now - started
     }
+  }
+
+  /** A guest has waited for `polled` nanoseconds by reading the time: the host's processor is left to others. @returns the host's time then */
+  #rest(now: number, polled: number): number {
+    const { activity, clock, hostWork } = this.#machine
+    const rest = Math.min(MOST_REST_NANOSECONDS, Math.max(REST_NANOSECONDS, polled * REST_SHARE))
+    const nanoseconds = Math.min(rest, clock.untilDeadline())
+    if (!this.#host.rest || hostWork?.pending || nanoseconds <= 0) return now
+    const outside = activity?.enter(ACTIVITY_ASLEEP)
+    this.#host.rest(nanoseconds / 1e6)
+    activity?.leave(outside!)
+    return this.#host.now()
   }
 
   #starved(): boolean {
