@@ -95,6 +95,11 @@ const MOST_UNFIT_KNOWN = 1000
 
 /** A region in which so many long slices ended is made anew with more care. */
 const OFTEN_SEEN = 32
+/**
+ * Likewise one that took another's place because it is entered again and again: what it does each time is little, for which care gains
+ * little, and it has the code of all that it calls.
+ */
+const OFTEN_SEEN_AGAIN = 512
 /** So many blocks are known to lie in the midst of regions. */
 const MOST_AMIDST = 100_000
 /** So many regions are counted for that. */
@@ -223,7 +228,8 @@ export class Translator {
     if (this.enterThere(block) || (this.kept && this.enterKept(this.kept, block))) return
     const region = this.interpreter.eager ? undefined : this.amidst.get(block.address)
     if (region && !region.dropped && region.block.mode === block.mode) {
-      this.amidst.delete(block.address)
+      // As long as it waits for its code nothing is known of how often it is entered there.
+      if (region.installed) this.amidst.delete(block.address)
       this.interpreter.blocks.reheat(block)
     } else this.translate(block)
   }
@@ -346,7 +352,7 @@ export class Translator {
     if (!region) return
     const seen = (this.seen.get(region) ?? 0) + 1
     this.seen.set(region, seen)
-    if (seen === OFTEN_SEEN) this.translate(region.block, region, true)
+    if (seen === (region.counted ? OFTEN_SEEN : OFTEN_SEEN_AGAIN)) this.translate(region.block, region, true)
     if (this.seen.size > MOST_SEEN) this.seen.clear()
   }
 
