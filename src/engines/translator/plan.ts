@@ -70,7 +70,8 @@ export class RegionPlan {
     if (Math.max(...all) - Math.min(...all) > WIDEST_TABLE) return []
     const at = this.indexOf.get(meeting)!
     const reached = meeting.expected.filter(({ to }) => jumpKind(this.placed, at, this.indexOf.get(to!)!) !== 'outside')
-    return reached.map(({ distance }) => distance).filter(distance => distance !== 0)
+    const inPage = (distance: number) => Math.floor((this.found.offset + distance) / 4096) === 0
+    return reached.map(({ distance }) => distance).filter(distance => distance !== 0 && inPage(distance))
   }
 
   /** What may be expected where jumps through a table meet: where the region is entered too, nothing for which it would be left. */

@@ -116,6 +116,8 @@ export interface FoundRegion {
   readonly pages: ReadonlyMap<number, number>
   /** Where jumps through tables in the entry's page meet, outside of calls that are followed. */
   readonly meeting?: RegionBlock | undefined
+  /** Of the entry in its page. */
+  readonly offset: number
 }
 
 type Looked = RegionInstruction | 'interpreted' | 'outside'
@@ -163,7 +165,8 @@ class Search {
     const entry = root.blocks.get(0)
     const blocks = entry ? reachable(entry) : []
     const meeting = this.meetings.get(root)?.get(0)
-    return { blocks, pages: this.pages, meeting: meeting && blocks.includes(meeting) ? meeting : undefined }
+    const reached = meeting && blocks.includes(meeting) ? meeting : undefined
+    return { blocks, pages: this.pages, meeting: reached, offset: this.offset }
   }
 
   private context(caller: CallContext | undefined, callee: number, returnsTo: number): CallContext {
@@ -294,11 +297,14 @@ class Search {
     return within <= this.limits.recursion
   }
 
-  /** Where a jump through a table may go: what is warm in its page and not reached otherwise. */
+  /** Where a jump through a table may go: what is warm in its page and those beside it, and not reached otherwise. */
   private tableTargets(instruction: RegionInstruction): number[] {
     const number = this.pageOf(instruction.distance)
-    const page = this.pages.get(number)!
-    const targets = this.host.warmIn(page).map(address => number * 4096 + (address - page) - this.offset)
+    const targets = [number - 1, number, number + 1].flatMap(number => {
+      const page = this.pages.get(number) ?? this.host.page(number)
+      if (page === -1) return []
+      return this.host.warmIn(page).map(address => number * 4096 + (address - (page >>> 0)) - this.offset)
+    })
     return nearest(
       targets.filter(to => !this.decodedWithin(to)),
       instruction.distance,
