@@ -4,15 +4,14 @@ import fs from 'node:fs'
 import { dirname, isAbsolute, join, relative, resolve } from 'node:path'
 import type { ByteFile, FilePart, ImageFolder, OpenMode } from '../../disk/byte-file.ts'
 import { DiskError, type DiskErrorCode } from '../../disk/disk.ts'
+import { CachePatience } from './cache-patience.ts'
 import { DARWIN_LOCK_FLAGS, lockFile } from './file-lock.ts'
 import { reasonOf } from './user-error.ts'
 
 /** Requests up to this many bytes are made in this thread: the host's cache answers sooner than another thread wakes. */
 const SMALL = 2 ** 17
-/** Milliseconds after which an answer did not come from the cache, */
+/** Milliseconds after which an answer did not come from the cache. */
 const SLOW = 0.5
-/** and how many of the next requests are then left to other threads. */
-const PATIENCE = 32
 /** Bytes of a larger request that the cache gives in a millisecond, at the least. */
 const CACHE_RATE = 2 ** 20
 /** Most buffers of one system call (IOV_MAX). */
@@ -101,8 +100,8 @@ class NodeFile implements ByteFile {
   readonly #release: () => void
   #closed = false
   #canPunch: boolean
-  /** How many requests are still left to other threads. */
-  #patience = 0
+  /** Whether requests are left to other threads. */
+  readonly #patience = new CachePatience()
   /** Requests in other threads, which use the descriptor. */
   readonly #elsewhere = new Set<Promise<unknown>>()
 
@@ -137,10 +136,7 @@ class NodeFile implements ByteFile {
   /** Reads or writes buffers in this thread, unless the host's cache does not seem to have what is asked. */
   #atOnce(verb: string, buffers: readonly Uint8Array[], call: (part: Uint8Array[], done: number) => number): boolean {
     this.#checkOpen()
-    if (this.#patience > 0) {
-      this.#patience--
-      return false
-    }
+    if (this.#patience.isElsewhere) return false
     const begun = performance.now()
     let done = 0
     try {
@@ -158,7 +154,7 @@ class NodeFile implements ByteFile {
     } catch (error) {
       throw fileError(this.name, verb, error)
     }
-    if (performance.now() - begun > SLOW + done / CACHE_RATE) this.#patience = PATIENCE
+    this.#patience.wasHere(performance.now() - begun > SLOW + done / CACHE_RATE)
     return true
   }
 
@@ -192,12 +188,12 @@ class NodeFile implements ByteFile {
       while (done < length) {
         const call = step(done, Math.min(length - done, LARGEST_CALL))
         let count: number
-        if (length <= SMALL && this.#patience === 0) {
+        if (length <= SMALL && !this.#patience.isElsewhere) {
           const begun = performance.now()
           count = call.now()
-          if (performance.now() - begun > SLOW) this.#patience = PATIENCE
+          this.#patience.wasHere(performance.now() - begun > SLOW)
         } else {
-          if (this.#patience > 0) this.#patience--
+          this.#patience.wasElsewhere()
           count = await this.#inOtherThread(call.later)
         }
         if (count === 0) break
