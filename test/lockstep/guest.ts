@@ -1,5 +1,6 @@
 /** A whole machine in this process, driven to exact instruction counts, for comparing engines with each other. */
 import type { Vcpu } from '../../src/cpu/vcpu.ts'
+import { checkRange, type Disk } from '../../src/disk/disk.ts'
 import type { CodeStore } from '../../src/engines/code-store.ts'
 import type { Interpreter } from '../../src/engines/interpreter/interpreter.ts'
 import { NANOSECONDS_PER_INSTRUCTION } from '../../src/machine/clock.ts'
@@ -17,6 +18,8 @@ export interface GuestOptions {
   commandLine: string
   /** Bytes of RAM. */
   memory: number
+  /** Bytes of a CD in a drive at IDE. */
+  cdrom?: Uint8Array
   /** What COM1 receives, as soon as it can. */
   input?: Uint8Array
   /** Where code of earlier runs is, and goes; none by default. */
@@ -27,6 +30,41 @@ export interface GuestOptions {
 
 /** Why {@link Guest.runTo} came back before its instruction count. */
 export type GuestEnd = MachineEvent | { kind: 'idle' } | { kind: 'shutdown'; reason: string }
+
+/** A disk that answers at once, so that no machine ever waits for the host. */
+function readOnlyDisk(bytes: Uint8Array): Disk {
+  const size = Math.ceil(bytes.length / 2048) * 2048
+  const fill = (offset: number, buffer: Uint8Array) => {
+    checkRange(disk, offset, buffer.length)
+    const piece = bytes.subarray(offset, offset + buffer.length)
+    buffer.fill(0).set(piece)
+    return piece.length
+  }
+  const refuse = () => Promise.reject(new Error('the disk is read-only'))
+  const disk: Disk = {
+    name: 'cdrom',
+    size,
+    sectorSize: 512,
+    readOnly: true,
+    read: async (offset, buffer) => void fill(offset, buffer),
+    immediate: {
+      read(offset, into) {
+        for (const buffer of into) {
+          fill(offset, buffer)
+          offset += buffer.length
+        }
+        return true
+      },
+      write: () => false,
+    },
+    write: refuse,
+    writeZeroes: refuse,
+    discard: refuse,
+    flush: async () => {},
+    close: async () => {},
+  }
+  return disk
+}
 
 /** One machine whose clock counts instructions. */
 export class Guest {
@@ -54,6 +92,16 @@ export class Guest {
         cpu: 'max',
         machine: options.machine ?? 'pc',
         holdInput: false,
+        drives: options.cdrom && [
+          {
+            kind: 'cdrom',
+            name: 'cdrom0',
+            bus: 'ide',
+            cache: 'writeback',
+            serial: 'CD',
+            medium: { path: 'cdrom', format: 'raw', readOnly: true },
+          },
+        ],
       },
       options,
       {
@@ -66,6 +114,7 @@ export class Guest {
         receiveReady: feed,
         log: () => {},
         flush: () => true,
+        openImage: async () => readOnlyDisk(options.cdrom!),
         createProcessor: processor => createPcProcessor(processor, options.store),
       },
     )
@@ -102,6 +151,7 @@ export class Guest {
       const exit = pc.engine.run(clock.instructionsWithin(nanoseconds, 0))
       this.end = pc.takeEvent()
       if (this.end) break
+      if (pc.hostWork.held) throw new Error('a guest in lock-step cannot wait for the host')
       if (exit.kind === 'shutdown') this.end = exit
       if (exit.kind === 'halt') {
         if (clock.nextDeadline() === Number.POSITIVE_INFINITY) this.end = { kind: 'idle' }

@@ -41,7 +41,7 @@ async function boot(
   const words = await check.words(say)
   const start = Date.now()
   const told = [...(verbose ? ['--verbose'] : []), ...(stats ? ['--stats'] : [])]
-  const all = ['run', '--engine', engine, '--clock', clock, ...told, ...words]
+  const all = ['run', '--engine', check.engine ?? engine, '--clock', clock, ...told, ...words]
   const machine = new Console(check.name, TYPETWO, all, show ? text => void process.stdout.write(text) : undefined)
   const deadline = setTimeout(() => machine.kill(), 1000 * check.seconds)
   let error: string | undefined
