@@ -10,6 +10,10 @@ import { ENCODING } from '../src/display/rfb/protocol.ts'
 /** Milliseconds between two requests: there is always one open. */
 const REQUESTS = 8
 
+/** Milliseconds that one which vanishes stays: each a little longer than the one before. */
+const LEAST_STAY = 500
+const STAY_STEP = 20
+
 /** Where a viewer looks, and how. */
 export interface ViewerOptions {
   port: number
@@ -20,6 +24,8 @@ export interface ViewerOptions {
   format?: PixelFormatFields
   /** More viewers of the same kind, that never read what they asked for. */
   stalled?: number
+  /** More that do the same for a moment, break off, and come again. */
+  vanishing?: number
   width: number
   height: number
 }
@@ -38,6 +44,8 @@ interface Line {
   waiting(): number
   onData(take: (bytes: Uint8Array) => void): void
   pause(): void
+  /** Breaks off without a word. */
+  destroy(): void
 }
 
 async function openTcp(port: number): Promise<Line> {
@@ -48,6 +56,7 @@ async function openTcp(port: number): Promise<Line> {
     waiting: () => socket.writableLength,
     onData: take => void socket.on('data', take),
     pause: () => void socket.pause(),
+    destroy: () => void socket.resetAndDestroy(),
   }
 }
 
@@ -60,6 +69,7 @@ async function openWebSocket(port: number): Promise<Line> {
     waiting: () => socket.bufferedAmount,
     onData: take => void socket.on('message', take),
     pause: () => socket.pause(),
+    destroy: () => socket.terminate(),
   }
 }
 
@@ -81,9 +91,20 @@ async function open({ port, web, encodings, format, width, height }: ViewerOptio
   return line
 }
 
+/** Comes, stalls and breaks off, again and again. */
+async function comeAndGo(options: ViewerOptions, stay: number): Promise<never> {
+  for (;;) {
+    const line = await open(options)
+    line.pause()
+    await new Promise(resolve => setTimeout(resolve, stay))
+    line.destroy()
+  }
+}
+
 /** What the process does. */
 async function view(options: ViewerOptions): Promise<void> {
   for (let n = 0; n < (options.stalled ?? 0); n++) (await open(options)).pause()
+  for (let n = 0; n < (options.vanishing ?? 0); n++) void comeAndGo(options, LEAST_STAY + n * STAY_STEP)
   const line = await open(options)
   let bytes = 0
   line.onData(part => {

@@ -1,0 +1,153 @@
+/** What viewers that stall and vanish cost a whole guest: `bin/node-new-enough bench/viewers.ts --help`. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { cpus } from 'node:os'
+import { parseArgs } from 'node:util'
+import { ENCODING } from '../src/display/rfb/protocol.ts'
+import { openVnc } from '../src/hosts/node/display/vnc.ts'
+import { ensureDefaultGuest, Machine, terminalWords } from '../src/hosts/node/index.ts'
+import { startViewer } from './viewer.ts'
+
+const HELP = `bin/node-new-enough bench/viewers.ts [options]
+
+Boots the default guest with a screen, on which it writes 20 times a second, and has its shell count while nobody looks, while one
+viewer looks, while 50 more have asked for the screen and read nothing, and while 50 more do so for half a second to a second and a
+half, break off and come again. Viewers are in processes of their own. For each: time of the machine's thread and of the whole process for
+one count, in seconds of the processor, and on the wall; the process's resident memory after it.
+
+  --rounds N    by turns; default 3
+  --viewers N   default 50
+`
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '3' },
+    viewers: { type: 'string', default: '50' },
+    help: { type: 'boolean', default: false },
+  },
+})
+if (values.help) {
+  process.stdout.write(HELP)
+  process.exit(0)
+}
+const many = Number(values.viewers)
+
+/** What is measured: a loop of the shell. */
+const WORK = 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done'
+/** What is written meanwhile: the console scrolls. */
+const DRAW =
+  'n=0; while usleep 50000; do n=$((n+1)); echo "line $n: what a console has to tell, some eighty characters of it" >/dev/tty0; done &'
+
+/** The machine's thread, as it is named. */
+const THREAD = 'typetwo machine'
+const MIB = 2 ** 20
+
+const guest = await ensureDefaultGuest({})
+const machine = await Machine.create({
+  kernel: await readFile(guest.kernel),
+  initrd: await readFile(guest.initrd),
+  commandLine: `${guest.append} ${terminalWords({ typed: false, size: undefined, kind: 'dumb' }).join(' ')}`,
+  display: true,
+})
+let text = ''
+let heard = () => {}
+void (async () => {
+  for await (const bytes of machine.serial[0].readable) {
+    text = (text + Buffer.from(bytes).toString('latin1')).slice(-4096)
+    heard()
+  }
+})()
+const writer = machine.serial[0].writable.getWriter()
+
+/** Waits for text, which is taken away with what came before it. */
+async function until(pattern: RegExp): Promise<void> {
+  for (;;) {
+    const found = pattern.exec(text)
+    if (found) {
+      text = text.slice(found.index + found[0].length)
+      return
+    }
+    await new Promise<void>(resolve => {
+      heard = resolve
+    })
+  }
+}
+
+let commands = 0
+/** Has the guest's shell do something. */
+async function command(line: string): Promise<void> {
+  const mark = `did${commands++}`
+  // The echo of the command has the quotes.
+  await writer.write(new TextEncoder().encode(`${line}\necho ${mark.slice(0, 1)}''${mark.slice(1)}\n`))
+  await until(new RegExp(`${mark}\\r?\\n`))
+}
+
+/** Seconds of the processor that the machine's thread has had. */
+function threadTime(): number {
+  for (const task of readdirSync('/proc/self/task')) {
+    const folder = `/proc/self/task/${task}`
+    if (readFileSync(`${folder}/comm`, 'utf8').trim() !== THREAD) continue
+    return Number(readFileSync(`${folder}/schedstat`, 'utf8').split(' ')[0]) / 1e9
+  }
+  throw new Error(`there is no thread named ${THREAD}`)
+}
+
+interface Measured {
+  thread: number
+  all: number
+  wall: number
+}
+
+async function count(): Promise<Measured> {
+  const [thread, all, wall] = [threadTime(), process.cpuUsage(), performance.now()]
+  await command(WORK)
+  const { user, system } = process.cpuUsage(all)
+  return { thread: threadTime() - thread, all: (user + system) / 1e6, wall: (performance.now() - wall) / 1000 }
+}
+
+const SCENES: Readonly<Record<string, { stalled?: number; vanishing?: number } | undefined>> = {
+  'nobody looks': undefined,
+  'one viewer': {},
+  [`and ${many} that stall`]: { stalled: many },
+  [`and ${many} that stall and vanish`]: { vanishing: many },
+}
+
+console.error(`${cpus()[0].model}, Node ${process.versions.node}`)
+await machine.start()
+await writer.write(new TextEncoder().encode('stty -echo; PS1=; echo rea""dy\n'))
+await until(/ready\r?\n/)
+await command(DRAW)
+// Until what the loop is made of is translated.
+await command(WORK)
+const display = await openVnc({ host: '127.0.0.1', port: 0 }, sentence => console.error(sentence))
+display.show({ machine, name: 'bench', ports: [], turnOff() {} })
+const { port } = display.address
+const encodings = [ENCODING.copyRect, ENCODING.tight]
+const measured = new Map<string, Measured[]>()
+const memory = new Map<string, number>()
+for (let round = 0; round < Number(values.rounds); round++)
+  for (const [name, scene] of Object.entries(SCENES)) {
+    const { width, height } = await machine.screen!.image()
+    const viewer = scene && (await startViewer({ port, encodings, width, height, ...scene }))
+    await new Promise(resolve => setTimeout(resolve, 2000))
+    const one = await count()
+    console.error(`${name}: ${one.thread.toFixed(2)} s, ${one.all.toFixed(2)} s, ${one.wall.toFixed(1)} s`)
+    measured.set(name, [...(measured.get(name) ?? []), one])
+    memory.set(name, process.memoryUsage.rss())
+    viewer?.stop()
+    await new Promise(resolve => setTimeout(resolve, 1000))
+  }
+const median = (name: string, of: keyof Measured) => {
+  const sorted = measured
+    .get(name)!
+    .map(one => one[of])
+    .toSorted((a, b) => a - b)
+  return sorted[sorted.length >> 1].toFixed(2)
+}
+console.log("| | the machine's thread, s | the process, s | wall, s | resident after it, MiB |")
+console.log('|---|---:|---:|---:|---:|')
+for (const name of Object.keys(SCENES)) {
+  const cells = [median(name, 'thread'), median(name, 'all'), median(name, 'wall')]
+  console.log(`| ${name} | ${cells.join(' | ')} | ${(memory.get(name)! / MIB).toFixed(0)} |`)
+}
+process.exit()
