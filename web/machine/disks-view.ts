@@ -74,7 +74,10 @@ export class DisksView {
     this.mark()
     const { usage = 0, quota = 0 } = (await navigator.storage.estimate?.()) ?? {}
     if (quota > 0)
-      this.#room.textContent = `${sizeText(usage)} of the ${sizeText(quota)} that the browser allows are used.`
+      this.#room.textContent =
+        this.#disks.length === 0
+          ? `The browser has room for ${sizeText(quota)}.`
+          : `${sizeText(usage)} of the ${sizeText(quota)} that the browser allows are used.`
   }
 
   /** Shows which of them are in the machine. */
