@@ -10,7 +10,7 @@ import { startViewer } from './viewer.ts'
 
 const HELP = `bin/node-new-enough bench/viewers.ts [options]
 
-Boots the default guest with a screen, on which it writes 20 times a second, and has its shell count while nobody looks, while one
+Boots the default guest with a screen, and has its shell count and write every hundredth number there, while nobody looks, while one
 viewer looks, while 50 more have asked for the screen and read nothing, and while 50 more do so for half a second to a second and a
 half, break off and come again. Viewers are in processes of their own. For each: time of the machine's thread and of the whole process for
 one count, in seconds of the processor, and on the wall; the process's resident memory after it.
@@ -32,11 +32,9 @@ if (values.help) {
 }
 const many = Number(values.viewers)
 
-/** What is measured: a loop of the shell. */
-const WORK = 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done'
-/** What is written meanwhile: the console scrolls. */
-const DRAW =
-  'n=0; while usleep 50000; do n=$((n+1)); echo "line $n: what a console has to tell, some eighty characters of it" >/dev/tty0; done &'
+/** What is measured: a loop of the shell, which writes to the screen in every hundredth turn; the console scrolls. */
+const LINE = 'line $i: what a console has to tell, some eighty characters of it, more or less'
+const WORK = `i=0; while [ $i -lt 60000 ]; do i=$((i+1)); case $i in *00) echo "${LINE}" >/dev/tty0;; esac; done`
 
 /** The machine's thread, as it is named. */
 const THREAD = 'typetwo machine'
@@ -116,7 +114,6 @@ console.error(`${cpus()[0].model}, Node ${process.versions.node}`)
 await machine.start()
 await writer.write(new TextEncoder().encode('stty -echo; PS1=; echo rea""dy\n'))
 await until(/ready\r?\n/)
-await command(DRAW)
 // Until what the loop is made of is translated.
 await command(WORK)
 const display = await openVnc({ host: '127.0.0.1', port: 0 }, sentence => console.error(sentence))
