@@ -18,6 +18,10 @@ for (const mode of MODES) {
   })
 }
 
+test('what faults for its alignment marks no page as accessed', () => {
+  assert.equal(bench.check(36), undefined)
+})
+
 test('a register that is wrong after a slice is seen', () => {
   const wrong: Variant = {
     engine: VARIANTS[0].engine,

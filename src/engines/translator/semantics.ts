@@ -419,7 +419,8 @@ export class TranslatorSemantics extends EngineSemantics {
       return this.probeRam(linear, bytes, tag, size)
     }
     const place =
-      this.nearPlace(linear, bytes, tag, size) ?? this.region.held?.find(linear, bytes, tag, this.nesting, probe)
+      this.nearPlace(linear, bytes, tag, size, aligned) ??
+      this.region.held?.find(linear, bytes, tag, this.nesting, probe)
     if (!place) {
       aligned()
       return { address: this.placeOf(linear, bytes, tag, size), offset: 0 }
@@ -429,8 +430,17 @@ export class TranslatorSemantics extends EngineSemantics {
     return place
   }
 
-  /** Where in RAM an access goes that lies near others, if that is known (near-accesses.ts). */
-  protected nearPlace(_linear: Int, _bytes: number, _tag: number, _size: SizeArgument): RamPlace | undefined {
+  /**
+   * Where in RAM an access goes that lies near others, if that is known (near-accesses.ts).
+   * @param aligned checks its alignment: in front of a walk, which marks pages as accessed
+   */
+  protected nearPlace(
+    _linear: Int,
+    _bytes: number,
+    _tag: number,
+    _size: SizeArgument,
+    _aligned: () => void,
+  ): RamPlace | undefined {
     return undefined
   }
 

@@ -394,7 +394,13 @@ class TemplateSemantics extends TranslatorSemantics {
     return FILL_TLB_ALONE
   }
 
-  protected override nearPlace(linear: Int, bytes: number, tag: number, size: SizeArgument): RamPlace | undefined {
+  protected override nearPlace(
+    linear: Int,
+    bytes: number,
+    tag: number,
+    size: SizeArgument,
+    aligned: () => void,
+  ): RamPlace | undefined {
     const found = this.partOf(linear.node)
     if (!found) return undefined
     const { part, delta } = found
@@ -406,6 +412,7 @@ class TemplateSemantics extends TranslatorSemantics {
     const distance = this.function.hole(HOLE_PLACE_NUMBER, 32, argument)
     const address = this.variable(32, this.function.place(part))
     const missing = () => {
+      aligned()
       this.missedPlace(address, linear, bytes, tag, size)
       address.value = address.value.sub(distance)
     }
