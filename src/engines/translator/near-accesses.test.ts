@@ -127,3 +127,20 @@ test('a block that is reached in one way only goes on with what is known', () =>
   assert.deepEqual(second[0], { reaches: [], accesses: [{ part: STACK_PART, local: 0, offset: 0 }] })
   assert.equal(third[0], undefined)
 })
+
+test('what an instruction needs for the last time is not taken by a range that begins with it', () => {
+  // pushfq; pop [rbp - 20]; test [rbp - 20], 200h
+  const near = new NearAccesses(64)
+  const pop: Step = {
+    bytes: '8f45ec',
+    accesses: [{ part: STACK_PART, delta: 0, bytes: 8, writes: false }, operand(8, true)],
+    always: [RSP],
+    stackStep: 8,
+  }
+  const test: Step = { bytes: 'f745ec00020000', accesses: [operand(4, false)] }
+  block(near, 0, [{ ...PUSH_RBX, bytes: '9c' }, pop, test])
+  const [[, popped]] = near.plan()
+  const [stack, written] = popped!.accesses
+  assert.equal(popped!.reaches[0].local, written.local)
+  assert.notEqual(stack.local, written.local)
+})

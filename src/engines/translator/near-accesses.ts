@@ -207,9 +207,10 @@ function planned(members: readonly Member[], locals: (Group | undefined)[]): Nea
         reaches.push({ decoded, part, local, displacement: low - added, bytes: high - low, writes })
       }
     }
-    group.members--
     if (local >= 0) accesses.push({ part, local, offset: displacement + added - group.low })
   }
+  // Not before: what one of the instruction's accesses needs for the last time another's range must not take.
+  for (const { group } of members) group.members--
   return accesses.length ? { reaches, accesses } : undefined
 }
 
