@@ -50,7 +50,6 @@ export class TemplateWriter extends ByteWriter {
   writtenGprs = 0
   xmms = 0
   writtenXmms = 0
-  floats = false
   /** How many locals there are, with the parameter. */
   locals: number = LOCALS.integers
   /** Offsets of calls with what they call. */
@@ -130,9 +129,12 @@ export class TemplateWriter extends ByteWriter {
     this.get(LOCALS.entry)
     this.const64(distance)
     this.byte(0x7c)
+    this.cut(long)
+  }
+  /** Cuts the address on the stack to 32 bits outside of 64-bit mode. */
+  private cut(long: boolean): void {
     if (long) return
-    this.byte(0x42)
-    this.signed64(-1, 0)
+    this.const64(0xffffffff)
     this.byte(0x83)
   }
   /** Assigns RIP and the budget what is on the stack as {@link HOLE_WHERE}. */
@@ -150,11 +152,7 @@ export class TemplateWriter extends ByteWriter {
     this.const64(PENDING_BITS)
     this.byte(0x87)
     this.byte(0x7c)
-    if (!long) {
-      this.byte(0x42)
-      this.signed64(-1, 0)
-      this.byte(0x83)
-    }
+    this.cut(long)
     this.set(LOCALS.rip)
   }
   /** Takes instructions off the budget. */
@@ -191,8 +189,7 @@ export class TemplateWriter extends ByteWriter {
     this.writtenGprs |= template.writtenGprs
     this.xmms |= template.xmms
     this.writtenXmms |= template.writtenXmms
-    if (template.floats) this.floats = true
-    this.locals = Math.max(this.locals, template.locals, template.floats ? LOCALS.floats : 0)
+    this.locals = Math.max(this.locals, template.locals)
     const { holes, hints } = template
     for (let i = 0; i < holes.length; i += 3) {
       this.fill(at + holes[i], holes[i + 1], holes[i + 2], template, decoded, distance, pending, missed)

@@ -104,7 +104,7 @@ export const HOLE_TARGET = 12
 /** The address of the word that says where a page of the region's code was, in 5 bytes: of the page that the immediate counts. */
 export const HOLE_PAGE = 13
 
-/** Of one of the instruction's accesses that lie near others: the local with the place. The argument is which, and 2 if it is set. */
+/** Of one of the instruction's accesses that lie near others: the local with the place. The argument is which. */
 export const HOLE_PLACE = 14
 /** Likewise: how far from there, as the offset of an access and as a number, in 5 bytes. The argument is which, in bit 16, and what is to be added, more by PLACE_BIAS. */
 export const HOLE_PLACE_OFFSET = 15
@@ -530,9 +530,7 @@ export interface Template {
   readonly known: number
   /** How it ends; a conditional jump leaves its condition on the stack. */
   readonly ending: 'next' | 'goto' | 'conditional' | 'indirect'
-  /** It uses locals for floats or vectors. */
-  readonly floats: boolean
-  /** The number of the last local that holds values within it, and 1. */
+  /** Locals that a function needs for it, with the parameter; those that all have may be left out. */
   readonly locals: number
   /** What it does to addresses. */
   readonly shape: InstructionShape
@@ -564,8 +562,7 @@ export class TemplateEmitter extends Emitter {
   private writtenGprs = 0
   private xmms = 0
   private writtenXmms = 0
-  private floats = false
-  private highest = 0
+  private needed = 0
 
   /** @param home has the labels of where regions are left from */
   constructor(f: TemplateFunction, home?: Exits, linker = noLinker()) {
@@ -593,7 +590,7 @@ export class TemplateEmitter extends Emitter {
     }
     if (index >= MARKED_LOCAL + XMM_MARKER) {
       this.note(HOLE_XMM, (index - MARKED_LOCAL - XMM_MARKER) * 2 + (sets ? 1 : 0))
-      this.floats = true
+      this.needs(LOCALS.floats)
       this.out.byte(0)
       return
     }
@@ -602,8 +599,7 @@ export class TemplateEmitter extends Emitter {
       this.out.byte(0)
       return
     }
-    if (index >= LOCALS.xmm) this.floats = true
-    if (index >= LOCALS.integers) this.highest = Math.max(this.highest, index + 1)
+    if (index >= LOCALS.integers) this.needs(index < LOCALS.xmm ? index + 1 : Math.max(LOCALS.floats, index + 1))
     if (index >= LOCALS.gpr && index < LOCALS.gpr + 16) {
       this.gprs |= 1 << (index - LOCALS.gpr)
       if (sets) this.writtenGprs |= 1 << (index - LOCALS.gpr)
@@ -612,6 +608,9 @@ export class TemplateEmitter extends Emitter {
       if (sets) this.writtenXmms |= 1 << (index - LOCALS.xmm)
     }
     this.out.unsigned(index)
+  }
+  private needs(locals: number): void {
+    this.needed = Math.max(this.needed, locals)
   }
   protected override hole(node: Node): void {
     const { out } = this
@@ -665,8 +664,7 @@ export class TemplateEmitter extends Emitter {
       routines: [...routines],
       known,
       ending,
-      floats: this.floats,
-      locals: this.highest,
+      locals: this.needed,
       shape: { accesses, stackStep, writtenAlways: this.writtenGprs, written: writtenByHoles(this.holes) },
     }
   }
