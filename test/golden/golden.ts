@@ -55,10 +55,8 @@ export function goldenText({ name, bits, shows, code }: GoldenCase): string {
   }
   const found = findRegion(host, START, info, SMALL)
   const plan = new RegionPlan(found, true)
-  const { text, bytes: size } = functionText(
-    translateRegion(name, plan, START, mode, info, FIRST_REGION, false, JOINED),
-  )
-  const copied = assembleRegion(name, plan, START, mode, info, new Templates(JOINED), FIRST_REGION)
+  const { text, bytes: size } = functionText(translateRegion(name, plan, mode, info, FIRST_REGION, false, JOINED))
+  const copied = assembleRegion(name, plan, mode, info, new Templates(JOINED), FIRST_REGION)
   if (!copied) throw new Error(`${name} is not made of templates`)
   const templates = functionText(copied)
   const listing = listCode(found, (distance, length) => bytes.subarray(distance, distance + length), 0n)

@@ -31,7 +31,6 @@ const MOST_COMPARED = 3
 
 /**
  * Makes a region's function of templates.
- * @param start the entry's address in memory 1
  * @param index the region's number
  * @param counted its entries are to be counted (src/memory/layout.ts, REGION_HEAT_BASE)
  * @returns undefined when something in it is not for templates
@@ -39,14 +38,13 @@ const MOST_COMPARED = 3
 export function assembleRegion(
   name: string,
   plan: RegionPlan,
-  start: number,
   mode: number,
   info: ReturnType<typeof decodeMode>,
   templates: Templates,
   index: number,
   counted = false,
 ): RegionUnit | undefined {
-  const region = new TemplateRegion(plan, start, mode, info, templates)
+  const region = new TemplateRegion(plan, mode, info, templates)
   if (!region.write()) return undefined
   const at = region.finish(counted)
   return { name, f: at(index), uses: region.out.routines, at }
@@ -72,15 +70,9 @@ class TemplateRegion {
   private readonly missed: Depth
   private pending = 0
 
-  constructor(
-    plan: RegionPlan,
-    start: number,
-    mode: number,
-    info: ReturnType<typeof decodeMode>,
-    templates: Templates,
-  ) {
+  constructor(plan: RegionPlan, mode: number, info: ReturnType<typeof decodeMode>, templates: Templates) {
     this.pages = [...plan.found.pages.keys()]
-    this.offset = start & 0xfff
+    this.offset = plan.found.offset
     this.info = info
     this.long = info.mode === 'long'
     this.templates = templates

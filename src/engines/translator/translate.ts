@@ -21,7 +21,6 @@ import { wantsX87Locals, worksOnStack, type X87Assumption, type X87Known } from 
 
 /**
  * Builds the function of a region.
- * @param start the entry's address in memory 1
  * @param index the region's number
  * @param counted its entries are to be counted (src/memory/layout.ts, REGION_HEAT_BASE)
  * @param ram where memory 1 lies
@@ -31,7 +30,6 @@ import { wantsX87Locals, worksOnStack, type X87Assumption, type X87Known } from 
 export function translateRegion(
   name: string,
   plan: RegionPlan,
-  start: number,
   mode: number,
   info: ReturnType<typeof decodeMode>,
   index: number,
@@ -40,7 +38,7 @@ export function translateRegion(
   x87?: X87Assumption,
   level?: number,
 ): RegionUnit {
-  return new RegionTranslator(plan, start, mode, info, x87, level).translate(name, index, counted, ram)
+  return new RegionTranslator(plan, mode, info, x87, level).translate(name, index, counted, ram)
 }
 
 /** What is known where a block begins that is reached in one way only. */
@@ -73,7 +71,6 @@ class RegionTranslator {
 
   constructor(
     plan: RegionPlan,
-    start: number,
     mode: number,
     info: ReturnType<typeof decodeMode>,
     x87: X87Assumption | undefined,
@@ -83,7 +80,7 @@ class RegionTranslator {
     this.info = info
     const { found } = plan
     this.pages = [...found.pages.keys()]
-    this.offset = start & 0xfff
+    this.offset = plan.found.offset
     const all = found.blocks.flatMap(({ instructions }) => instructions)
     const wants = x87 && wantsX87Locals(all)
     const atOnce = found.blocks[0].instructions.some(worksOnStack)

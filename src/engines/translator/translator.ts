@@ -304,15 +304,15 @@ export class Translator {
     const plan = new RegionPlan(found, !info.segmented && !isFloat)
     region.entries = plan.otherEntries.map(distance => (address + distance) | 0)
     if (!info.segmented && !region.careful && !isFloat) {
-      const unit = assembleRegion(name, plan, address, mode, info, this.templates, region.index, counted)
+      const unit = assembleRegion(name, plan, mode, info, this.templates, region.index, counted)
       if (unit) return unit
       this.statistics.refused++
     }
     region.careful = true
     region.assumes = isFloat
     const { placement } = this.interpreter.memory
-    if (!isFloat) return translateRegion(name, plan, address, mode, info, region.index, counted, placement)
-    return translateRegion(name, plan, address, mode, info, region.index, counted, placement, x87, level)
+    if (!isFloat) return translateRegion(name, plan, mode, info, region.index, counted, placement)
+    return translateRegion(name, plan, mode, info, region.index, counted, placement, x87, level)
   }
 
   private isFloat({ blocks }: FoundRegion, x87: X87Assumption | undefined): boolean {
