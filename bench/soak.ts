@@ -1,9 +1,8 @@
 /**
  * Runs the default guest for a long time with varied work and watches what the machine keeps: `bin/node-new-enough bench/soak.ts --help`.
  */
-import { readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { ensureDefaultGuest, Machine, terminalWords } from '../src/hosts/node/index.ts'
+import { startShell } from './shell.ts'
 
 const HELP = `bin/node-new-enough bench/soak.ts [options]
 
@@ -52,40 +51,13 @@ const ROUND = (n: number): string =>
     'rm -f /tmp/r',
   ].join('; ')
 
-const guest = await ensureDefaultGuest({})
-const machine = await Machine.create({
-  kernel: await readFile(guest.kernel),
-  initrd: await readFile(guest.initrd),
-  commandLine: `${guest.append} ${terminalWords({ typed: false, size: undefined, kind: 'dumb' }).join(' ')}`,
-  engine: values.engine as 'auto',
-})
-let text = ''
-let heard = () => {}
-void (async () => {
-  for await (const bytes of machine.serial[0].readable) {
-    text = (text + Buffer.from(bytes).toString('latin1')).slice(-4096)
-    heard()
-  }
-})()
-const ended = machine.stopped.then(end => {
-  console.error(`soak: the machine ended: ${end.reason} ${end.message ?? ''}\n${text}`)
-  process.exit(1)
-})
-const until = async (what: string) => {
-  while (!text.includes(what)) await Promise.race([ended, new Promise<void>(resolve => (heard = resolve))])
-}
-const writer = machine.serial[0].writable.getWriter()
-await machine.start()
-await writer.write(Buffer.from('stty -echo; PS1=; echo rea""dy\n'))
-await until('ready')
+const { machine, run } = await startShell({ engine: values.engine as 'auto' })
 
 const rows: { minutes: number; resident: number; records: number }[] = []
 const from = performance.now()
 console.log('minutes  round  resident MiB  records MiB  trims  flushes  regions  dropped  WebAssembly MiB')
 for (let n = 0; (performance.now() - from) / 60_000 < minutes; n++) {
-  text = ''
-  await writer.write(Buffer.from(`${ROUND(n)}; echo round""-${n}-over\n`))
-  await until(`round-${n}-over`)
+  await run(ROUND(n))
   const { engineStats: s } = await machine.stats()
   const row = {
     minutes: (performance.now() - from) / 60_000,

@@ -1,11 +1,10 @@
 /** What viewers that stall and vanish cost a whole guest: `bin/node-new-enough bench/viewers.ts --help`. */
 import { readdirSync, readFileSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { ENCODING } from '../src/display/rfb/protocol.ts'
 import { openVnc } from '../src/hosts/node/display/vnc.ts'
-import { ensureDefaultGuest, Machine, terminalWords } from '../src/hosts/node/index.ts'
+import { startShell } from './shell.ts'
 import { startViewer } from './viewer.ts'
 
 const HELP = `bin/node-new-enough bench/viewers.ts [options]
@@ -40,46 +39,6 @@ const WORK = `i=0; while [ $i -lt 60000 ]; do i=$((i+1)); case $i in *00) echo "
 const THREAD = 'typetwo machine'
 const MIB = 2 ** 20
 
-const guest = await ensureDefaultGuest({})
-const machine = await Machine.create({
-  kernel: await readFile(guest.kernel),
-  initrd: await readFile(guest.initrd),
-  commandLine: `${guest.append} ${terminalWords({ typed: false, size: undefined, kind: 'dumb' }).join(' ')}`,
-  display: true,
-})
-let text = ''
-let heard = () => {}
-void (async () => {
-  for await (const bytes of machine.serial[0].readable) {
-    text = (text + Buffer.from(bytes).toString('latin1')).slice(-4096)
-    heard()
-  }
-})()
-const writer = machine.serial[0].writable.getWriter()
-
-/** Waits for text, which is taken away with what came before it. */
-async function until(pattern: RegExp): Promise<void> {
-  for (;;) {
-    const found = pattern.exec(text)
-    if (found) {
-      text = text.slice(found.index + found[0].length)
-      return
-    }
-    await new Promise<void>(resolve => {
-      heard = resolve
-    })
-  }
-}
-
-let commands = 0
-/** Has the guest's shell do something. */
-async function command(line: string): Promise<void> {
-  const mark = `did${commands++}`
-  // The echo of the command has the quotes.
-  await writer.write(new TextEncoder().encode(`${line}\necho ${mark.slice(0, 1)}''${mark.slice(1)}\n`))
-  await until(new RegExp(`${mark}\\r?\\n`))
-}
-
 /** Seconds of the processor that the machine's thread has had. */
 function threadTime(): number {
   for (const task of readdirSync('/proc/self/task')) {
@@ -98,7 +57,7 @@ interface Measured {
 
 async function count(): Promise<Measured> {
   const [thread, all, wall] = [threadTime(), process.cpuUsage(), performance.now()]
-  await command(WORK)
+  await run(WORK)
   const { user, system } = process.cpuUsage(all)
   return { thread: threadTime() - thread, all: (user + system) / 1e6, wall: (performance.now() - wall) / 1000 }
 }
@@ -111,11 +70,9 @@ const SCENES: Readonly<Record<string, { stalled?: number; vanishing?: number } |
 }
 
 console.error(`${cpus()[0].model}, Node ${process.versions.node}`)
-await machine.start()
-await writer.write(new TextEncoder().encode('stty -echo; PS1=; echo rea""dy\n'))
-await until(/ready\r?\n/)
+const { machine, run } = await startShell({ display: true })
 // Until what the loop is made of is translated.
-await command(WORK)
+await run(WORK)
 const display = await openVnc({ host: '127.0.0.1', port: 0 }, sentence => console.error(sentence))
 display.show({ machine, name: 'bench', ports: [], turnOff() {} })
 const { port } = display.address
