@@ -2,11 +2,13 @@
  * Compares a line of a picture with what is there and stores what differs, four pixels at a time: a screen whose every pixel changes
  * 60 times a second is 47 million pixels, for which JavaScript takes three times as long.
  */
-import { ByteWriter } from '../../wasm/bytes.ts'
-import { LOAD_OPCODES, STORE_OPCODES } from '../../wasm/memory-opcodes.ts'
+import { FunctionBuilder } from '../../ir/function.ts'
+import { Int, Vector } from '../../ir/values.ts'
+import { Code } from '../../isa/semantics.ts'
+import { STORE_OPCODES } from '../../wasm/memory-opcodes.ts'
 import { ModuleBuilder } from '../../wasm/module.ts'
 import * as S from '../../wasm/simd.ts'
-import { type FunctionType, I32, V128, type ValueType } from '../../wasm/types.ts'
+import { type FunctionType, I32, V128 } from '../../wasm/types.ts'
 
 /**
  * Stores `count` pixels from byte address `from` at byte address `to`.
@@ -26,193 +28,51 @@ export interface LineStores {
 export const MOST_PAGES = 2048
 
 const TYPE: FunctionType = { params: [I32, I32, I32], results: [I32] }
-const [FROM, TO, COUNT, AT, FIRST, LAST, BITS, WIDE_END, PIXEL, FOUR] = Array.from({ length: 10 }, (_, index) => index)
-/** Of the locals behind the parameters, in their order. */
-const LOCALS: readonly ValueType[] = [I32, I32, I32, I32, I32, I32, V128]
-const ALPHA = 0xff000000
+/** Bytes of four pixels from blue, green, red, and their alpha. */
+const RED_FIRST = [2, 1, 0, 3, 6, 5, 4, 7, 10, 9, 8, 11, 14, 13, 12, 15]
+const ALPHA = Uint8Array.from(RED_FIRST, byte => (byte % 4 === 3 ? 0xff : 0))
+/** How so many pixels become a vector, and which of its lanes they are. */
+const FOUR = { load: 0xfd00, bytes: 16, lanes: 0xf } as const
+const ONE = { load: 0xfd5c, bytes: 4, lanes: 1 } as const
 
-/** Instructions of WebAssembly (core specification, chapter 5.4). */
-const OP = {
-  block: 0x02,
-  loop: 0x03,
-  if: 0x04,
-  else: 0x05,
-  end: 0x0b,
-  branch: 0x0c,
-  branchIf: 0x0d,
-  get: 0x20,
-  set: 0x21,
-  tee: 0x22,
-  constant: 0x41,
-  isZero: 0x45,
-  equal: 0x46,
-  lessSigned: 0x48,
-  greaterOrEqual: 0x4f,
-  leadingZeros: 0x67,
-  trailingZeros: 0x68,
-  add: 0x6a,
-  subtract: 0x6b,
-  and: 0x71,
-  or: 0x72,
-  shiftLeft: 0x74,
-  shiftRight: 0x76,
-  vector: 0xfd,
-} as const
-const NO_RESULT = 0x40
-const V128_LOAD = 0
-const V128_STORE = 11
-const V128_CONST = 12
-
-/** The body of one function. */
-function body(swapped: boolean): Uint8Array {
-  const w = new ByteWriter()
-  const get = (...locals: number[]) => {
-    for (const local of locals) w.raw([OP.get, local])
+function lineStore(swapped: boolean): FunctionBuilder {
+  const f = new FunctionBuilder(TYPE)
+  const code = new Code(f)
+  const [from, to, count] = [0, 1, 2].map(index => new Int(f, f.getLocal(index, I32), 32))
+  const at = code.variable(32, 0)
+  const first = code.variable(32, -1)
+  const last = code.variable(32, 0)
+  const pixel = () => at.value.shr(2)
+  const storeUntil = (end: Int, { load, bytes, lanes }: typeof FOUR | typeof ONE) => {
+    const pixels = (line: Int) => new Vector(f, f.load(load, V128, 0, line.add(at.value).node, 0))
+    code.while(
+      () => at.value.ltU(end),
+      () => {
+        const read = pixels(from)
+        const wanted = swapped ? read.shuffle(1, read, RED_FIRST).or(code.vector(ALPHA)) : read
+        const differ = wanted
+          .op(S.I32X4_NE, [pixels(to)])
+          .toInt(S.I32X4_BITMASK, 32)
+          .and(lanes)
+        code.if(differ, () => {
+          const target = to.add(at.value).node
+          if (lanes === 1) f.store(STORE_OPCODES[32], 0, target, wanted.lane(32, 0).node, 0)
+          else f.store(0xfd0b, 0, target, wanted.node, 0)
+          code.if(first.value.isNegative(), () => {
+            first.value = pixel().add(differ.ctz())
+          })
+          last.value = pixel().add(32).sub(differ.clz())
+        })
+        at.value = at.value.add(bytes)
+      },
+    )
   }
-  const set = (local: number) => w.raw([OP.set, local])
-  const constant = (value: number) => {
-    w.byte(OP.constant)
-    w.signed32(value)
-  }
-  const op = (...bytes: number[]) => w.raw(bytes)
-  const vector = (opcode: number) => {
-    w.byte(OP.vector)
-    w.unsigned(opcode)
-  }
-  /** Alignment 0: lines lie anywhere. */
-  const address = (alignment: number) => w.raw([alignment, 0])
-  const at = (base: number) => {
-    get(base, AT)
-    op(OP.add)
-  }
-  const load = (base: number) => {
-    at(base)
-    op(LOAD_OPCODES[32])
-    address(0)
-  }
-  const loadFour = (base: number) => {
-    at(base)
-    vector(V128_LOAD)
-    address(0)
-  }
-  /** Notes that pixel `AT / 4` and more differs: the address is made a number of pixels, and `more` adds to it. */
-  const note = (local: number, more: () => void) => {
-    get(AT)
-    constant(2)
-    op(OP.shiftRight)
-    more()
-    op(OP.add)
-    set(local)
-  }
-  const noteFirst = (more: () => void) => {
-    get(FIRST)
-    constant(0)
-    op(OP.lessSigned, OP.if, NO_RESULT)
-    note(FIRST, more)
-    op(OP.end)
-  }
-  const step = (bytes: number) => {
-    get(AT)
-    constant(bytes)
-    op(OP.add)
-    set(AT)
-  }
-
-  w.unsigned(LOCALS.length)
-  for (const type of LOCALS) op(1, type)
-  constant(-1)
-  set(FIRST)
-  get(COUNT)
-  constant(2)
-  op(OP.shiftLeft, OP.tee, COUNT)
-  constant(-16)
-  op(OP.and)
-  set(WIDE_END)
-  // Four pixels at a time.
-  op(OP.block, NO_RESULT, OP.loop, NO_RESULT)
-  get(AT, WIDE_END)
-  op(OP.greaterOrEqual, OP.branchIf, 1)
-  loadFour(FROM)
-  if (swapped) {
-    op(OP.tee, FOUR)
-    get(FOUR)
-    vector(S.I8X16_SHUFFLE)
-    for (let pixel = 0; pixel < 16; pixel += 4) op(pixel + 2, pixel + 1, pixel, pixel + 3)
-    vector(V128_CONST)
-    for (let pixel = 0; pixel < 4; pixel++) op(0, 0, 0, 0xff)
-    vector(S.V128_OR)
-  }
-  op(OP.tee, FOUR)
-  loadFour(TO)
-  vector(S.I32X4_NE)
-  vector(S.I32X4_BITMASK)
-  op(OP.tee, BITS, OP.if, NO_RESULT)
-  at(TO)
-  get(FOUR)
-  vector(V128_STORE)
-  address(0)
-  noteFirst(() => {
-    get(BITS)
-    op(OP.trailingZeros)
-  })
-  note(LAST, () => {
-    constant(32)
-    get(BITS)
-    op(OP.leadingZeros, OP.subtract)
-  })
-  op(OP.end)
-  step(16)
-  op(OP.branch, 0, OP.end, OP.end)
-  // What is left, one by one.
-  op(OP.block, NO_RESULT, OP.loop, NO_RESULT)
-  get(AT, COUNT)
-  op(OP.greaterOrEqual, OP.branchIf, 1)
-  load(FROM)
-  if (swapped) {
-    set(PIXEL)
-    const part = (mask: number, shift: number) => {
-      get(PIXEL)
-      if (shift < 0) {
-        constant(-shift)
-        op(OP.shiftRight)
-      }
-      constant(mask)
-      op(OP.and)
-      if (shift > 0) {
-        constant(shift)
-        op(OP.shiftLeft)
-      }
-    }
-    part(0xff, 16)
-    part(0xff00, 0)
-    part(0xff, -16)
-    op(OP.or, OP.or)
-    constant(ALPHA)
-    op(OP.or)
-  }
-  op(OP.tee, PIXEL)
-  load(TO)
-  op(OP.equal, OP.isZero, OP.if, NO_RESULT)
-  at(TO)
-  get(PIXEL)
-  op(STORE_OPCODES[32])
-  address(0)
-  noteFirst(() => constant(0))
-  note(LAST, () => constant(1))
-  op(OP.end)
-  step(4)
-  op(OP.branch, 0, OP.end, OP.end)
-  get(FIRST)
-  constant(0)
-  op(OP.lessSigned, OP.if, I32)
-  constant(0)
-  op(OP.else)
-  get(LAST)
-  constant(16)
-  op(OP.shiftLeft)
-  get(FIRST)
-  op(OP.or, OP.end, OP.end)
-  return w.finish()
+  const end = count.shl(2)
+  storeUntil(end.and(-FOUR.bytes), FOUR)
+  storeUntil(end, ONE)
+  f.return(first.value.isNegative().select(code.const(0, 32), first.value.or(last.value.shl(16))).node)
+  f.unreachable()
+  return f
 }
 
 /** Makes the functions for a memory of at most {@link MOST_PAGES}. */
@@ -221,7 +81,11 @@ export function lineStores(memory: WebAssembly.Memory): LineStores {
   module.importMemory({ module: 'picture', name: 'memory', minimum: 1, maximum: MOST_PAGES })
   for (const name of ['plain', 'swapped'] as const) {
     const index = module.declare(TYPE, name)
-    module.define(index, body(name === 'swapped'))
+    const { body } = lineStore(name === 'swapped').emit({
+      functionIndex: () => 0,
+      typeIndex: type => module.type(type),
+    })
+    module.define(index, body)
     module.export(name, index)
   }
   const { exports } = new WebAssembly.Instance(new WebAssembly.Module(module.finish()), { picture: { memory } })
