@@ -253,3 +253,32 @@ test('while a guest reads the host time over and over, the host rests, but not b
     [5, 2, 14],
   )
 })
+
+test('timers are on time for a guest that reads the host time over and over, on a busy host too', async () => {
+  let fired = 0
+  let interrupted = false
+  const { host, machine, runner } = fakeMachine('host', (_, fake) => {
+    if (host.time < 20) {
+      host.time += 1
+      fake.executed += 1000
+      return { kind: 'budget' }
+    }
+    interrupted = false
+    while (!interrupted) {
+      fake.executed += 16
+      host.time += 0.01
+      fake.clock.poll()
+    }
+    return host.time > 120 ? { kind: 'poweroff' } : { kind: 'stopped' }
+  })
+  machine.clock.onInterruption = () => {
+    interrupted = true
+  }
+  const timer = machine.clock.timer(() => {
+    fired++
+    timer.arm(machine.clock.now() + 10_000_000)
+  })
+  timer.arm(30_000_000)
+  await runner.run()
+  assert.ok(fired >= 8, `${fired} of 9 ticks`)
+})

@@ -238,9 +238,15 @@ export class Runner {
         exits[exit.kind] = (exits[exit.kind] ?? 0) + 1
         const executed = this.#machine.instructions() - before
         const after = this.#host.now()
-        this.#learnRate(executed, (after - now) * 1e6)
         const polled = clock.takePolling()
-        now = polled > 0 ? this.#rest(after, polled) : after
+        if (polled > 0) {
+          // Its pace tells nothing of the host's, and it is not starved by timers, for which it waits.
+          this.#timersFrom = 0
+          now = this.#rest(after, polled)
+        } else {
+          this.#learnRate(executed, (after - now) * 1e6)
+          now = after
+        }
         const event = this.#machine.takeEvent()
         if (event) return event
         if (exit.kind === 'shutdown') return { kind: 'triple-fault', message: exit.reason }
