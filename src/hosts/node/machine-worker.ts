@@ -4,11 +4,13 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { v8Flags } from '../../engines/tiering.ts'
 import { createPcProcessor } from '../../machine/create-processor.ts'
 import { serveMachine } from '../../machine/worker.ts'
+import { heedBranchHints } from './branch-hints.ts'
 import { codeStoreOfProcess } from './code-store.ts'
 import { collector } from './collector.ts'
 import type { OpenDiskOptions } from './disks.ts'
 import type { MachineWorkerData } from './node-worker.ts'
 
+heedBranchHints()
 v8Flags.set = setFlagsFromString
 v8Flags.inlining = (workerData as MachineWorkerData).inlining
 const port = parentPort
