@@ -24,7 +24,8 @@ export async function qemuWords(
   { firmware, bus, folder }: { firmware: InstallPlan['firmware']; bus: string; folder: string },
 ): Promise<string[]> {
   const words = [
-    ...['-accel', 'tcg', '-m', '512', '-display', 'none', '-serial', 'stdio', '-monitor', 'none', '-nic', 'none'],
+    ...['-accel', 'tcg,thread=single', '-m', '512', '-display', 'none', '-nic', 'none'],
+    ...['-serial', 'stdio', '-monitor', 'none'],
     ...DRIVES[bus](disk),
   ]
   if (firmware === 'bios') return words
