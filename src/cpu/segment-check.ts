@@ -13,6 +13,11 @@ const CR0 = F.cr0.offset >> 2
  * @param offset 32 bits of any sign
  */
 export function segmentCheck(cpu: Vcpu, segment: number, offset: number, size: number, write: boolean): void {
+  if (!isWithinSegment(cpu, segment, offset, size, write)) setFault(cpu, segment === SS ? 12 : 13, 0)
+}
+
+/** Whether an access as {@link segmentCheck} knows it is one that the segment allows. */
+export function isWithinSegment(cpu: Vcpu, segment: number, offset: number, size: number, write: boolean): boolean {
   const words = cpu.state.i32
   const attributes = words[ATTRIBUTES + segment]
   const limit = words[LIMIT + segment] >>> 0
@@ -30,5 +35,5 @@ export function segmentCheck(cpu: Vcpu, segment: number, offset: number, size: n
     // A segment of 4 GiB has no end: an access across it goes on at 0.
     if (limit !== 0xffffffff) good = false
   }
-  if (!good) setFault(cpu, segment === SS ? 12 : 13, 0)
+  return good
 }

@@ -451,6 +451,12 @@ export abstract class EngineSemantics extends Semantics {
     return found.value
   }
 
+  override inputRun(port: Int, segment: number, offset: Int, elements: Int, width: Width): Int {
+    const linear = this.linear(segment, offset)
+    this.service('inputRun', port, width / 8, linear, segment, offset.resize(32), elements)
+    return this.serviceResult(32)
+  }
+
   private stackPointer() {
     return this.register(RSP, this.context.stackSize)
   }

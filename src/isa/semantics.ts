@@ -543,6 +543,13 @@ export abstract class Semantics extends Code {
   compareRun(_segment: number, _first: Int, _second: Int, _elements: Int, _width: Width, _alike: boolean): Int {
     return this.const(0, 32)
   }
+  /**
+   * Reads so many elements of `width` bits from a port, upwards to an offset on, in one go: not more than {@link elementsInPage}.
+   * @returns how many it were (32 bits), from the state that a guest sees alone: 0 where they have to come one by one
+   */
+  inputRun(_port: Int, _segment: number, _offset: Int, _elements: Int, _width: Width): Int {
+    return this.const(0, 32)
+  }
   /** Whether the DF, IF … bit of the system flags is set (masks of src/cpu/state.ts). */
   abstract systemFlag(mask: number): Int
 }

@@ -77,6 +77,7 @@ export const SERVICE_EFFECTS: Readonly<Record<string, ServiceEffects>> = {
   // IOPL and the TSS's bitmap decide; a system that keeps both to itself sees every access.
   checkPort: { writes: ['ports'], traps: 'always' },
   readPort: { reads: ['ports'], writes: ['ports'], traps: 'always' },
+  inputRun: { reads: ['ports'], writes: ['ports'], traps: 'always' },
   writePort: { writes: ['ports'], traps: 'always' },
 
   readControl: { reads: ['control registers'] },
