@@ -57,6 +57,12 @@ export class TestScreen implements Screen {
       for (let column = x; column < x + width; column++) this.pixels[row * this.width + column] = colour(column, row)
   }
 
+  /** Draws a picture none of whose pixels is as its neighbour, another one for each number. */
+  noise(seed: number): void {
+    for (let n = 0; n < this.pixels.length; n++) this.pixels[n] = 0xff000000 | Math.imul(n + seed * 0x10001, 0x9e3779b1)
+    this.show()
+  }
+
   /** Draws a part in one colour. */
   fill(area: Rectangle, colour: number): void {
     this.draw(area, () => colour)

@@ -1,4 +1,5 @@
 /** Puts together what is sent, in the order of the network: big-endian. */
+import type { SendBuffers } from './send-buffers.ts'
 
 /** Bytes that a buffer grows to at least. */
 const LEAST = 64
@@ -9,9 +10,12 @@ export class ByteWriter {
   /** Bytes that were written. */
   length = 0
 
-  /** @param capacity bytes to begin with */
-  constructor(capacity = 256) {
+  readonly #buffers: SendBuffers | undefined
+
+  /** @param capacity bytes to begin with; @param buffers where large buffers come from, whoever takes them gives them back */
+  constructor(capacity = 256, buffers?: SendBuffers) {
     this.#bytes = new Uint8Array(capacity)
+    this.#buffers = buffers
   }
 
   /** Room for more bytes, which count as written: the caller fills them. */
@@ -19,7 +23,8 @@ export class ByteWriter {
     const start = this.length
     this.length += count
     if (this.length > this.#bytes.length) {
-      const larger = new Uint8Array(Math.max(this.length, this.#bytes.length * 2, LEAST))
+      const least = Math.max(this.length, this.#bytes.length * 2, LEAST)
+      const larger = this.#buffers?.take(least) ?? new Uint8Array(least)
       larger.set(this.#bytes.subarray(0, start))
       this.#bytes = larger
     }

@@ -10,10 +10,11 @@ export interface Connection {
   read(): Promise<Uint8Array | undefined>
   /**
    * Sends bytes, which the caller does not touch again.
-   * @returns when there is room for more
+   * @param sent is called when nobody needs the bytes any more, and not where the connection ends before
+   * @returns when there is room for more, and where `sent` is given, no sooner than it was called
    * @throws when the connection has ended, or the viewer has taken nothing for too long
    */
-  write(bytes: Uint8Array): Promise<void>
+  write(bytes: Uint8Array, sent?: () => void): Promise<void>
   /** Ends it at once. */
   close(): void
   /** Goes on under TLS, where that can be had; everything read so far was read. */

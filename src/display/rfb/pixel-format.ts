@@ -92,9 +92,12 @@ export function writeColourMap(writer: ByteWriter): void {
 /** Pixels that are turned at a time. */
 const WORDS = 1024
 
-/** A pixel with red and blue exchanged. */
-function reversed(pixel: number): number {
-  return ((pixel & 0xff) << 16) | (pixel & 0xff00) | ((pixel >>> 16) & 0xff)
+/** Copies pixels with red and blue exchanged, and 0 in the highest byte. They are signed, as V8 has numbers of 32 bits. */
+function reverse(pixels: Int32Array, to: Int32Array): void {
+  for (let n = 0; n < to.length; n++) {
+    const pixel = pixels[n]
+    to[n] = (((pixel << 16) | (pixel >>> 16)) & 0xff00ff) | (pixel & 0xff00)
+  }
 }
 
 /** Turns pixels of the picture (red in the lowest byte, then green, blue, 255) into a client's. */
@@ -180,11 +183,21 @@ export class PixelWriter {
       return
     }
     const { size } = this
+    if (this.#isReversed && !this.#bigEndian) {
+      const from = new Int32Array(pixels.buffer, pixels.byteOffset, pixels.length)
+      // A piece of an update begins with its headers, of a multiple of four bytes mostly.
+      if ((to.byteOffset + at) % 4 === 0) reverse(from, new Int32Array(to.buffer, to.byteOffset + at, from.length))
+      else {
+        const turned = new Int32Array(from.length)
+        reverse(from, turned)
+        to.set(new Uint8Array(turned.buffer), at)
+      }
+      return
+    }
     if (size === 4 && !this.#bigEndian) {
       for (let first = 0; first < pixels.length; first += WORDS) {
         const count = Math.min(WORDS, pixels.length - first)
-        if (this.#isReversed) for (let n = 0; n < count; n++) this.#words[n] = reversed(pixels[first + n])
-        else for (let n = 0; n < count; n++) this.#words[n] = this.value(pixels[first + n])
+        for (let n = 0; n < count; n++) this.#words[n] = this.value(pixels[first + n])
         to.set(this.#wordBytes.subarray(0, count * 4), at + first * 4)
       }
       return

@@ -8,6 +8,7 @@ import type { Connection } from './connection.ts'
 import type { DeflateOnce, MakeDeflater } from './encodings/encoder.ts'
 import { type Security, shakeHands } from './handshake.ts'
 import { ProtocolError } from './protocol.ts'
+import { SendBuffers } from './send-buffers.ts'
 import { Session } from './session.ts'
 
 /** What a server is made of. */
@@ -52,6 +53,7 @@ export class RfbServer {
   readonly #options: RfbServerOptions
   readonly #follower: ScreenFollower
   readonly #guard: PasswordGuard
+  readonly #buffers = new SendBuffers()
   /** Connections that have not shown that they may see the screen, the oldest first. */
   readonly #strangers = new Set<Connection>()
   readonly #viewers = new Set<Connection>()
@@ -89,7 +91,11 @@ export class RfbServer {
       this.#strangers.delete(connection)
       this.#viewers.add(current)
       await this.#firstPicture()
-      await new Session(current, welcomed.reader, { ...this.#options, follower: this.#follower }).run()
+      await new Session(current, welcomed.reader, {
+        ...this.#options,
+        follower: this.#follower,
+        buffers: this.#buffers,
+      }).run()
     } catch (error) {
       if (error instanceof ProtocolError) this.#options.log(`the viewer at ${peer} was sent away: ${error.message}`)
       else if (!(error instanceof Gone) && !isEnd(error))

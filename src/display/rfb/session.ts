@@ -20,6 +20,7 @@ import {
 import { PointerInput } from './pointer-input.ts'
 import { CLIENT_MESSAGE, ENCODING, FENCE, ProtocolError, SERVER_MESSAGE, SIZE_REASON, SIZE_STATUS } from './protocol.ts'
 import { RateLimit } from './rate-limit.ts'
+import type { SendBuffers } from './send-buffers.ts'
 import { MOST_PIXELS, UpdateWriter } from './update-writer.ts'
 
 /** What a viewer sees and moves. */
@@ -32,6 +33,7 @@ export interface Console {
   readonly name: string
   readonly makeDeflater: MakeDeflater
   readonly deflateOnce: DeflateOnce
+  readonly buffers: SendBuffers
   /** One sentence for whoever runs the server. */
   log(sentence: string): void
 }
@@ -375,7 +377,7 @@ export class Session implements Viewer {
 
   async #update(): Promise<void> {
     const { follower } = this.#console
-    const writer = new ByteWriter(4096)
+    const writer = new ByteWriter(4096, this.#console.buffers)
     if (this.#nextFormat) {
       this.#writer.setFormat(this.#nextFormat)
       if (!this.#nextFormat.trueColour) {
@@ -418,15 +420,22 @@ export class Session implements Viewer {
     }
     for (const rectangle of shown) {
       await this.#writer.write(follower, rectangle, writer)
-      if (writer.length >= CHUNK) await this.#connection.write(writer.take())
+      if (writer.length >= CHUNK) await this.#flush(writer)
       if (this.#isClosed) return
     }
     if (always && this.#encodings.has(ENCODING.fence)) {
       this.#inFlight++
       writer.bytes(fence(FENCE.request | FENCE.blockBefore, Uint8Array.of(1)))
     }
-    await this.#connection.write(writer.take())
+    await this.#flush(writer)
     follower.notice()
+  }
+
+  /** Sends what was written; a large buffer is for others when it has left. */
+  #flush(writer: ByteWriter): Promise<void> {
+    const bytes = writer.take()
+    const { buffers } = this.#console
+    return this.#connection.write(bytes, buffers.has(bytes) ? () => buffers.give(bytes) : undefined)
   }
 
   /** Writes an update of pseudo-rectangles, if any are due. @returns whether it did */

@@ -75,7 +75,11 @@ export function pipe({ peer = '127.0.0.1:1', isLocal = false, limit = 64 * 1024 
     peer,
     isLocal,
     read: () => from.read(),
-    write: bytes => to.write(bytes),
+    write(bytes, sent) {
+      const written = to.write(sent ? bytes.slice() : bytes)
+      sent?.()
+      return written
+    },
     close,
   })
   return { server: end(up, down), viewer: end(down, up), waiting: () => down.bytes }

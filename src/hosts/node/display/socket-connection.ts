@@ -48,15 +48,21 @@ export class SocketConnection implements Connection {
     return this.#incoming.read()
   }
 
-  write(bytes: Uint8Array): Promise<void> {
+  write(bytes: Uint8Array, sent?: () => void): Promise<void> {
     const socket = this.#socket
     return new Promise((resolve, reject) => {
       if (socket.destroyed || !socket.writable) {
         reject(gone())
         return
       }
-      if (socket.write(bytes)) {
-        resolve()
+      const isRoom = socket.write(bytes, error => {
+        if (!error) sent?.()
+        if (!isRoom || !sent) return
+        if (error) reject(gone())
+        else resolve()
+      })
+      if (isRoom) {
+        if (!sent) resolve()
         return
       }
       const settle = (error?: Error) => {

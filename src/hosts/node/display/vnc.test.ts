@@ -47,6 +47,16 @@ async function open(socket: Socket): Promise<TestViewer> {
   return TestViewer.create(new SocketConnection(socket, 'server', true))
 }
 
+/** A viewer that sees the screen. */
+async function opened(port: number): Promise<TestViewer> {
+  const socket = connectTcp(port, '127.0.0.1')
+  await once(socket, 'connect')
+  return TestViewer.open(new SocketConnection(socket, 'server', true))
+}
+
+const isShown = ({ picture }: TestViewer, { pixels }: TestScreen) =>
+  Buffer.from(pixels.buffer).equals(Buffer.from(picture.data.buffer))
+
 async function see(viewer: TestViewer, screen: TestScreen): Promise<void> {
   await viewer.setPixelFormat(NOVNC_FORMAT)
   await viewer.setEncodings(ENCODING.tight)
@@ -83,6 +93,34 @@ test('a viewer comes by TCP, with a password', async () => {
   await see(viewer, screen)
   assert.deepEqual(notes, [])
   viewer.close()
+})
+
+test('films are right in every viewer, whose pieces share buffers, one that reads late too', async () => {
+  const { port, screen } = await serve()
+  const viewers = [await opened(port), await opened(port), await opened(port)]
+  screen.resize(1024, 768)
+  screen.noise(0)
+  for (const viewer of viewers) {
+    await viewer.setPixelFormat(NOVNC_FORMAT)
+    await viewer.setEncodings(ENCODING.tight, ENCODING.desktopSize)
+    await viewer.request(false)
+  }
+  const shown = async (viewer: TestViewer) => {
+    for (;;) {
+      await viewer.update()
+      if (isShown(viewer, screen)) return
+      await viewer.request(true)
+    }
+  }
+  const [late, ...others] = viewers
+  for (const viewer of others) await shown(viewer)
+  for (let n = 1; n <= 6; n++) {
+    screen.noise(n)
+    for (const viewer of others) await viewer.request(true)
+    for (const viewer of others) await shown(viewer)
+  }
+  await shown(late)
+  for (const viewer of viewers) viewer.close()
 })
 
 test('with a certificate, viewers come by TLS, with or without a password, or not at all', async () => {

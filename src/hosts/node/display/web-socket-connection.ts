@@ -31,7 +31,7 @@ export class WebSocketConnection implements Connection {
     return this.#incoming.read()
   }
 
-  write(bytes: Uint8Array): Promise<void> {
+  write(bytes: Uint8Array, sent?: () => void): Promise<void> {
     const socket = this.#socket
     return new Promise((resolve, reject) => {
       if (this.#incoming.isEnded || socket.readyState !== socket.OPEN) {
@@ -41,11 +41,15 @@ export class WebSocketConnection implements Connection {
       const timer = setTimeout(() => socket.terminate(), STALL_TIME)
       socket.send(bytes, { binary: true }, error => {
         clearTimeout(timer)
-        if (error) reject(gone())
-        else resolve()
+        if (error) {
+          reject(gone())
+          return
+        }
+        sent?.()
+        resolve()
       })
-      // There is room for more: nobody waits for all of it to leave.
-      if (socket.bufferedAmount < LIMIT) resolve()
+      // There is room for more: nobody waits for all of it to leave, unless its buffer is to be used again.
+      if (!sent && socket.bufferedAmount < LIMIT) resolve()
     })
   }
 
