@@ -92,14 +92,6 @@ export function writeColourMap(writer: ByteWriter): void {
 /** Pixels that are turned at a time. */
 const WORDS = 1024
 
-/** Copies pixels with red and blue exchanged, and 0 in the highest byte. They are signed, as V8 has numbers of 32 bits. */
-function reverse(pixels: Int32Array, to: Int32Array): void {
-  for (let n = 0; n < to.length; n++) {
-    const pixel = pixels[n]
-    to[n] = (((pixel << 16) | (pixel >>> 16)) & 0xff00ff) | (pixel & 0xff00)
-  }
-}
-
 /** Turns pixels of the picture (red in the lowest byte, then green, blue, 255) into a client's. */
 export class PixelWriter {
   /** Bytes of a PIXEL. */
@@ -184,14 +176,17 @@ export class PixelWriter {
     }
     const { size } = this
     if (this.#isReversed && !this.#bigEndian) {
-      const from = new Int32Array(pixels.buffer, pixels.byteOffset, pixels.length)
+      // Signed, as V8 has numbers of 32 bits; and not a function of its own, which as a part of this one is not compiled as well.
+      const { length } = pixels
+      const from = new Int32Array(pixels.buffer, pixels.byteOffset, length)
       // A piece of an update begins with its headers, of a multiple of four bytes mostly.
-      if ((to.byteOffset + at) % 4 === 0) reverse(from, new Int32Array(to.buffer, to.byteOffset + at, from.length))
-      else {
-        const turned = new Int32Array(from.length)
-        reverse(from, turned)
-        to.set(new Uint8Array(turned.buffer), at)
+      const isAligned = (to.byteOffset + at) % 4 === 0
+      const turned = isAligned ? new Int32Array(to.buffer, to.byteOffset + at, length) : new Int32Array(length)
+      for (let n = 0; n < length; n++) {
+        const pixel = from[n]
+        turned[n] = (((pixel << 16) | (pixel >>> 16)) & 0xff00ff) | (pixel & 0xff00)
       }
+      if (!isAligned) to.set(new Uint8Array(turned.buffer), at)
       return
     }
     if (size === 4 && !this.#bigEndian) {
