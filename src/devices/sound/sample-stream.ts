@@ -12,6 +12,8 @@ const MOST_LAG = MOST_LATE * 1e9
 const PAUSE = 1 / 4
 /** At most so many nanoseconds. */
 const MOST_PAUSE = 20e6
+/** For so many nanoseconds after its last block a converter waits for a program that gives it block by block. */
+const REACTION = 20e6
 
 /**
  * A digital-to-analogue converter: tells how many frames were due, and mixes them where in time they belong. Between two
@@ -32,13 +34,22 @@ export class SampleStream {
   /** Frames that were played when a block ended last, and until when the next does not end. */
   #ended = 0
   #heldUntil = 0
+  /** Until when what begins goes on where the last block ended. */
+  #goesOnUntil = Number.NEGATIVE_INFINITY
 
   constructor(mixer: SoundMixer) {
     this.#mixer = mixer
   }
 
-  /** Begins at `now` with frames at so many a second. */
+  /**
+   * Begins at `now` with frames at so many a second; soon after {@link lastEnded} at the end of what was played: the interrupt was late and the
+   * program that answers it later, while its samples follow each other.
+   */
   begin(now: number, rate: number): void {
+    if (this.waits(now)) {
+      this.setRate(rate)
+      return
+    }
     // On the mixer's grid, so that its own rate passes through unchanged.
     this.#next = frameAt(now)
     this.#start = timeOfFrame(this.#next)
@@ -71,6 +82,21 @@ export class SampleStream {
     this.#heldUntil = now + Math.max(MINIMUM_PERIOD, Math.min(MOST_PAUSE, length * PAUSE))
   }
 
+  /** That block was the last that the guest has asked for. */
+  lastEnded(now: number): void {
+    this.#goesOnUntil = now + REACTION
+  }
+
+  /** Whether what the guest asks for now goes on where the last block ended. */
+  waits(now: number): boolean {
+    return now < this.#goesOnUntil
+  }
+
+  /** What has ended is over. */
+  stop(): void {
+    this.#goesOnUntil = Number.NEGATIVE_INFINITY
+  }
+
   /** Whether the guest still has its moment for the block that ended last: the next does not end yet. */
   holds(now: number): boolean {
     return now < this.#heldUntil
@@ -90,6 +116,7 @@ export class SampleStream {
 
   /** Frames go by that nobody hears: as many as are played at a time, with what was heard last gone. */
   skip(frames: number): void {
+    this.stop()
     this.#played += frames
     this.#next = Math.max(this.#next, frameAt(this.timeOf(0)))
     this.#left = this.#right = 0
@@ -98,6 +125,7 @@ export class SampleStream {
   /** Plays a frame; full scale is 1. */
   play(left: number, right: number): void {
     const begins = this.timeOf(0)
+    this.stop()
     this.#played++
     const ends = this.timeOf(0)
     // Behind a gap in time.

@@ -300,3 +300,57 @@ test('a host that is late gives the guest its moment for each block: nothing is 
   const heard = listener.channel(4800, 48_000)
   assert.ok(residue(heard, 440) < 0.03, `${residue(heard, 440)}`)
 })
+
+for (const [name, single, dma] of [
+  ['8 bits, command 14h', [0x14], 1],
+  ['16 bits, command B0h', [0xb0, 0x10], 5],
+] as const)
+  test(`a program that gives block by block, late, on a host that is late: nothing is missing between them (${name})`, () => {
+    const { bus, command, channel, loud, listener } = setUp()
+    loud()
+    const view = new DataView(bus.ram.buffer, BUFFER)
+    const count = 400
+    let frame = 0
+    const give = () => {
+      for (let i = 0; i < count; i++, frame++) {
+        const value = 0.47 * Math.sin((2 * Math.PI * 440 * frame) / 20000)
+        if (dma === 5) view.setInt16(2 * i, Math.round(value * 32768), true)
+        else view.setUint8(i, 128 + Math.round(value * 128))
+      }
+      channel(dma, dma === 5 ? 2 * count : count, 0x48)
+      command(...single, (count - 1) & 0xff, (count - 1) >> 8)
+    }
+    command(0x41, 20000 >> 8, 20000 & 0xff)
+    give()
+    let interrupts = 0
+    for (let i = 0; bus.clock.now() < 1.2e9; i++) {
+      // Now and then nothing runs on the host for a while.
+      if (i % 300 === 299) bus.clock.jump(30e6)
+      else bus.clock.advance(0.25e6)
+      if (!bus.line(5)) continue
+      bus.in(dma === 5 ? 0x22f : 0x22e)
+      bus.clock.advance((interrupts++ % 4) * 1.3e6)
+      give()
+    }
+    const heard = listener.channel(4800, 48_000)
+    assert.ok(residue(heard, 440) < 0.03, `${residue(heard, 440)}`)
+  })
+
+test('a block that is asked for long after the last is heard when it is asked for', () => {
+  const { bus, command, channel, loud, listener } = setUp()
+  loud()
+  const view = new Uint8Array(bus.ram.buffer, BUFFER)
+  view.fill(255, 0, 80)
+  command(0x41, 0x1f, 0x40)
+  for (const at of [0, 200e6]) {
+    bus.clock.advance(at - bus.clock.now())
+    channel(1, 80, 0x48)
+    command(0x14, 79, 0)
+    bus.clock.advance(40e6)
+    bus.in(0x22e)
+  }
+  bus.clock.advance(100e6)
+  const sounds = [...listener.channel(0, 14_400)].map(value => value > 0.5)
+  assert.ok(Math.abs(sounds.indexOf(true, 4800) - 9600) < 20, `at ${sounds.indexOf(true, 4800)}`)
+  assert.ok(Math.abs(sounds.filter(Boolean).length - 960) < 40)
+})

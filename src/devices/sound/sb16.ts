@@ -44,6 +44,8 @@ const INTERRUPT_8 = 1
 const INTERRUPT_16 = 2
 /** Bytes that wait to be read. */
 const MOST_ANSWERS = 64
+/** Nanoseconds for which a sample of command 10h is heard. */
+const DIRECT = 50e6
 /** Bytes of a transfer at a time. */
 const MOST_BYTES = 4096
 
@@ -126,8 +128,13 @@ export class Sb16 implements Device, SoundSource {
 
   get playing(): boolean {
     const { transfer } = this.state
-    const direct = this.#clock.now() - this.#directAt < 50e6
-    return direct || (transfer !== undefined && !transfer.paused && !transfer.input && !this.#starved)
+    if (this.#isDirect || this.#stream.waits(this.#clock.now())) return true
+    return transfer !== undefined && !transfer.paused && !transfer.input && !this.#starved
+  }
+
+  /** Samples come by command 10h. */
+  get #isDirect(): boolean {
+    return this.#clock.now() - this.#directAt < DIRECT
   }
 
   /** How loud the synthesiser comes out, left and right. */
@@ -138,6 +145,7 @@ export class Sb16 implements Device, SoundSource {
   reset(): void {
     this.state = initial()
     this.#directAt = Number.NEGATIVE_INFINITY
+    this.#stream.stop()
     this.#update()
   }
 
@@ -147,7 +155,7 @@ export class Sb16 implements Device, SoundSource {
 
   render(now: number): number {
     const { transfer, direct } = this.state
-    if (transfer === undefined && this.playing) {
+    if (transfer === undefined && this.#isDirect) {
       const [left, right] = sbLoudness(this.state.mixer, 'voice')
       const value = (direct - 128) / 128
       for (let due = this.#stream.due(now); due > 0; due--) this.#stream.play(value * left, value * right)
@@ -155,7 +163,8 @@ export class Sb16 implements Device, SoundSource {
     }
     this.#move(now)
     const { transfer: rest } = this.state
-    return rest === undefined || rest.paused || this.#starved ? now : Math.min(now, this.#stream.timeOf(0))
+    const isOver = rest === undefined || rest.paused || this.#starved
+    return isOver && !this.#stream.waits(now) ? now : Math.min(now, this.#stream.timeOf(0))
   }
 
   #read(offset: number): number {
@@ -209,6 +218,7 @@ export class Sb16 implements Device, SoundSource {
     else if (this.state.resetting) {
       const { mixer } = this.state
       this.state = { ...initial(), mixer, answers: [READY] }
+      this.#stream.stop()
       this.#update()
     }
   }
@@ -354,7 +364,7 @@ export class Sb16 implements Device, SoundSource {
   /** A sample that the guest gives by itself holds until the next. */
   #direct(value: number): void {
     const now = this.#clock.now()
-    if (!this.playing) this.#stream.begin(now, FASTEST)
+    if (!this.#isDirect) this.#stream.begin(now, FASTEST)
     this.state.direct = value
     this.#directAt = now
   }
@@ -451,7 +461,10 @@ export class Sb16 implements Device, SoundSource {
   #blockEnded(transfer: Transfer): void {
     this.state.interrupts |= transfer.bits === 8 ? INTERRUPT_8 : INTERRUPT_16
     if (transfer.automatic) transfer.left = transfer.block
-    else this.state.transfer = undefined
+    else {
+      this.state.transfer = undefined
+      this.#stream.lastEnded(this.#clock.now())
+    }
     this.#update()
   }
 
