@@ -5,6 +5,7 @@ import { dirname, isAbsolute, join, relative, resolve } from 'node:path'
 import type { ByteFile, FilePart, ImageFolder, OpenMode } from '../../disk/byte-file.ts'
 import { DiskError, type DiskErrorCode } from '../../disk/disk.ts'
 import { CachePatience } from './cache-patience.ts'
+import { DiskWait } from './disk-wait.ts'
 import { DARWIN_LOCK_FLAGS, lockFile } from './file-lock.ts'
 import { reasonOf } from './user-error.ts'
 
@@ -102,6 +103,7 @@ class NodeFile implements ByteFile {
   #canPunch: boolean
   /** Whether requests are left to other threads. */
   readonly #patience = new CachePatience()
+  readonly #wait = new DiskWait()
   /** Requests in other threads, which use the descriptor. */
   readonly #elsewhere = new Set<Promise<unknown>>()
 
@@ -137,7 +139,7 @@ class NodeFile implements ByteFile {
   #atOnce(verb: string, buffers: readonly Uint8Array[], call: (part: Uint8Array[], done: number) => number): boolean {
     this.#checkOpen()
     if (this.#patience.isElsewhere) return false
-    const begun = performance.now()
+    this.#wait.begin()
     let done = 0
     try {
       const left = buffers.filter(({ length }) => length > 0)
@@ -154,7 +156,7 @@ class NodeFile implements ByteFile {
     } catch (error) {
       throw fileError(this.name, verb, error)
     }
-    this.#patience.wasHere(performance.now() - begun > SLOW + done / CACHE_RATE)
+    this.#patience.wasHere(this.#wait.end(SLOW + done / CACHE_RATE))
     return true
   }
 
@@ -189,9 +191,9 @@ class NodeFile implements ByteFile {
         const call = step(done, Math.min(length - done, LARGEST_CALL))
         let count: number
         if (length <= SMALL && !this.#patience.isElsewhere) {
-          const begun = performance.now()
+          this.#wait.begin()
           count = call.now()
-          this.#patience.wasHere(performance.now() - begun > SLOW)
+          this.#patience.wasHere(this.#wait.end(SLOW))
         } else {
           this.#patience.wasElsewhere()
           count = await this.#inOtherThread(call.later)
@@ -274,6 +276,7 @@ class NodeFile implements ByteFile {
     if (this.#closed) return
     this.#closed = true
     await Promise.allSettled(this.#elsewhere)
+    this.#wait.close()
     this.#release()
     fs.closeSync(this.#fd)
   }
