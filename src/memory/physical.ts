@@ -19,6 +19,8 @@ export const LOW_RAM_LIMIT = 0xc0000000
 /** Most bytes of a memory with addresses of 32 bits. */
 const MOST_MEMORY = 0x100000000
 const HIGH_RAM_START = 0x100000000
+/** Bytes up to which a loop copies sooner than a call that needs views of both sides; V8 has arrays so small in its own heap. */
+const SMALL = 64
 
 /** A range of guest-physical RAM. */
 export interface RamRegion {
@@ -388,6 +390,13 @@ export class PhysicalMemory implements GuestMemory {
 
   read(address: number, length: number): Uint8Array {
     const bytes = new Uint8Array(length)
+    if (length <= SMALL && (address & 0xfff) + length <= FRAME_SIZE) {
+      const at = this.locate(address)
+      if (at < 0) return bytes.fill(0xff)
+      const { ram } = this
+      for (let i = 0; i < length; i++) bytes[i] = ram[at + i]
+      return bytes
+    }
     for (let done = 0; done < length; ) {
       const part = Math.min(length - done, FRAME_SIZE - ((address + done) & 0xfff))
       const at = this.locate(address + done)
@@ -399,6 +408,13 @@ export class PhysicalMemory implements GuestMemory {
   }
 
   write(address: number, bytes: Uint8Array): void {
+    if (bytes.length <= SMALL && (address & 0xfff) + bytes.length <= FRAME_SIZE) {
+      const at = bytes.length > 0 ? this.locateForWrite(address, bytes.length) : -1
+      if (at < 0) return
+      const { ram } = this
+      for (let i = 0; i < bytes.length; i++) ram[at + i] = bytes[i]
+      return
+    }
     // Frames that lie one behind the other are copied at once.
     let from = 0
     let to = -1

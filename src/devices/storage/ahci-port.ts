@@ -1,5 +1,6 @@
 /** A port of an AHCI controller (Serial ATA AHCI 1.3.1): command list, received FISes, commands one by one or queued. */
 import type { Clock, GuestMemory } from '../bus.ts'
+import { dwordAt, qwordAt } from '../little-endian.ts'
 import { ATA_COMMAND, ATA_ERROR, type AtaAction, type AtaDevice, type PacketAction, ATA_STATUS as ST } from './ata.ts'
 import { AtaDisk } from './ata-disk.ts'
 import { DmaCursor, type DmaResult, moveByDma } from './ata-dma.ts'
@@ -52,6 +53,8 @@ const RECEIVED_SDB = 0x58
 const TABLE_PACKET = 0x40
 const TABLE_PRDT = 0x80
 const PRD_BYTES = 16
+/** Descriptors that are read together. */
+const PRDS_TOGETHER = 32
 const PACKET_BYTES = 12
 
 const READY = ST.DRDY | ST.DSC
@@ -348,11 +351,14 @@ export class AhciPort {
   #cursor(table: number, entries: number): DmaCursor {
     const memory = this.#host.memory()
     let next = 0
+    let bytes: Uint8Array = new Uint8Array(0)
     return new DmaCursor((): Segment | undefined => {
       if (next >= entries) return undefined
-      const bytes = memory.read(table + TABLE_PRDT + PRD_BYTES * next++, PRD_BYTES)
-      const [low, high, , control] = words(bytes)
-      return { address: (high >>> 0) * 2 ** 32 + (low >>> 0), length: (control & 0x3fffff) + 1 }
+      const at = PRD_BYTES * (next % PRDS_TOGETHER)
+      const count = Math.min(entries - next, PRDS_TOGETHER)
+      if (at === 0) bytes = memory.read(table + TABLE_PRDT + PRD_BYTES * next, PRD_BYTES * count)
+      next++
+      return { address: qwordAt(bytes, at), length: (dwordAt(bytes, at + 12) & 0x3fffff) + 1 }
     })
   }
 
@@ -516,8 +522,9 @@ interface Job {
   table: number
 }
 
-function words(bytes: Uint8Array): Int32Array {
-  return new Int32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length))
+/** The 32-bit words of some bytes, signed. */
+function words(bytes: Uint8Array): number[] {
+  return Array.from({ length: bytes.length >> 2 }, (_, i) => dwordAt(bytes, 4 * i) | 0)
 }
 
 function dword(value: number): Uint8Array {

@@ -25,14 +25,16 @@ export class DmaCursor {
   take(length: number): Segment[] {
     const segments: Segment[] = []
     while (length > 0) {
-      this.#rest ??= this.#next()
-      if (this.#rest === undefined) break
-      const count = Math.min(length, this.#rest.length)
-      if (count > 0) segments.push({ address: this.#rest.address, length: count })
-      this.#rest =
-        count < this.#rest.length
-          ? { address: this.#rest.address + count, length: this.#rest.length - count }
-          : undefined
+      const rest = this.#rest ?? this.#next()
+      if (rest === undefined) break
+      const count = Math.min(length, rest.length)
+      if (count === rest.length) {
+        this.#rest = undefined
+        if (count > 0) segments.push(rest)
+      } else {
+        segments.push({ address: rest.address, length: count })
+        this.#rest = { address: rest.address + count, length: rest.length - count }
+      }
       length -= count
       this.moved += count
     }

@@ -50,7 +50,7 @@ export function totalLength(segments: readonly Segment[]): number {
   return sum
 }
 
-/** The part of a list from byte `offset`, `length` bytes of it or what there is. */
+/** The part of a list from byte `offset`, `length` bytes of it or what there is. Shares segments with the list. */
 export function sliceSegments(segments: readonly Segment[], offset: number, length: number): Segment[] {
   const part: Segment[] = []
   for (const segment of segments) {
@@ -60,7 +60,7 @@ export function sliceSegments(segments: readonly Segment[], offset: number, leng
       continue
     }
     const count = Math.min(segment.length - offset, length)
-    part.push({ address: segment.address + offset, length: count })
+    part.push(count === segment.length ? segment : { address: segment.address + offset, length: count })
     length -= count
     offset = 0
   }
@@ -69,8 +69,16 @@ export function sliceSegments(segments: readonly Segment[], offset: number, leng
 
 /** Views of a list's memory, for one transfer. */
 export function viewsOf(memory: GuestMemory, segments: readonly Segment[], forWrite: boolean): Uint8Array[] {
-  if (segments.length === 1) return memory.views(segments[0].address, segments[0].length, forWrite)
-  return segments.flatMap(({ address, length }) => memory.views(address, length, forWrite))
+  const views: Uint8Array[] = []
+  for (let i = 0; i < segments.length; ) {
+    // What lies behind one another is one piece.
+    const { address } = segments[i]
+    let length = 0
+    do length += segments[i++].length
+    while (i < segments.length && segments[i].address === address + length)
+    for (const view of memory.views(address, length, forWrite)) views.push(view)
+  }
+  return views
 }
 
 /** Copies bytes into a list's memory, as far as there is room. @returns how many */

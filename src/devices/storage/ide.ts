@@ -1,5 +1,6 @@
 /** The IDE controller of the PIIX3 (82371SB datasheet, 2.3 and 3.7): two channels at the addresses of old, bus-master DMA. */
 import type { AccessSize, Bus, Device, GuestMemory, MmioHandler } from '../bus.ts'
+import { dwordAt } from '../little-endian.ts'
 import { PciFunction } from '../pci-function.ts'
 import { maskTo } from '../registers.ts'
 import type { AtaDevice } from './ata.ts'
@@ -36,6 +37,8 @@ const BMIS_INTERRUPT = 4
 const BMIS_CAPABLE = 0x60
 
 const PRD_BYTES = 8
+/** Descriptors that are read together. */
+const PRDS_TOGETHER = 32
 const PRD_END = 0x80000000
 /** A table of descriptors lies within 64 KiB. */
 const MOST_PRDS = 0x10000 / PRD_BYTES
@@ -198,13 +201,15 @@ export class IdeController implements Device {
     const table = m.table >>> 0
     let count = 0
     let ended = false
+    let bytes: Uint8Array = new Uint8Array(0)
     return new DmaCursor((): Segment | undefined => {
       if (ended || count >= MOST_PRDS) return undefined
-      const bytes = memory.read(table + PRD_BYTES * count++, PRD_BYTES)
-      const view = new DataView(bytes.buffer, bytes.byteOffset, PRD_BYTES)
-      const control = view.getUint32(4, true)
+      const at = PRD_BYTES * (count % PRDS_TOGETHER)
+      if (at === 0) bytes = memory.read(table + PRD_BYTES * count, PRD_BYTES * PRDS_TOGETHER)
+      count++
+      const control = dwordAt(bytes, at + 4)
       ended = (control & PRD_END) !== 0
-      return { address: (view.getUint32(0, true) & ~1) >>> 0, length: control & 0xfffe || 0x10000 }
+      return { address: (dwordAt(bytes, at) & ~1) >>> 0, length: control & 0xfffe || 0x10000 }
     })
   }
 

@@ -1,5 +1,6 @@
 /** Submission and completion queues of an NVMe controller (NVM Express 1.4, chapter 4), and lists of memory by PRPs. */
 import type { GuestMemory } from '../bus.ts'
+import { dwordAt, qwordAt, setDword, setWord, wordAt } from '../little-endian.ts'
 import type { Segment } from './block.ts'
 
 /** Bytes of an entry. */
@@ -51,22 +52,17 @@ export interface NvmeCommand {
   dwords: readonly number[]
 }
 
-function address(view: DataView, at: number): number {
-  return view.getUint32(at, true) + view.getUint32(at + 4, true) * 2 ** 32
-}
-
 /** Reads a command. */
 export function readCommand(memory: GuestMemory, at: number): NvmeCommand {
   const bytes = memory.read(at, SUBMISSION_BYTES)
-  const view = new DataView(bytes.buffer, bytes.byteOffset, SUBMISSION_BYTES)
   return {
     opcode: bytes[0],
     flags: bytes[1],
-    id: view.getUint16(2, true),
-    namespace: view.getUint32(4, true),
-    prp1: address(view, 24),
-    prp2: address(view, 32),
-    dwords: [40, 44, 48, 52, 56, 60].map(offset => view.getUint32(offset, true)),
+    id: wordAt(bytes, 2),
+    namespace: dwordAt(bytes, 4),
+    prp1: qwordAt(bytes, 24),
+    prp2: qwordAt(bytes, 32),
+    dwords: [40, 44, 48, 52, 56, 60].map(offset => dwordAt(bytes, offset)),
   }
 }
 
@@ -77,13 +73,13 @@ export function isFull(queue: CompletionQueue): boolean {
 
 /** Posts an entry; the queue has room. */
 export function post(memory: GuestMemory, queue: CompletionQueue, entry: CompletionEntry): void {
-  const view = new DataView(new ArrayBuffer(COMPLETION_BYTES))
-  view.setUint32(0, entry.result, true)
-  view.setUint16(8, entry.head, true)
-  view.setUint16(10, entry.submission, true)
-  view.setUint16(12, entry.command, true)
-  view.setUint16(14, (entry.status << 1) | queue.phase, true)
-  memory.write(queue.address + COMPLETION_BYTES * queue.tail, new Uint8Array(view.buffer))
+  const bytes = new Uint8Array(COMPLETION_BYTES)
+  setDword(bytes, 0, entry.result)
+  setWord(bytes, 8, entry.head)
+  setWord(bytes, 10, entry.submission)
+  setWord(bytes, 12, entry.command)
+  setWord(bytes, 14, (entry.status << 1) | queue.phase)
+  memory.write(queue.address + COMPLETION_BYTES * queue.tail, bytes)
   queue.tail++
   if (queue.tail === queue.size) {
     queue.tail = 0
@@ -118,10 +114,9 @@ export function prpSegments(
     const room = (page - (list % page)) / 8
     const needed = Math.ceil(left / page)
     const bytes = memory.read(list, 8 * Math.min(room, needed))
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
     const entries = bytes.length / 8
     for (let i = 0; i < entries; i++) {
-      const at = address(view, 8 * i)
+      const at = qwordAt(bytes, 8 * i)
       if (i === room - 1 && needed > room) {
         // A page of the list is never as good as nothing: each but the last brings it forward.
         if (at % page !== 0) return undefined

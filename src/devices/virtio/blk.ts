@@ -1,5 +1,6 @@
 import type { Disk } from '../../disk/disk.ts'
 import type { Bus } from '../bus.ts'
+import { dwordAt, qwordAt } from '../little-endian.ts'
 import {
   BlockRequests,
   type HostWork,
@@ -190,9 +191,8 @@ export class VirtioBlk implements VirtioDevice {
       this.#transport!.queue(index).fail('a request without a header of 16 bytes or a status')
       return
     }
-    const view = new DataView(header.buffer, header.byteOffset, HEADER_BYTES)
-    const type = view.getUint32(0, true)
-    const sector = view.getUint32(8, true) + view.getUint32(12, true) * 2 ** 32
+    const type = dwordAt(header, 0)
+    const sector = qwordAt(header, 8)
     const into = sliceSegments(chain.writable, 0, chain.writableLength - 1)
     const from = sliceSegments(chain.readable, HEADER_BYTES, chain.readableLength - HEADER_BYTES)
     switch (type) {

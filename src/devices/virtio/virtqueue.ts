@@ -1,5 +1,6 @@
 import type { GuestMemory } from '../bus.ts'
-import type { Segment } from '../storage/block.ts'
+import { dwordAt, qwordAt, setDword, wordAt } from '../little-endian.ts'
+import { type Segment, totalLength } from '../storage/block.ts'
 
 /** Feature bits that the queues look at (Virtual I/O Device 1.2, chapter 6). */
 export const VIRTIO_F_RING_INDIRECT_DESC = 28
@@ -42,6 +43,10 @@ export class Chain {
   readonly #memory: GuestMemory
   readonly #readable: Segment[]
   readonly #writable: Segment[]
+  /** Bytes that the device may read. */
+  readonly readableLength: number
+  /** Bytes that the device may write. */
+  readonly writableLength: number
   #written = 0
 
   constructor(memory: GuestMemory, head: number, readable: Segment[], writable: Segment[]) {
@@ -49,16 +54,8 @@ export class Chain {
     this.head = head
     this.#readable = readable
     this.#writable = writable
-  }
-
-  /** Bytes that the device may read. */
-  get readableLength(): number {
-    return this.#readable.reduce((sum, { length }) => sum + length, 0)
-  }
-
-  /** Bytes that the device may write. */
-  get writableLength(): number {
-    return this.#writable.reduce((sum, { length }) => sum + length, 0)
+    this.readableLength = totalLength(readable)
+    this.writableLength = totalLength(writable)
   }
 
   /** Bytes written so far, from the start of the writable part. */
@@ -174,8 +171,7 @@ export class Virtqueue {
   }
 
   #read16(address: number): number {
-    const bytes = this.#memory.read(address, 2)
-    return bytes[0] | (bytes[1] << 8)
+    return wordAt(this.#memory.read(address, 2), 0)
   }
 
   #write16(address: number, value: number): void {
@@ -223,14 +219,18 @@ export class Virtqueue {
     let entries = s.size
     let indirect = false
     let index = head
+    /** Descriptors of an indirect table are read together, since nearly all of it is one chain. */
+    let together: Uint8Array | undefined
     for (let count = 0; ; count++) {
       if (count >= CHAIN_LIMIT) return this.#break(`a chain of more than ${CHAIN_LIMIT} descriptors`)
       if (index >= entries) return this.#break(`descriptor ${index} of a table of ${entries}`)
-      const bytes = this.#memory.read(table + DESC_BYTES * index, DESC_BYTES)
-      const view = new DataView(bytes.buffer, bytes.byteOffset, DESC_BYTES)
-      const address = view.getUint32(4, true) * 2 ** 32 + view.getUint32(0, true)
-      const length = view.getUint32(8, true)
-      const flags = view.getUint16(12, true)
+      const at = DESC_BYTES * index
+      const isThere = together !== undefined && at < together.length
+      const bytes = isThere ? together! : this.#memory.read(table + at, DESC_BYTES)
+      const from = isThere ? at : 0
+      const address = qwordAt(bytes, from)
+      const length = dwordAt(bytes, from + 8)
+      const flags = wordAt(bytes, from + 12)
       if (address + length > ADDRESS_LIMIT) return this.#break(`a buffer at 0x${address.toString(16)}`)
       if (flags & DESC_F_INDIRECT) {
         if (!this.#hasFeature(VIRTIO_F_RING_INDIRECT_DESC)) return this.#break('an indirect table was not negotiated')
@@ -239,6 +239,7 @@ export class Virtqueue {
         indirect = true
         table = address
         entries = Math.min(length / DESC_BYTES, 0x10000)
+        together = this.#memory.read(table, DESC_BYTES * Math.min(entries, CHAIN_LIMIT))
         index = 0
         continue
       }
@@ -246,7 +247,7 @@ export class Virtqueue {
       else if (writable.length > 0) return this.#break('a readable buffer after a writable one')
       else readable.push({ address, length })
       if ((flags & DESC_F_NEXT) === 0) return new Chain(this.#memory, head, readable, writable)
-      index = view.getUint16(14, true)
+      index = wordAt(bytes, from + 14)
     }
   }
 
@@ -255,9 +256,8 @@ export class Virtqueue {
     const s = this.state
     if (!this.ready) return
     const element = new Uint8Array(8)
-    const view = new DataView(element.buffer)
-    view.setUint32(0, chain.head, true)
-    view.setUint32(4, chain.written, true)
+    setDword(element, 0, chain.head)
+    setDword(element, 4, chain.written)
     this.#memory.write(s.device + 4 + 8 * (s.used % s.size), element)
     s.used = (s.used + 1) & 0xffff
     this.#write16(s.device + 2, s.used)

@@ -136,22 +136,25 @@ class NodeFile implements ByteFile {
   }
 
   /** Reads or writes buffers in this thread, unless the host's cache does not seem to have what is asked. */
-  #atOnce(verb: string, buffers: readonly Uint8Array[], call: (part: Uint8Array[], done: number) => number): boolean {
+  #atOnce(
+    verb: string,
+    buffers: readonly Uint8Array[],
+    call: (part: readonly Uint8Array[], done: number) => number,
+  ): boolean {
     this.#checkOpen()
     if (this.#patience.isElsewhere) return false
+    let wanted = 0
+    for (const { length } of buffers) wanted += length
     this.#wait.begin()
     let done = 0
     try {
-      const left = buffers.filter(({ length }) => length > 0)
+      // Nearly always one call does all of it.
+      if (buffers.length <= MOST_BUFFERS) done = call(buffers, 0)
+      let left = done === wanted ? [] : behind(buffers, done)
       while (left.length > 0) {
-        let count = call(left.slice(0, MOST_BUFFERS), done)
-        if (count === 0) {
-          left.splice(0, MOST_BUFFERS)
-          continue
-        }
+        const count = call(left.slice(0, MOST_BUFFERS), done)
         done += count
-        while (left.length > 0 && count >= left[0].length) count -= left.shift()!.length
-        if (count > 0) left[0] = left[0].subarray(count)
+        left = count === 0 ? left.slice(MOST_BUFFERS) : behind(left, count)
       }
     } catch (error) {
       throw fileError(this.name, verb, error)
@@ -284,6 +287,16 @@ class NodeFile implements ByteFile {
   #checkOpen(): void {
     if (this.#closed) throw new DiskError('closed', `file '${this.name}' is closed`)
   }
+}
+
+/** What follows `done` bytes of a list of buffers, without those that are empty. */
+function behind(buffers: readonly Uint8Array[], done: number): Uint8Array[] {
+  const left: Uint8Array[] = []
+  for (const buffer of buffers) {
+    if (done < buffer.length) left.push(done > 0 ? buffer.subarray(done) : buffer)
+    done = Math.max(0, done - buffer.length)
+  }
+  return left
 }
 
 type Done = (error: Error | null, count: number) => void

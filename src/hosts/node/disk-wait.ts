@@ -2,7 +2,7 @@
 import fs from 'node:fs'
 
 /** For how many requests after one that took long the thread's waits are measured: that is a system call before each. */
-const WATCHED = 64
+const WATCHED = 4
 /** Longer than the three numbers in the file. */
 const MOST_BYTES = 80
 
@@ -25,7 +25,7 @@ export function threadTimes(): ThreadTimes {
       try {
         // Linux (proc_pid_schedstat(5)): nanoseconds on a processor, nanoseconds of waiting for one, turns. Not everywhere: CONFIG_SCHED_INFO.
         fd ??= fs.openSync('/proc/thread-self/schedstat', 'r')
-        const words = bytes.latin1Slice(0, fs.readSync(fd, bytes, 0, MOST_BYTES, 0)).split(' ')
+        const words = bytes.toString('latin1', 0, fs.readSync(fd, bytes, 0, MOST_BYTES, 0)).split(' ')
         return words.length === 3 ? Number(words[1]) / 1e6 : undefined
       } catch {
         return undefined
