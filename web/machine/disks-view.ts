@@ -1,6 +1,6 @@
 /** The disks that are kept in this browser: new ones, copies of images, downloads. */
 import { createDisk, exportDisk, importDisk, type KeptDisk, listDisks } from '../../src/hosts/browser/index.ts'
-import { ask, button, chooseFiles, complain, h, menuButton, note, save, sizeText } from '../shared/dom.ts'
+import { ask, button, chooseFiles, complain, h, menuButton, note, replaceRows, save, sizeText } from '../shared/dom.ts'
 import { icon } from '../shared/icons.ts'
 import { askToDelete } from './disk-full.ts'
 
@@ -33,6 +33,7 @@ export class DisksView {
   readonly #list = h('ul', { class: 'media', 'aria-label': 'Disks in this browser' })
   readonly #room = h('p', { class: 'muted small room' })
   readonly #progress = h('div', { class: 'progress', hidden: true })
+  readonly #create = button('New disk', { icon: 'plus', onclick: () => this.#make() })
   #disks: KeptDisk[] = []
 
   constructor(noDisks: string | undefined, options: DisksOptions) {
@@ -41,7 +42,7 @@ export class DisksView {
     const actions = h(
       'div',
       { class: 'actions' },
-      button('New disk', { icon: 'plus', onclick: () => this.#create() }),
+      this.#create,
       button('Import', { icon: 'upload', title: 'Copy a disk image into this browser', onclick: () => this.#import() }),
     )
     this.element = h(
@@ -82,8 +83,8 @@ export class DisksView {
 
   /** Shows which of them are in the machine. */
   mark(): void {
-    this.#list.replaceChildren(...this.#disks.map(disk => this.#row(disk)))
-    this.#list.hidden = this.#disks.length === 0
+    const rows = this.#disks.map(disk => this.#row(disk))
+    replaceRows(this.#list, rows, this.#create)
   }
 
   #row({ name, size, stored, modified }: KeptDisk): HTMLElement {
@@ -115,7 +116,7 @@ export class DisksView {
     )
   }
 
-  async #create(): Promise<void> {
+  async #make(): Promise<void> {
     const name = h('input', {
       type: 'text',
       value: this.#freeName('disk'),

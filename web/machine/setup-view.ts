@@ -1,6 +1,6 @@
 /** Where a machine is put together: one click for Linux, or files and disks of one's own. */
 import type { MachineName } from '../../src/hosts/browser/index.ts'
-import { button, chooseFiles, complain, dropTarget, h, sizeText } from '../shared/dom.ts'
+import { button, chooseFiles, complain, dropTarget, h, replaceRows, sizeText } from '../shared/dom.ts'
 import { type IconName, icon } from '../shared/icons.ts'
 import { themeButton } from '../shared/theme.ts'
 import { DisksView } from './disks-view.ts'
@@ -53,6 +53,9 @@ export class SetupView {
   readonly #startButton: HTMLButtonElement
   readonly #commandLine: HTMLLabelElement
   readonly #drop: HTMLElement
+  readonly #choose = button('Choose files', {
+    onclick: async () => this.#take(await chooseFiles({ multiple: true })),
+  })
   #starting = false
 
   constructor(model: Model, options: SetupOptions) {
@@ -96,9 +99,7 @@ export class SetupView {
         !isCoarse && ' anywhere on this page',
       ),
       h('p', { class: 'small' }, 'It is read where it lies, as far as the machine asks for it. Nothing is uploaded.'),
-      button('Choose files', {
-        onclick: async () => this.#take(await chooseFiles({ multiple: true })),
-      }),
+      this.#choose,
     )
     this.#commandLine = h(
       'label',
@@ -222,11 +223,8 @@ export class SetupView {
   #changed(): void {
     const { items, settings, lacks, hasKernel } = this.#model
     saveSettings(settings)
-    this.#list.replaceChildren(
-      ...items.map(item => this.#row(item)),
-      ...settings.disks.map(name => this.#diskRow(name)),
-    )
-    this.#list.hidden = items.length + settings.disks.length === 0
+    const rows = [...items.map(item => this.#row(item)), ...settings.disks.map(name => this.#diskRow(name))]
+    replaceRows(this.#list, rows, this.#choose)
     this.#drop.classList.toggle('slim', !this.#list.hidden)
     this.#commandLine.hidden = !hasKernel
     this.#startButton.disabled = lacks !== undefined

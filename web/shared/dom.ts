@@ -41,6 +41,21 @@ export function button(
   return h('button', { type: 'button', class: classes, onclick, ...attributes }, name && icon(name), !compact && label)
 }
 
+/**
+ * Puts other rows into a list, which is hidden without any. Where one of its controls has the focus, the control in its place has it then, of
+ * the last row where there are fewer, or `otherwise` where there is none.
+ */
+export function replaceRows(list: HTMLElement, rows: readonly HTMLElement[], otherwise: HTMLElement): void {
+  const controls = (row: Element) => [...row.querySelectorAll<HTMLElement>('button, select, input')]
+  const at = [...list.children].findIndex(row => row.contains(document.activeElement))
+  const which = at < 0 ? 0 : controls(list.children[at]).indexOf(document.activeElement as HTMLElement)
+  list.replaceChildren(...rows)
+  list.hidden = rows.length === 0
+  if (at < 0) return
+  const others = rows.length > 0 ? controls(rows[Math.min(at, rows.length - 1)]) : []
+  ;(others[Math.min(which, others.length - 1)] ?? otherwise).focus()
+}
+
 /** Shows a short message at the bottom. Errors stay until they are closed. */
 export function note(text: string, { error = false } = {}): void {
   let notes = document.querySelector('.notes')
