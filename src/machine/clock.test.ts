@@ -180,3 +180,47 @@ test('a guest that reads the host time over and over is noticed, one that works 
   assert.equal(clock.takePolling(), 0)
   assert.ok(interruptions > 0)
 })
+
+test('in a short wait the host may stop for long without that the guest sees it at once; it is made up for', () => {
+  const { host, clock } = hostClock()
+  let instructions = 0
+  clock.countInstructions(() => instructions)
+  clock.start()
+  const from = clock.poll()
+  let reads = 0
+  for (; clock.poll() < from + 1_000_000; reads++) {
+    instructions += 16
+    // Nothing of this is the guest's: the host was busy, the run loop had its turn, something was compiled.
+    host.time += reads === 20 || reads === 60 ? 15 : 0.005
+    if (reads === 80) {
+      // What it rests is time that passes, a little more than that too, but not what a busy host makes of it.
+      clock.resting(50_000)
+      host.time += 5
+    }
+    if (reads % 16 === 0) clock.runTimers()
+  }
+  assert.ok(reads > 100, `a millisecond after ${reads} reads`)
+  const behind = () => (host.time - 1000) * 1e6 - clock.now()
+  assert.ok(behind() > 34_000_000, `${behind()} ns`)
+  let latest = clock.now()
+  for (let i = 0; i < 200; i++) {
+    instructions += 10_000
+    host.time += 1
+    clock.runTimers()
+    const now = clock.now()
+    assert.ok(now - latest >= 1_000_000 && now - latest < 1_400_000, `${now - latest} ns in a millisecond`)
+    latest = now
+  }
+  assert.ok(behind() < 1000, `${behind()} ns`)
+  // No more than so much.
+  for (let i = 0; i < 100; i++) {
+    for (let j = 0; j < 10; j++) {
+      instructions += 16
+      clock.poll()
+      host.time += 10
+    }
+    instructions += 1000
+    clock.poll()
+  }
+  assert.ok(behind() < 101_000_000, `${behind()} ns`)
+})

@@ -30,6 +30,19 @@ const MOST_POLL_NANOSECONDS = 10_000
 const POLL_SHARE = 1 / 32
 /** After so many nanoseconds of reading the host's time, a guest is taken to wait for longer. */
 const LONG_POLLING = 100_000
+/**
+ * Until it has read it for so many nanoseconds, it may be measuring: GRUB counts the time-stamp counter's ticks in a millisecond. If the
+ * host, busy with something else, comes back only after ten, all that GRUB ever waits for takes ten times as long.
+ */
+const MEASUREMENT = 2_000_000
+/** Between two reads of a measurement no more nanoseconds pass than this: what the host did meanwhile is made up for later. */
+const MOST_POLL_GAP = 20_000
+/** And so many more than it asked for when it rested in between. */
+const MOST_OVERSLEEP = 200_000
+/** How far guest time may be behind the host's because of that, in nanoseconds. */
+const MOST_BEHIND = 100_000_000
+/** What is made up for of it, in parts of the time that passes. */
+const CATCH_UP_SHARE = 1 / 4
 
 /** What {@link MachineClock} asks of the world; tests replace it. */
 export interface ClockSource {
@@ -62,6 +75,11 @@ export class MachineClock implements Clock {
   #pollingSince = 0
   #pollInstructions = Number.NEGATIVE_INFINITY
   #polled = 0
+  /** How many more nanoseconds may pass between two reads because the host rests. */
+  #rest = 0
+  /** How far guest time is behind the host's, and when of that was made up for last. */
+  #behind = 0
+  #caughtUpAt = 0
 
   /**
    * @param kind where guest time comes from
@@ -80,10 +98,14 @@ export class MachineClock implements Clock {
   now(): number {
     if (this.kind === 'instructions') return this.#base + this.#instructions() * NANOSECONDS_PER_INSTRUCTION
     if (this.#startedAt !== undefined) {
-      const now = this.#base + Math.floor((this.#source.hostTime() - this.#startedAt) * 1e6)
+      const now = this.#hostNow(this.#startedAt)
       if (now > this.#latest) this.#latest = now
     }
     return this.#latest
+  }
+
+  #hostNow(startedAt: number): number {
+    return this.#base + Math.floor((this.#source.hostTime() - startedAt) * 1e6)
   }
 
   /**
@@ -91,21 +113,55 @@ export class MachineClock implements Clock {
    * thousand instructions for each millisecond that passes. By the host's time the run loop hears of it: {@link takePolling}.
    */
   poll(): number {
-    let now = this.now()
     const instructions = this.#instructions()
-    if (instructions - this.#pollInstructions > POLL_INSTRUCTIONS) this.#pollingSince = now
+    const goesOn = instructions - this.#pollInstructions <= POLL_INSTRUCTIONS
     this.#pollInstructions = instructions
-    const waited = now - this.#pollingSince
-    if (this.kind === 'instructions') {
-      const passes = Math.round(Math.min(MOST_POLL_NANOSECONDS, Math.max(POLL_NANOSECONDS, waited * POLL_SHARE)))
-      this.#base += passes
-      now += passes
-      if (this.#timers.earliest() <= now) this.onInterruption()
-    } else if (waited >= LONG_POLLING) {
-      this.#polled = waited
+    return this.kind === 'instructions' ? this.#pollCounted(goesOn) : this.#pollHost(goesOn)
+  }
+
+  #pollCounted(goesOn: boolean): number {
+    const now = this.now()
+    if (!goesOn) this.#pollingSince = now
+    const passes = Math.round(
+      Math.min(MOST_POLL_NANOSECONDS, Math.max(POLL_NANOSECONDS, (now - this.#pollingSince) * POLL_SHARE)),
+    )
+    this.#base += passes
+    if (this.#timers.earliest() <= now + passes) this.onInterruption()
+    return now + passes
+  }
+
+  #pollHost(goesOn: boolean): number {
+    if (goesOn) this.#hide()
+    const now = this.now()
+    if (!goesOn) this.#pollingSince = now
+    if (now - this.#pollingSince >= LONG_POLLING) {
+      this.#polled = now - this.#pollingSince
       this.onInterruption()
     }
     return now
+  }
+
+  /** In a measurement: what the host did since guest time was last looked at did not happen, for now. */
+  #hide(): void {
+    const most = MOST_POLL_GAP + this.#rest
+    this.#rest = 0
+    if (this.#startedAt === undefined || this.#latest - this.#pollingSince >= MEASUREMENT) return
+    const gap = this.#hostNow(this.#startedAt) - this.#latest
+    const hidden = Math.min(gap - most, MOST_BEHIND - this.#behind)
+    if (hidden <= 0) return
+    this.#base -= hidden
+    this.#behind += hidden
+  }
+
+  /** Between slices: makes up for some of what the host's time is ahead, unless the guest is in the midst of a wait. */
+  #catchUp(): void {
+    const waits = this.#instructions() - this.#pollInstructions <= POLL_INSTRUCTIONS
+    if (waits) this.#hide()
+    const now = this.now()
+    const amount = waits ? 0 : Math.min(this.#behind, Math.floor((now - this.#caughtUpAt) * CATCH_UP_SHARE))
+    this.#caughtUpAt = now
+    this.#behind -= amount
+    this.#base += amount
   }
 
   /** For how many nanoseconds the guest has been reading the host's time over and over; 0 unless that is long, and it did since this was last asked. */
@@ -113,6 +169,11 @@ export class MachineClock implements Clock {
     const polled = this.#polled
     this.#polled = 0
     return polled
+  }
+
+  /** The host is about to rest for so many nanoseconds, because the guest waits. */
+  resting(nanoseconds: number): void {
+    this.#rest = nanoseconds + MOST_OVERSLEEP
   }
 
   wallTime(): number {
@@ -156,6 +217,7 @@ export class MachineClock implements Clock {
    * @returns whether any was due
    */
   runTimers(): boolean {
+    if (this.kind === 'host') this.#catchUp()
     for (let calls = 0; calls < 1000; calls++) {
       if (this.#timers.earliest() > this.now()) return calls > 0
       this.#timers.takeEarliest()?.fire()

@@ -269,6 +269,7 @@ export class Runner {
     const nanoseconds = Math.min(rest, clock.untilDeadline())
     if (!this.#host.rest || hostWork?.pending || nanoseconds <= 0) return now
     const outside = activity?.enter(ACTIVITY_ASLEEP)
+    clock.resting(nanoseconds)
     this.#host.rest(nanoseconds / 1e6)
     activity?.leave(outside!)
     return this.#host.now()
