@@ -13,22 +13,31 @@ export interface GuestRun {
 
 /**
  * Runs a guest to its end.
+ * @param said is told `boot` when the guest is there, and the name of each program when it has ended
  * @throws Error when it ends otherwise than by turning itself off
  */
 export async function runGuest(
   create: (options: MachineOptions) => Promise<Machine>,
   options: MachineOptions,
+  said: (name: string) => void = () => {},
 ): Promise<GuestRun> {
   const from = performance.now()
   const machine = await create({ ...options, reboot: false })
   const run: GuestRun = { boot: 0, programs: {}, checks: {} }
   let text = ''
+  let told = 0
   const decoder = new TextDecoder()
   const read = machine.serial[0].readable.pipeTo(
     new WritableStream({
       write(bytes) {
         text += decoder.decode(bytes)
-        if (run.boot === 0 && text.includes('READY')) run.boot = (performance.now() - from) / 1000
+        if (run.boot === 0 && text.includes('READY')) {
+          run.boot = (performance.now() - from) / 1000
+          said('boot')
+        }
+        const ended = [...text.matchAll(/^BENCH (\S+) .*\n/gm)]
+        for (const [, name] of ended.slice(told)) said(name)
+        told = ended.length
       },
     }),
   )

@@ -6,5 +6,9 @@ const get = (path: string) => async () => new Uint8Array(await (await fetch(path
 
 Object.assign(globalThis, {
   run: (commandLine: string): Promise<GuestRun> =>
-    runGuest(options => Machine.create(options), { kernel: get('kernel'), initrd: get('ramdisk'), commandLine }),
+    runGuest(
+      options => Machine.create(options),
+      { kernel: get('kernel'), initrd: get('ramdisk'), commandLine },
+      (globalThis as unknown as { said(name: string): void }).said,
+    ),
 })

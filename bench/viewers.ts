@@ -1,10 +1,10 @@
 /** What viewers that stall and vanish cost a whole guest: `bin/node-new-enough bench/viewers.ts --help`. */
-import { readdirSync, readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { ENCODING } from '../src/display/rfb/protocol.ts'
 import { openVnc } from '../src/hosts/node/display/vnc.ts'
 import { startShell } from './shell.ts'
+import { threadTime } from './thread-time.ts'
 import { startViewer } from './viewer.ts'
 
 const HELP = `bin/node-new-enough bench/viewers.ts [options]
@@ -39,16 +39,6 @@ const WORK = `i=0; while [ $i -lt 60000 ]; do i=$((i+1)); case $i in *00) echo "
 const THREAD = 'typetwo machine'
 const MIB = 2 ** 20
 
-/** Seconds of the processor that the machine's thread has had. */
-function threadTime(): number {
-  for (const task of readdirSync('/proc/self/task')) {
-    const folder = `/proc/self/task/${task}`
-    if (readFileSync(`${folder}/comm`, 'utf8').trim() !== THREAD) continue
-    return Number(readFileSync(`${folder}/schedstat`, 'utf8').split(' ')[0]) / 1e9
-  }
-  throw new Error(`there is no thread named ${THREAD}`)
-}
-
 interface Measured {
   thread: number
   all: number
@@ -56,10 +46,10 @@ interface Measured {
 }
 
 async function count(): Promise<Measured> {
-  const [thread, all, wall] = [threadTime(), process.cpuUsage(), performance.now()]
+  const [thread, all, wall] = [threadTime(THREAD), process.cpuUsage(), performance.now()]
   await run(WORK)
   const { user, system } = process.cpuUsage(all)
-  return { thread: threadTime() - thread, all: (user + system) / 1e6, wall: (performance.now() - wall) / 1000 }
+  return { thread: threadTime(THREAD) - thread, all: (user + system) / 1e6, wall: (performance.now() - wall) / 1000 }
 }
 
 const SCENES: Readonly<Record<string, { stalled?: number; vanishing?: number } | undefined>> = {

@@ -101,6 +101,14 @@ export class TestScreen implements Screen {
   }
 
   changes(): ReadableStream<ScreenChange> {
+    return this.#changes(false)
+  }
+
+  borrowedChanges(): ReadableStream<ScreenChange> {
+    return this.#changes(true)
+  }
+
+  #changes(borrows: boolean): ReadableStream<ScreenChange> {
     const reader = {
       changed: { x: 0, y: 0, width: this.width, height: this.height } as Rectangle | undefined,
       wake: undefined as (() => void) | undefined,
@@ -124,7 +132,7 @@ export class TestScreen implements Screen {
           size = now
           reader.changed = undefined
           this.read++
-          controller.enqueue({ width: this.width, height: this.height, rectangles: [this.#rectangle(area)] })
+          controller.enqueue({ width: this.width, height: this.height, rectangles: [this.#rectangle(area, borrows)] })
         },
         cancel: () => void this.#readers.delete(reader),
       },
@@ -132,7 +140,11 @@ export class TestScreen implements Screen {
     )
   }
 
-  #rectangle({ x, y, width, height }: Rectangle): ScreenRectangle {
+  #rectangle({ x, y, width, height }: Rectangle, borrowed: boolean): ScreenRectangle {
+    if (borrowed && width === this.width) {
+      const { buffer } = this.pixels
+      return { x, y, width, height, data: new Uint8Array(buffer, y * width * 4, width * height * 4) }
+    }
     const data = new Uint32Array(width * height)
     for (let row = 0; row < height; row++) {
       const from = (y + row) * this.width + x
