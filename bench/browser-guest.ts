@@ -35,7 +35,7 @@ export async function runGuest(
           run.boot = (performance.now() - from) / 1000
           said('boot')
         }
-        const ended = [...text.matchAll(/^BENCH (\S+) .*\n/gm)]
+        const ended = [...text.matchAll(/^BENCH (\S+) .*\r?\n/gm)]
         for (const [, name] of ended.slice(told)) said(name)
         told = ended.length
       },

@@ -2,11 +2,12 @@
 import { readFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
-import { Machine } from '../src/hosts/node/index.ts'
+import { ensureFirmware, Machine } from '../src/hosts/node/index.ts'
 import { findChromium, openPage, skipReason } from '../test/browser/chromium.ts'
 import { bundle } from '../web/tools/bundle.ts'
 import { findIn, serveSite } from '../web/tools/server.ts'
 import { type GuestRun, runGuest } from './browser-guest.ts'
+import { summary } from './echo.ts'
 import { descendants, threadTime } from './thread-time.ts'
 
 const HELP = `npm run bench:browser -- [options]
@@ -18,6 +19,8 @@ making the machine to the line READY) and its programs. A ratio of 1 means as fa
   --repetitions N    runs of each; default 3
   --processor        counts seconds of the processor that the machine's thread has had, in place of seconds of the wall: for a host that
                      others use; Chromium's processes may have another priority there. Linux only
+  --key              measures, in Chromium only, from pressing a key until the machine's screen tells its letter: a guest of 512 bytes that has the
+                     BIOS read keys and print them
   --markdown         prints the table for docs/browser.md
 `
 
@@ -40,6 +43,7 @@ const { values } = parseArgs({
     only: { type: 'string', default: DEFAULT },
     repetitions: { type: 'string', default: '3' },
     processor: { type: 'boolean', default: false },
+    key: { type: 'boolean', default: false },
     markdown: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
@@ -72,6 +76,19 @@ site.set(
 site.set('kernel', kernel)
 site.set('ramdisk', initrd)
 const server = await serveSite(findIn(site), { host: '127.0.0.1', port: 0 })
+
+if (values.key) {
+  const [bios, vga] = await ensureFirmware('seabios', { report: () => {} })
+  site.set('bios', readFileSync(bios))
+  site.set('vgabios', readFileSync(vga))
+  const { page, close } = await openPage(server.url)
+  await page.waitForFunction('globalThis.keys')
+  const [median, most, longest] = summary(await page.evaluate('globalThis.keys()'))
+  console.log(`key to letter: median ${median}, 95 of 100 within ${most}, longest ${longest}`)
+  await close()
+  await server.close()
+  process.exit()
+}
 
 /** A run with seconds of the processor, where they are asked for. @param time of the thread, in seconds */
 async function timed(time: () => number, run: (said: (name: string) => void) => Promise<GuestRun>): Promise<GuestRun> {

@@ -14,6 +14,7 @@ import type { ShownMachine } from '../src/hosts/node/display/display.ts'
 import { SocketConnection } from '../src/hosts/node/display/socket-connection.ts'
 import { openVnc, type VncDisplay } from '../src/hosts/node/display/vnc.ts'
 import { ensureFirmware, Machine, readWhole } from '../src/hosts/node/index.ts'
+import { echoDisk, KEYS, keyPause, lit, summary } from './echo.ts'
 import { startViewer } from './viewer.ts'
 
 const HELP = `bin/node-new-enough bench/display.ts [options]
@@ -173,15 +174,9 @@ async function updates(stalled: number): Promise<void> {
   table(['picture', 'encoding', 'processing an update', 'of a core at 60/s', 'sent an update', 'updates/s here'], rows)
 }
 
-/** `mov ah, 0; int 16h; mov ah, 0eh; int 10h; jmp`: prints what is typed. */
-const ECHO = [0xb4, 0x00, 0xcd, 0x16, 0xb4, 0x0e, 0xcd, 0x10, 0xeb, 0xf6]
-
 async function key(): Promise<void> {
-  const sector = new Uint8Array(1 << 20)
-  sector.set(ECHO)
-  sector.set([0x55, 0xaa], 510)
   const image = join(mkdtempSync(join(tmpdir(), 'typetwo-bench-')), 'echo.img')
-  writeFileSync(image, sector)
+  writeFileSync(image, echoDisk())
   const [bios, vga] = await ensureFirmware('seabios', { report: () => {} })
   const machine = await Machine.create({
     memory: 16 * 2 ** 20,
@@ -203,38 +198,28 @@ async function key(): Promise<void> {
   await seen.request(false)
   await seen.update()
   const times: number[] = []
-  for (let n = 0; n < 60; n++) {
+  for (let n = 0; n < KEYS; n++) {
     // The cursor blinks meanwhile: an update counts when there are more lit pixels than a cursor has.
-    await new Promise(resolve => setTimeout(resolve, 50 + (n % 7) * 11))
+    await new Promise(resolve => setTimeout(resolve, keyPause(n)))
     const letter = 0x61 + (n % 26)
-    const before = lit(seen)
+    const before = letters(seen)
     const start = performance.now()
     await seen.key(true, letter)
     for (;;) {
       await seen.request(true)
       await seen.update()
-      if (lit(seen) - before > 0) break
+      if (letters(seen) > before) break
     }
     times.push(performance.now() - start)
     await seen.key(false, letter)
   }
-  times.sort((a, b) => a - b)
-  const at = (part: number) => `${times[Math.floor(part * (times.length - 1))].toFixed(1)} ms`
-  table(['key to letter', 'median', '95 of 100', 'longest'], [['VNC, TCP on this host', at(0.5), at(0.95), at(1)]])
+  table(['key to letter', 'median', '95 of 100', 'longest'], [['VNC, TCP on this host', ...summary(times)]])
   socket.destroy()
   await display.close()
   await machine.destroy()
 }
 
-/** Cells of text that are lit and are no cursor's: a cursor lights the lowest two of sixteen rows only. */
-function lit({ picture: { data, width, height } }: TestViewer): number {
-  let count = 0
-  for (let y = 0; y < height; y++) {
-    if (y % 16 >= 13) continue
-    for (let x = 0; x < width; x++) if (data[(y * width + x) * 4] > 0) count++
-  }
-  return count
-}
+const letters = ({ picture: { data, width, height } }: TestViewer): number => lit(data, width, height)
 
 function table(head: string[], rows: string[][]): void {
   if (values.markdown) {
