@@ -97,6 +97,9 @@ echo "127.0.0.1 localhost typetwo" >$target/etc/hosts
 echo "UUID=$(blkid -s UUID -o value ${root}) / ext4 errors=remount-ro 0 1" >$target/etc/fstab
 ${uefi ? `echo "UUID=$(blkid -s UUID -o value ${plan.partition}1) /boot/efi vfat umask=0077 0 1" >>$target/etc/fstab` : ''}
 echo "deb [trusted=yes] file:///media/cdrom ${plan.suite} main" >$target/etc/apt/sources.list
+mkdir -p $target/etc/systemd/system.conf.d
+# By the host's clock systemd gives up on a device or a service after 90 seconds, of which a busy host leaves the guest a few.
+printf '[Manager]\\nDefaultTimeoutStartSec=30min\\nDefaultDeviceTimeoutSec=30min\\n' >$target/etc/systemd/system.conf.d/patience.conf
 mkdir -p $target/etc/initramfs-tools/conf.d $target/etc/default $target/media/cdrom
 # The disk may be at any bus when it boots. The file is made once, at the end.
 echo MODULES=list >$target/etc/initramfs-tools/conf.d/modules
