@@ -12,7 +12,9 @@ for n in "" -again; do
   echo 3 > /proc/sys/vm/drop_caches
   echo BEGIN read$n; dd if=$D of=/dev/null bs=1M count=64 2>/dev/null; echo END read$n
 done
-echo BEGIN direct-write; /direct $D write 1048576 64; echo END direct-write
-echo BEGIN direct-read; /direct $D read 1048576 64; echo END direct-read
-echo BEGIN random-read; /direct $D random-read 4096 4096; echo END random-read
-echo BEGIN random-write; /direct $D random-write 4096 4096; echo END random-write
+for n in "" -again; do
+  echo BEGIN direct-write$n; /direct $D write 1048576 64; echo END direct-write$n
+  echo BEGIN direct-read$n; /direct $D read 1048576 64; echo END direct-read$n
+  echo BEGIN random-read$n; /direct $D random-read 4096 4096; echo END random-read$n
+  echo BEGIN random-write$n; /direct $D random-write 4096 4096; echo END random-write$n
+done
