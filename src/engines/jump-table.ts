@@ -5,6 +5,7 @@
  */
 
 import { F } from '../cpu/state.ts'
+import type { Label } from '../ir/node.ts'
 import { Int } from '../ir/values.ts'
 import type { Code } from '../isa/semantics.ts'
 import { JUMP_TABLE_BASE } from '../memory/layout.ts'
@@ -50,15 +51,19 @@ export function lookUpJump(code: Code, linear: Int, tlb: Int, found: (index: Int
   })
 }
 
-/** Whether the TLB takes a linear address of code into a page at an address in memory 1. */
-export function isMapped(code: Code, at: Int, page: Int): Int {
+/**
+ * Whether the TLB takes a linear address of code into the page at an address in memory 1.
+ * @param unknown where to go if the TLB does not have the address. Two branches are less than what makes one of two conditions.
+ */
+export function isMapped(code: Code, at: Int, page: Int, unknown: Label): Int {
   const { f } = code
   const linear = code.variable(64, at).value
   const low = linear.truncate(32)
   const entry = code.variable(32, code.get(F.tlb).add(tlbOffset(low))).value
   const tag = new Int(f, f.load(0x29, I64, 0, entry.node, TLB_FETCH), 64)
+  code.leave(unknown, tag.ne(linear.and(PAGE_MASK)), 'unlikely')
   const addend = new Int(f, f.load(0x28, I32, 0, entry.node, TLB_ADDEND), 32)
-  return tag.eq(linear.and(PAGE_MASK)).and(addend.add(low.and(0xfffff000)).eq(page))
+  return addend.add(low.and(0xfffff000)).eq(page)
 }
 
 /** Enters a function into the table. @param address of the code in memory 1 */

@@ -1,5 +1,6 @@
 /** What is to be known of a region's blocks before code is made of them. */
 
+import type { Likelihood } from '../../ir/function.ts'
 import { type Edge, type FoundRegion, type RegionBlock, successors, WIDEST_TABLE } from './region.ts'
 import { jumpKind, type PlacedBlock, placeBlocks } from './structure.ts'
 
@@ -62,6 +63,18 @@ export class RegionPlan {
   /** Whether a block asks the budget before it begins. */
   asksBudget({ index, loopEnd }: PlacedBlock): boolean {
     return index === 0 || loopEnd >= 0 || index === this.wayIn.at(-1)
+  }
+
+  /** Whether a way out of a block leaves the region. */
+  private leaves(from: number, { to }: Edge): boolean {
+    return !to || jumpKind(this.placed, from, this.indexOf.get(to)!) === 'outside'
+  }
+
+  /** Of a conditional jump at a block's end: a way that leaves the region was hardly ever gone when the region was found. */
+  likelihoodOfJump({ block: { jumps, falls }, index }: PlacedBlock): Likelihood {
+    const leaves = this.leaves(index, jumps!)
+    if (leaves === this.leaves(index, falls!)) return 'even'
+    return leaves ? 'unlikely' : 'likely'
   }
 
   private entriesAt(meeting: RegionBlock | undefined): number[] {

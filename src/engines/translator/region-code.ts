@@ -194,10 +194,14 @@ export class RegionCode implements RegionPlace {
     f.branch(flags.known === 'locals' ? withLocals : to)
   }
 
-  /** Whether the page at a distance is still where it was when the region was made. @param page counts the region's pages */
-  isMapped(distance: number, page: number): Int {
-    const { f } = this
-    return isMapped(this.code, this.ripAt(distance), new Int(f, f.load(0x28, I32, 0, linkedPage(f, page), 0), 32))
+  /** Leaves unless the page at a distance is where it was when the region was made. @param page counts the region's pages */
+  leaveUnlessMapped(distance: number, page: number, leave: () => void): void {
+    const { f, code } = this
+    const was = new Int(f, f.load(0x28, I32, 0, linkedPage(f, page), 0), 32)
+    code.block(same => {
+      code.block(unknown => code.leave(same, isMapped(code, this.ripAt(distance), was, unknown), 'likely'))
+      f.rarely(leave)
+    })
   }
 
   /**

@@ -10,7 +10,7 @@ import { REGION_TYPE } from '../interpreter/main.ts'
 import type { Unit } from '../library.ts'
 import { NearAccesses, type NearPlan } from './near-accesses.ts'
 import { liveAfter, type RegionPlan } from './plan.ts'
-import { type Edge, type RegionBlock, successors, WIDEST_TABLE } from './region.ts'
+import { type Edge, successors, WIDEST_TABLE } from './region.ts'
 import type { RegionUnit } from './relocatable.ts'
 import { jumpKind, outerLoop, type PlacedBlock } from './structure.ts'
 import { declareLocals, KNOWN_NOTHING, KNOWN_SAME, LOCALS, type Template } from './template.ts'
@@ -190,7 +190,7 @@ class TemplateRegion {
       if (entered) {
         // Whoever thought that the region goes on there would enter it again.
         out.get(LOCALS.came)
-        out.if(true)
+        out.if('unlikely')
         this.leave(this.bailed)
         out.end()
       }
@@ -214,11 +214,12 @@ class TemplateRegion {
       this.pending++
       last = template
     }
-    this.endBlock(index, block, last!)
+    this.endBlock(place, last!)
   }
 
-  private endBlock(index: number, block: RegionBlock, { ending }: Template): void {
-    const { out } = this
+  private endBlock(place: PlacedBlock, { ending }: Template): void {
+    const { out, plan } = this
+    const { index, block } = place
     if (block.interpretAt !== undefined) this.leaveTo(block.interpretAt, this.bailed)
     else if (block.leavesTo !== undefined) this.leaveTo(block.leavesTo, this.left)
     else if (ending === 'indirect') {
@@ -230,7 +231,7 @@ class TemplateRegion {
       else this.leave(this.left)
     } else {
       if (ending === 'conditional') {
-        out.if()
+        out.if(plan.likelihoodOfJump(place))
         this.goTo(index, block.jumps!)
         out.end()
       }
@@ -253,7 +254,7 @@ class TemplateRegion {
     out.get(LOCALS.budget)
     out.const32(instructions)
     out.byte(0x48)
-    out.if(true)
+    out.if('unlikely')
     if (distance === undefined) this.leave(this.bailed)
     else this.leaveTo(distance, this.bailed)
     out.end()
@@ -264,7 +265,6 @@ class TemplateRegion {
     const { out } = this
     const page = this.pages.indexOf(Math.floor((this.offset + distance) / 4096))
     out.guard(this.templates.guard(this.long), distance, page)
-    out.if(true)
     this.leaveTo(to, by)
     out.end()
   }
@@ -296,7 +296,7 @@ class TemplateRegion {
       for (const edge of expected) {
         this.distanceFrom(edge.distance)
         out.byte(0x51)
-        out.if()
+        out.if('likely')
         this.goTo(from, edge)
         out.end()
       }
@@ -456,7 +456,7 @@ function count(out: TemplateWriter, index: number, linker: Linker): void {
   out.access(0x36, 0)
   out.get(scratch)
   out.byte(0x45)
-  out.if(true)
+  out.if('unlikely')
   out.const32(index)
   out.byte(0x10)
   out.unsigned(linker.functionIndex(REGION_IS_HOT))

@@ -1,5 +1,6 @@
 /** Puts a function together from templates and the few instructions of WebAssembly between them. */
 import { RSP } from '../../cpu/state.ts'
+import type { Likelihood } from '../../ir/function.ts'
 import { Decoded } from '../../isa/decoder.ts'
 import type { Routine } from '../../isa/semantics.ts'
 import type { RamPlacement } from '../../memory/layout.ts'
@@ -83,8 +84,8 @@ export class TemplateWriter extends ByteWriter {
     return ++this.depth
   }
   /** Opens an if; its condition is on the stack. */
-  if(isUnlikely = false): void {
-    if (isUnlikely) this.hints.push(this.length, 0)
+  if(likelihood: Likelihood): void {
+    this.hint(likelihood)
     this.byte(4)
     this.byte(0x40)
     this.depth++
@@ -96,6 +97,15 @@ export class TemplateWriter extends ByteWriter {
   branch(to: Depth): void {
     this.byte(0x0c)
     this.unsigned(this.depth - to)
+  }
+  /** Branches if what is on the stack is not zero. */
+  branchIf(to: Depth, likelihood: Likelihood): void {
+    this.hint(likelihood)
+    this.byte(0x0d)
+    this.unsigned(this.depth - to)
+  }
+  private hint(likelihood: Likelihood): void {
+    if (likelihood !== 'even') this.hints.push(this.length, likelihood === 'likely' ? 1 : 0)
   }
   get(local: number): void {
     this.byte(0x20)
@@ -207,10 +217,17 @@ export class TemplateWriter extends ByteWriter {
     this.copy(template, REACHED, 0, 0, 0, [{ part: OPERAND_PART, local, offset: 0 }])
   }
 
-  /** Puts on the stack whether the page at a distance is another than when the region was made. @param page counts the region's pages */
+  /**
+   * Opens what is done when the page at a distance is not where it was when the region was made.
+   * @param page counts the region's pages
+   */
   guard(template: Template, distance: number, page: number): void {
+    const same = this.open(2)
+    const unknown = this.open(2)
     GUARDED.immLow = page
-    this.copy(template, GUARDED, distance, 0, 0)
+    this.copy(template, GUARDED, distance, 0, unknown)
+    this.branchIf(same, 'likely')
+    this.end()
   }
 
   private fill(

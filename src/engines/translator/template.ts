@@ -549,7 +549,7 @@ const noLinker = (ram?: RamPlacement): Linker => ({
 /** Labels of where regions are left from. */
 interface Exits {
   readonly missed: Label
-  readonly left: Label
+  readonly left?: Label
 }
 
 /** Turns a template's nodes into bytes. */

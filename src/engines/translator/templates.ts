@@ -1,5 +1,6 @@
 /** The templates of a processor: made when an instruction of a new kind is first translated. */
 import { F } from '../../cpu/state.ts'
+import { Label } from '../../ir/node.ts'
 import { Int } from '../../ir/values.ts'
 import { NO_REGISTER } from '../../isa/decoder.ts'
 import { Code, type Context, Variable } from '../../isa/semantics.ts'
@@ -115,7 +116,7 @@ export class Templates {
     return template
   }
 
-  /** Leaves on the stack whether a page is not where it was: where HOLE_PAGE says, for what lies at HOLE_START. */
+  /** Leaves on the stack whether a page is where it was: where HOLE_PAGE says, for what lies at HOLE_START. Branches as if missed where the TLB does not have it. */
   guard(long: boolean): Template {
     const key = long ? 1 : 0
     this.guards[key] ??= makeGuard(long)
@@ -145,8 +146,9 @@ function makeGuard(long: boolean): Template {
   const entry = new Variable(f, 64, LOCALS.entry)
   const rip = entry.value.add(f.hole(HOLE_START, 64))
   const page = new Int(f, f.load(0x28, I32, 0, f.hole(HOLE_PAGE, 32).node, 0), 32)
-  const moved = isMapped(code, long ? rip : rip.and(0xffffffff), page).isZero()
-  return new TemplateEmitter(f, undefined).template(moved.node, KNOWN_SAME, 'next', [])
+  const unknown = new Label()
+  const same = isMapped(code, long ? rip : rip.and(0xffffffff), page, unknown)
+  return new TemplateEmitter(f, { missed: unknown }).template(same.node, KNOWN_SAME, 'next', [])
 }
 
 /** @param scale of the index register; undefined: there is none */

@@ -185,8 +185,7 @@ class RegionTranslator {
     region.f.releaseTemporaries()
     if (crosses) {
       const next = distance + 4096 - ((this.offset + distance) & 0xfff)
-      const moved = region.isMapped(next, this.pageOf(next)).isZero()
-      region.code.if(moved, () => region.bail(distance), undefined, 'unlikely')
+      region.leaveUnlessMapped(next, this.pageOf(next), () => region.bail(distance))
     }
     const { flags } = region
     flags.dead = !live
@@ -233,7 +232,7 @@ class RegionTranslator {
         go()
         return
       }
-      region.code.if(ending.condition.value, go)
+      region.code.if(ending.condition.value, go, undefined, this.plan.likelihoodOfJump(place))
     }
     this.goTo(index, block.falls!)
   }
@@ -290,10 +289,8 @@ class RegionTranslator {
       region.exit(edge.distance)
       return
     }
-    if (edge.guarded) {
-      const moved = region.isMapped(edge.distance, this.pageOf(edge.distance)).isZero()
-      region.code.if(moved, () => region.exit(edge.distance), undefined, 'unlikely')
-    }
+    if (edge.guarded)
+      region.leaveUnlessMapped(edge.distance, this.pageOf(edge.distance), () => region.exit(edge.distance))
     if (!this.isMet(to)) {
       this.arrivals[to] = {
         flags: region.flags.known,
