@@ -79,9 +79,13 @@ export const FILL_TLB_TYPE = { params: [I32, I32, I32, I32], results: [I32] } as
 /** Fills the TLB, by TypeScript if need be; and without, so that nothing else changes. */
 export const FILL_TLB = 'fillTlb'
 export const FILL_TLB_ALONE = 'fillTlbAlone'
-/** The address in memory 1 where an access goes, by linear address, bytes, whether it writes; -1 where TypeScript is needed. */
+/**
+ * The address in memory 1 where an access goes, with all bits turned over, by linear address, bytes, whether it writes, and the tag that
+ * did not fit; 0 where TypeScript is needed. The tag is there for V8: with no other use it is compared in memory, and loaded as well
+ * because loads may trap. Turned back, a result is known to have no upper half, and is not cut to 32 bits before each use.
+ */
 export const PLACE_RAM = 'placeRam'
-export const PLACE_RAM_TYPE = { params: [I64, I32, I32], results: [I32] } as const
+export const PLACE_RAM_TYPE = { params: [I64, I32, I32, I64], results: [I32] } as const
 
 /** The bytes of a width. */
 export const bytesOf = (width: Width): AccessBytes => (width === 1 ? 1 : width / 8) as AccessBytes

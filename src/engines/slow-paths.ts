@@ -177,18 +177,18 @@ function fillTlb(path: SlowPath): void {
 }
 
 function placeRam(path: SlowPath): void {
-  path.alone = -1
+  path.alone = 0
   const [bytes, writes] = [path.parameter(1).and(0xff), path.parameter(2)]
   const tag = path.variable(32, writes.isNonZero().select(path.const(TLB_WRITE, 32), TLB_READ)).value
   const last = path.linear.add(bytes.zeroExtend(64)).sub(1)
   const page = path.variable(64, last.and(PAGE_MASK)).value
   const holds = (entry: Int) => path.load64(0, entry.add(tag)).eq(page)
   const known = path.variable(32, path.get(F.tlb).add(tlbOffset(path.linear.truncate(32)))).value
-  path.if(holds(known), () => path.f.return(path.ramAddress(known).node), undefined, 'likely')
+  path.if(holds(known), () => path.f.return(path.ramAddress(known).not().node), undefined, 'likely')
   path.handOnUnlessPlain(bytes)
-  const filled = path.refill(writes.mul(ACCESS_WRITE), () => path.return(-1))
-  path.if(holds(filled), () => path.f.return(path.ramAddress(filled).node))
-  path.return(-1)
+  const filled = path.refill(writes.mul(ACCESS_WRITE), () => path.return(0))
+  path.if(holds(filled), () => path.f.return(path.ramAddress(filled).not().node))
+  path.return(0)
 }
 
 function loadSlow(path: SlowPath): void {

@@ -9,7 +9,7 @@ import { type Decoded, isHighByte, NO_REGISTER, RIP_BASE } from '../../isa/decod
 import type { OperandSpec } from '../../isa/encoding.ts'
 import type { Context, Likelihood, Operand, Operandish, Variable, VectorOperand } from '../../isa/semantics.ts'
 import { TLB_BASE } from '../../memory/layout.ts'
-import { PAGE_MASK, TLB_ADDEND, TLB_READ, TLB_SIZE, TLB_WRITE } from '../../memory/tlb.ts'
+import { NO_TAG, PAGE_MASK, TLB_ADDEND, TLB_READ, TLB_SIZE, TLB_WRITE } from '../../memory/tlb.ts'
 import { I32, I64, V128, type ValueType } from '../../wasm/types.ts'
 import { memoryBytes, widthOf } from '../interpreter/semantics.ts'
 import {
@@ -384,15 +384,23 @@ export class TranslatorSemantics extends EngineSemantics {
   }
 
   /** Calls what finds an access's place in RAM where the TLB does not have it, and assigns it; leaves where there is none. */
-  protected missedPlace(address: Variable, linear: Int, bytes: number, tag: number, size: SizeArgument): void {
-    const args = [linear, size(bytes), this.const(tag === TLB_WRITE ? 1 : 0, 32)]
+  protected missedPlace(
+    address: Variable,
+    linear: Int,
+    bytes: number,
+    tag: number,
+    size: SizeArgument,
+    stored = this.const(NO_TAG, 64),
+  ): void {
+    const args = [linear, size(bytes), this.const(tag === TLB_WRITE ? 1 : 0, 32), stored]
     const found = this.f.call(
       PLACE_RAM,
       PLACE_RAM_TYPE,
       args.map(arg => arg.node),
     )
-    address.value = new Int(this.f, found, 32)
-    this.bailIf(address.value.eq(-1))
+    const turned = this.variable(32, new Int(this.f, found, 32)).value
+    this.bailIf(turned.isZero())
+    address.value = turned.not()
   }
 
   /** The address in RAM of an access. What the way by a miss needs is little: V8 keeps on the stack whatever lives across a call. */
@@ -402,8 +410,9 @@ export class TranslatorSemantics extends EngineSemantics {
     const offset = this.variable(32, tlbOffset(low)).value
     const page = (bytes === 1 ? held : held.add(bytes - 1)).and(PAGE_MASK)
     const address = this.variable(32, this.tlbWord(offset, TLB_ADDEND).add(low))
-    const missed = () => this.missedPlace(address, held, bytes, tag, size)
-    this.if(this.tlbTag(offset, tag).ne(page), missed, undefined, 'unlikely')
+    const stored = this.variable(64, this.tlbTag(offset, tag)).value
+    const missed = () => this.missedPlace(address, held, bytes, tag, size, stored)
+    this.if(stored.ne(page), missed, undefined, 'unlikely')
     return address.value
   }
 

@@ -161,9 +161,11 @@ function makeReach(scale: number | undefined, narrow: boolean, writes: boolean):
   const low = code.variable(64, sum.add(f.hole(HOLE_DISPLACEMENT, width)).zeroExtend(64)).value
   const offset = code.variable(32, tlbOffset(low.truncate(32))).value
   f.setPlace(new Int(f, f.load(0x28, I32, 0, offset.node, TLB_OFFSET + TLB_ADDEND), 32).add(low.truncate(32)))
-  const tag = new Int(f, f.load(0x29, I64, 0, offset.node, TLB_OFFSET + (writes ? TLB_WRITE : TLB_READ)), 64)
+  const stored = new Int(f, f.load(0x29, I64, 0, offset.node, TLB_OFFSET + (writes ? TLB_WRITE : TLB_READ)), 64)
+  const tag = code.variable(64, stored).value
   const page = low.add(f.hole(HOLE_IMMEDIATE, 64)).and(PAGE_MASK)
-  code.if(tag.ne(page), () => f.setPlace(code.const(0, 32)), undefined, 'unlikely')
+  // None. It is 0 whatever the tag is: V8 keeps that in a register, as with PLACE_RAM.
+  code.if(tag.ne(page), () => f.setPlace(tag.or(1).isZero().zeroExtend(32)), undefined, 'unlikely')
   return new TemplateEmitter(f, undefined).template(undefined, KNOWN_SAME, 'next', [])
 }
 
