@@ -14,7 +14,7 @@ import { FLOAT_LEVELS } from './float-bounds.ts'
 import type { KeptRegion, KeptRegions } from './kept-regions.ts'
 import type { KeptDescription } from './kept-segment.ts'
 import { listRegion, type TranslatedCode } from './listing.ts'
-import { RegionPlan } from './plan.ts'
+import { liveAfter, RegionPlan } from './plan.ts'
 import {
   EAGER,
   type FoundRegion,
@@ -93,7 +93,7 @@ export const MOST_UNFIT = 100
 /** So many regions are remembered that did not fit. */
 const MOST_UNFIT_KNOWN = 1000
 
-/** A region in which so many long slices ended is made anew with more care. */
+/** A region in which so many long slices ended is made anew with what it calls, and with more care where that gains something. */
 const OFTEN_SEEN = 32
 /**
  * Likewise one that took another's place because it is entered again and again: what it does each time is little, for which care gains
@@ -138,6 +138,24 @@ function noteExtent(extents: Map<number, Extent>, pages: ReadonlyMap<number, num
   extent.first = Math.min(extent.first, first)
   extent.last = Math.max(extent.last, last)
   setMarks(extent.marks, 0, first, last)
+}
+
+/** Rotations leave most flags what they were: a template has to find those out each time, if anybody may look. */
+const ROTATION = /^RO[LR]$/
+/** With a rotation among so many instructions templates take up to twice the time of care, without any it takes a fifth longer. */
+const ONE_ROTATION_IN = 128
+
+/** Whether a region with a loop is better made with care (docs/performance.md). */
+function gainsByCare({ blocks }: FoundRegion): boolean {
+  let [all, rotations] = [0, 0]
+  for (const block of blocks) {
+    const live = liveAfter(block)
+    for (const [i, { decoded }] of block.instructions.entries()) {
+      all++
+      if (live[i] && ROTATION.test(decoded.form.instruction.mnemonic)) rotations++
+    }
+  }
+  return rotations * ONE_ROTATION_IN >= all && rotations > 0
 }
 
 /** The translator of one processor. */
@@ -237,9 +255,9 @@ export class Translator {
   /**
    * Translates the region that a block begins.
    * @param replaces the one that there is already
-   * @param careful it is worth time
+   * @param isLoop the guest was often seen in it
    */
-  translate(block: Block, replaces?: Region, careful = this.alwaysCareful): void {
+  translate(block: Block, replaces?: Region, isLoop = false): void {
     const from = this.translatingTime()
     const info = this.info(block.mode)
     const found = findRegion(this.host(block), block.address, info, this.limits(info, replaces))
@@ -247,6 +265,9 @@ export class Translator {
       this.statistics.refused++
       return
     }
+    const careful = this.alwaysCareful || (isLoop && gainsByCare(found))
+    // What took another's place already goes through what it calls.
+    if (isLoop && !replaces?.counted && !careful) return
     const region = this.register(block, found, replaces, careful)
     if (region) {
       this.onTranslated?.(listRegion(this.interpreter.vcpu, block, found, this.unit('region', found, region, false)))
