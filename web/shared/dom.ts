@@ -146,11 +146,15 @@ export function menuButton(
   options: { icon: IconName; kind?: string; compact?: boolean; entries(): MenuEntry[] },
 ): HTMLButtonElement {
   let menu: HTMLElement | undefined
+  /** Whether the menu was open when the opener was pressed: that closes it before the click is heard of. */
+  let wasOpen = false
   const opener = button(label, {
     ...options,
     onclick() {
-      if (menu) {
-        menu.hidePopover()
+      const closes = menu !== undefined || wasOpen
+      wasOpen = false
+      if (closes) {
+        if (menu?.matches(':popover-open')) menu.hidePopover()
         return
       }
       menu = makeMenu(label, options.entries(), () => menu!.hidePopover())
@@ -161,10 +165,7 @@ export function menuButton(
         opener.setAttribute('aria-expanded', 'false')
         if (shown.contains(document.activeElement)) opener.focus()
         shown.remove()
-        // A click on the opener closes the menu before it is heard of.
-        setTimeout(() => {
-          if (menu === shown) menu = undefined
-        }, 150)
+        menu = undefined
       })
       shown.showPopover()
       opener.setAttribute('aria-expanded', 'true')
@@ -175,6 +176,12 @@ export function menuButton(
       shown.style.top = `${above ? Math.max(8, at.top - own.height - 4) : at.bottom + 4}px`
       shown.querySelector<HTMLElement>('[role=menuitem]:not(:disabled)')?.focus()
     },
+  })
+  opener.addEventListener('pointerdown', () => {
+    wasOpen = menu !== undefined
+  })
+  opener.addEventListener('keydown', () => {
+    wasOpen = false
   })
   opener.setAttribute('aria-haspopup', 'menu')
   opener.setAttribute('aria-expanded', 'false')
