@@ -9,7 +9,7 @@ import { type Decoded, isHighByte, NO_REGISTER, RIP_BASE } from '../../isa/decod
 import type { OperandSpec } from '../../isa/encoding.ts'
 import type { Context, Likelihood, Operand, Operandish, Variable, VectorOperand } from '../../isa/semantics.ts'
 import { TLB_BASE } from '../../memory/layout.ts'
-import { PAGE_MASK, TLB_ADDEND, TLB_READ, TLB_SIZE, TLB_WRITE } from '../../memory/tlb.ts'
+import { NO_TAG, PAGE_MASK, TLB_ADDEND, TLB_READ, TLB_SIZE, TLB_WRITE } from '../../memory/tlb.ts'
 import { I32, I64, V128, type ValueType } from '../../wasm/types.ts'
 import { memoryBytes, widthOf } from '../interpreter/semantics.ts'
 import {
@@ -384,13 +384,13 @@ export class TranslatorSemantics extends EngineSemantics {
   }
 
   /** Calls what finds an access's place in RAM where the TLB does not have it, and assigns it; leaves where there is none. */
-  private missedPlace(
+  protected missedPlace(
     address: Variable,
     linear: Int,
     bytes: number,
     tag: number,
     size: SizeArgument,
-    stored: Int,
+    stored = this.const(NO_TAG, 64),
   ): void {
     const args = [linear, size(bytes), this.const(tag === TLB_WRITE ? 1 : 0, 32), stored]
     const found = this.f.call(
@@ -404,7 +404,7 @@ export class TranslatorSemantics extends EngineSemantics {
   }
 
   /** The address in RAM of an access. What the way by a miss needs is little: V8 keeps on the stack whatever lives across a call. */
-  protected placeOf(linear: Int, bytes: number, tag: number, size: SizeArgument): Int {
+  private placeOf(linear: Int, bytes: number, tag: number, size: SizeArgument): Int {
     const held = this.variable(64, linear).value
     const low = held.truncate(32)
     const offset = this.variable(32, tlbOffset(low)).value

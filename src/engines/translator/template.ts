@@ -413,8 +413,8 @@ class TemplateSemantics extends TranslatorSemantics {
     const address = this.variable(32, this.function.place(part))
     const missing = () => {
       aligned()
-      // Nothing is wrong with an access whose range lies across the end of a page: it looks for its own page first.
-      address.value = this.placeOf(linear, bytes, tag, size).sub(distance)
+      this.missedPlace(address, linear, bytes, tag, size)
+      address.value = address.value.sub(distance)
     }
     this.if(address.value.isZero(), missing, undefined, 'unlikely')
     return { address: address.value, offset: PLACE_OFFSET + argument, whole: address.value.add(distance) }
